@@ -1,0 +1,118 @@
+//! Is this request new, a repeat, or another one under a used key?
+//!
+//! The one invariant: equal meaning gives equal fingerprints, whatever the order or spacing of the JSON it came in.
+//! It deliberately does not look the key up; the store does, by tenant and request id, inside its transaction.
+
+use alloc::{string::String, vec::Vec};
+use core::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use sha2::{Digest, Sha256};
+
+use crate::command::NewAppointment;
+
+/// SHA-256 of what a request means. In JSON: 64 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fingerprint(pub [u8; 32]);
+
+/// What accept stored: the answer to give again, byte for byte.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stored {
+    /// Of the request that was accepted.
+    pub fingerprint: Fingerprint,
+    /// The HTTP status of its answer.
+    pub status: u16,
+    /// The body of its answer.
+    pub body: String,
+}
+
+/// What a request is, given what is stored under its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict<'a> {
+    /// Nothing is stored: process it.
+    Fresh,
+    /// The same request: give the stored answer.
+    Replay(&'a Stored),
+    /// Another request under a used key.
+    Conflict,
+}
+
+/// Judges a request against what is stored under its key.
+pub fn check(stored: Option<&Stored>, fingerprint: Fingerprint) -> Verdict<'_> {
+    match stored {
+        None => Verdict::Fresh,
+        Some(stored) if stored.fingerprint == fingerprint => Verdict::Replay(stored),
+        Some(_) => Verdict::Conflict,
+    }
+}
+
+/// What is hashed. RFC 8785 sorts keys; the fields stand in that order, and all are strings, which `serde_json`
+/// escapes as the RFC asks.
+#[derive(Serialize)]
+struct Canonical<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<&'a str>,
+    id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'a str>,
+    operation: &'a str,
+    patient_name: &'a str,
+    provider: &'a str,
+    time: &'a str,
+    version: &'a str,
+}
+
+/// The fingerprint of a submission. Tenant and request id are the key, not part of the meaning.
+pub fn fingerprint(new: &NewAppointment) -> Fingerprint {
+    Fingerprint(Sha256::digest(canonical(new)).into())
+}
+
+fn canonical(new: &NewAppointment) -> Vec<u8> {
+    serde_json::to_vec(&Canonical {
+        email: new.details.email.as_deref(),
+        id: new.id.as_str(),
+        note: new.details.note.as_deref(),
+        operation: "POST /v1/appointments",
+        patient_name: &new.details.patient_name,
+        provider: new.provider.as_str(),
+        time: &new.details.time,
+        version: "1",
+    })
+    .expect("strings always serialize")
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for Fingerprint {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Fingerprint {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        parse(&text).ok_or_else(|| de::Error::custom("a fingerprint is 64 hexadecimal digits"))
+    }
+}
+
+fn parse(text: &str) -> Option<Fingerprint> {
+    if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
+    let mut bytes = [0; 32];
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()?;
+    }
+    Some(Fingerprint(bytes))
+}

@@ -1,0 +1,223 @@
+//! Outbox entries: one call that a provider is owed, and the lease under which a worker makes it.
+//!
+//! The one invariant: `lease_epoch` only grows, by one with each claim, and only its current value may settle.
+//! `attempt` is no fence: a refund or a redrive takes it back.
+//!
+//! This module deliberately does not say what an attempt's outcome means; [`crate::delivery`] does.
+
+use alloc::string::String;
+use core::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    identity::{AppointmentId, ProviderName, RequestId, Tenant, WorkerId},
+    time::Timestamp,
+};
+
+/// No lease is granted for longer. A lease that ends later than this from now was made before the clock jumped back,
+/// and counts as expired.
+pub const MAX_LEASE: Duration = Duration::from_mins(5);
+
+/// What the provider is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Book the appointment.
+    Book,
+    /// Cancel it by key: a tombstone, also when nothing was booked.
+    Cancel,
+}
+
+impl Kind {
+    /// The name on wires and in logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Book => "book",
+            Self::Cancel => "cancel",
+        }
+    }
+}
+
+/// Where an entry stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EntryState {
+    /// Waits for its time.
+    Ready,
+    /// A worker holds it.
+    Leased,
+    /// Settled.
+    Done,
+    /// In the dead-letter queue.
+    Dead,
+}
+
+impl EntryState {
+    /// The name on wires and in logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Leased => "leased",
+            Self::Done => "done",
+            Self::Dead => "dead",
+        }
+    }
+}
+
+/// An entry that a decision queues.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewEntry {
+    /// The appointment it is about.
+    pub appointment_id: AppointmentId,
+    /// The request that the appointment came with.
+    pub request_id: RequestId,
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// What the provider is to do.
+    pub kind: Kind,
+    /// The provider.
+    pub destination: ProviderName,
+    /// The idempotency key at the provider: the appointment's id, the same for its booking and its cancel.
+    pub key: String,
+    /// The appointment's generation when it was queued.
+    pub generation: u32,
+}
+
+/// A stored entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The store's number, in the order of queueing.
+    pub id: i64,
+    /// The appointment it is about.
+    pub appointment_id: AppointmentId,
+    /// The request that the appointment came with.
+    pub request_id: RequestId,
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// What the provider is to do.
+    pub kind: Kind,
+    /// The provider.
+    pub destination: ProviderName,
+    /// The idempotency key at the provider.
+    pub key: String,
+    /// The appointment's generation when it was queued.
+    pub generation: u32,
+    /// Where it stands.
+    pub state: EntryState,
+    /// Not to be claimed before.
+    pub due_at: Timestamp,
+    /// Attempts started, refunds taken off. Not a fence.
+    pub attempt: u32,
+    /// The fence: one more with each claim, never less.
+    pub lease_epoch: u64,
+    /// When the lease ends; `None` unless leased.
+    pub lease_until: Option<Timestamp>,
+    /// Who holds or last held it.
+    pub worker: Option<WorkerId>,
+    /// An earlier attempt may have reached the provider: resolve first.
+    pub uncertain: bool,
+    /// The latest time at which an attempt may have been sent.
+    pub last_sent_at: Option<Timestamp>,
+    /// The uncertain attempt got a complete answer (a 5xx): it is not in flight any more.
+    pub answered: bool,
+    /// When it was queued.
+    pub enqueued_at: Timestamp,
+    /// Why the last attempt did not settle it, personal data masked.
+    pub last_error: Option<String>,
+}
+
+/// A settle by a lease that is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("lease epoch {held} is over, the entry is {} at epoch {current}", state.as_str())]
+pub struct Stale {
+    /// The epoch of the caller's lease.
+    pub held: u64,
+    /// The entry's epoch.
+    pub current: u64,
+    /// The entry's state.
+    pub state: EntryState,
+}
+
+impl NewEntry {
+    /// The entry as it is stored: ready at once.
+    pub fn open(self, id: i64, now: Timestamp) -> Entry {
+        Entry {
+            id,
+            appointment_id: self.appointment_id,
+            request_id: self.request_id,
+            tenant: self.tenant,
+            kind: self.kind,
+            destination: self.destination,
+            key: self.key,
+            generation: self.generation,
+            state: EntryState::Ready,
+            due_at: now,
+            attempt: 0,
+            lease_epoch: 0,
+            lease_until: None,
+            worker: None,
+            uncertain: false,
+            last_sent_at: None,
+            answered: false,
+            enqueued_at: now,
+            last_error: None,
+        }
+    }
+}
+
+/// Whether a lease that runs until `until` is over.
+fn lease_over(until: Option<Timestamp>, now: Timestamp) -> bool {
+    until.is_none_or(|until| until <= now || until > now.plus(MAX_LEASE))
+}
+
+/// Whether a worker may claim it: ready and due, or leased and expired.
+pub fn claimable(entry: &Entry, now: Timestamp) -> bool {
+    match entry.state {
+        EntryState::Ready => entry.due_at <= now,
+        EntryState::Leased => lease_over(entry.lease_until, now),
+        EntryState::Done | EntryState::Dead => false,
+    }
+}
+
+/// The entry, held by `worker` for `lease` (at most [`MAX_LEASE`]): one more attempt, the next epoch.
+///
+/// An expired lease is rescued: whether its holder sent anything is not known, so the entry becomes uncertain, and
+/// the end of that lease is the latest time at which it may have been sent.
+#[must_use]
+pub fn claim(entry: &Entry, worker: WorkerId, now: Timestamp, lease: Duration) -> Entry {
+    let mut claimed = entry.clone();
+    if entry.state == EntryState::Leased {
+        claimed.uncertain = true;
+        claimed.answered = false;
+        let end = entry.lease_until.map_or(now, |until| until.min(now));
+        claimed.last_sent_at = Some(entry.last_sent_at.map_or(end, |sent| sent.max(end)));
+    }
+    claimed.state = EntryState::Leased;
+    claimed.attempt = entry.attempt.saturating_add(1);
+    claimed.lease_epoch = entry.lease_epoch + 1;
+    claimed.lease_until = Some(now.plus(lease.min(MAX_LEASE)));
+    claimed.worker = Some(worker);
+    claimed
+}
+
+/// Notes, in the worker's own copy and just before the side effect, that this attempt is being sent.
+///
+/// Nothing is sent before every earlier attempt is known not to have booked, so older doubts end here.
+pub fn mark_sent(entry: &mut Entry, now: Timestamp) {
+    entry.last_sent_at = Some(now);
+    entry.uncertain = false;
+    entry.answered = false;
+}
+
+/// Lets only the current lease settle: an entry that is leased at exactly `epoch`.
+pub fn fence(entry: &Entry, epoch: u64) -> Result<(), Stale> {
+    if entry.state == EntryState::Leased && entry.lease_epoch == epoch {
+        return Ok(());
+    }
+    Err(Stale {
+        held: epoch,
+        current: entry.lease_epoch,
+        state: entry.state,
+    })
+}
