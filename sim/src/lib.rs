@@ -1,1 +1,24 @@
-//! Placeholder.
+//! Rehearsal's simulator: scenario -> plan -> run -> trace -> verdict -> report.
+//!
+//! Two halves. The harness (everything but [`appointments`]) knows nothing of appointments: a system under test brings its tables,
+//! operations, hosts and oracles by implementing [`system::System`]. [`appointments`] is the one that ships.
+//!
+//! **Invariant**: a run in virtual time is a function of its plan: same plan, same digest, in any process.
+
+pub mod chance;
+pub mod range;
+pub mod condition;
+pub mod fault;
+pub mod system;
+pub mod scenario;
+pub mod plan;
+pub mod engine;
+mod conductor;
+pub mod interpose;
+pub mod disk;
+pub mod child;
+pub mod run;
+pub mod trace;
+pub mod oracle;
+pub mod verdict;
+pub mod appointments;

@@ -1,0 +1,155 @@
+//! The conductor: walks a run through its phases and starts and ends its faults.
+//!
+//! Safety (operations and faults), then heal everything and demand quiescence within a bound, then a last look, then the snapshot.
+//! **Invariant**: every wait has a bound in virtual time, so a run always ends.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::watch;
+
+use crate::{
+    engine::{Control, Director, Next},
+    fault::{Fault, Kind},
+    scenario::Phases,
+    system::{Deployment, Progress},
+    trace::{Event, Phase, Recorder},
+};
+
+/// How often clients' progress and the system's quiescence are looked at, in virtual time.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Clients get this long for their last look.
+const OBSERVE_WITHIN: Duration = Duration::from_secs(60);
+
+/// Conducts one run.
+pub(crate) struct Conductor<E> {
+    /// The faults of the plan.
+    faults: Vec<Fault>,
+    /// Starts and ends of faults that are still to come: (when, whether it ends, number), in order.
+    agenda: std::collections::VecDeque<(u64, bool, usize)>,
+    operations: u64,
+    last_step: Duration,
+    phases: Phases,
+    phase: Phase,
+    phase_started: Duration,
+    announce: watch::Sender<Phase>,
+    progress: Progress,
+    deployment: Deployment<E>,
+    recorder: Recorder<E>,
+    harness: Arc<str>,
+}
+
+impl<E> Conductor<E> {
+    /// A conductor at the start of the safety phase.
+    pub(crate) fn new(
+        faults: Vec<Fault>,
+        steps: impl ExactSizeIterator<Item = u64>,
+        phases: Phases,
+        announce: watch::Sender<Phase>,
+        progress: Progress,
+        deployment: Deployment<E>,
+        recorder: Recorder<E>,
+    ) -> Self {
+        let both = |(number, fault): (usize, &Fault)| [(fault.at_ms, false, number), (fault.until_ms, true, number)];
+        let mut agenda: Vec<_> = faults.iter().enumerate().flat_map(both).collect();
+        agenda.sort_unstable();
+        let operations = steps.len() as u64;
+        let last_step = Duration::from_millis(steps.max().unwrap_or(0));
+        let harness: Arc<str> = Arc::from("harness");
+        recorder.record(&harness, 0, Event::Phase(Phase::Safety));
+        Self {
+            faults,
+            agenda: agenda.into(),
+            operations,
+            last_step,
+            phases,
+            phase: Phase::Safety,
+            phase_started: Duration::ZERO,
+            announce,
+            progress,
+            deployment,
+            recorder,
+            harness,
+        }
+    }
+
+    fn record(&self, event: Event<E>) {
+        self.recorder.record(&self.harness, 0, event);
+    }
+
+    fn enter(&mut self, phase: Phase, now: Duration) {
+        self.phase = phase;
+        self.phase_started = now;
+        self.record(Event::Phase(phase));
+        // Nobody may be listening any more; that is no reason to stop.
+        let _ = self.announce.send(phase);
+    }
+
+    fn change_faults(&mut self, now: Duration, control: &mut dyn Control) {
+        while let Some(&(at_ms, ends, number)) = self.agenda.front() {
+            if Duration::from_millis(at_ms) > now {
+                return;
+            }
+            self.agenda.pop_front();
+            let fault = self.faults[number].clone();
+            if ends {
+                let effect = control.stop(number, &fault);
+                self.record(Event::FaultEnded { fault: number, effect });
+                continue;
+            }
+            self.record(Event::FaultStarted { fault: number });
+            if let Kind::Crash { mode } = fault.kind {
+                for host in &fault.targets {
+                    (self.deployment.dying)(host, mode);
+                    self.recorder.record(&Arc::from(host.as_str()), 0, Event::Died);
+                }
+            }
+            control.start(number, &fault);
+        }
+    }
+
+    fn safety(&mut self, now: Duration) -> Next {
+        let next_fault = self.agenda.front().map(|(at_ms, ..)| Duration::from_millis(*at_ms));
+        let ended = self.progress.counts().operations >= self.operations;
+        let given_up = now >= self.last_step + Duration::from_secs_f64(self.phases.safety_grace_s);
+        if next_fault.is_none() && (ended || given_up) {
+            self.enter(Phase::Converge, now);
+            return Next::At(now + LOOK_EVERY);
+        }
+        // Nothing can be over before the last operation was started: no need to look until then.
+        let look = if ended || given_up { Duration::MAX } else { self.last_step.max(now + LOOK_EVERY) };
+        Next::At(next_fault.unwrap_or(Duration::MAX).min(look))
+    }
+}
+
+impl<E> Director for Conductor<E> {
+    fn direct(&mut self, now: Duration, control: &mut dyn Control) -> Next {
+        self.change_faults(now, control);
+        match self.phase {
+            Phase::Safety => self.safety(now),
+            Phase::Converge => {
+                let late = now >= self.phase_started + Duration::from_secs_f64(self.phases.converge_within_s);
+                let quiet = (self.deployment.quiet)();
+                if late && !quiet {
+                    self.record(Event::NotConverged);
+                }
+                if late || quiet {
+                    self.enter(Phase::Observe, now);
+                }
+                Next::At(now + LOOK_EVERY)
+            }
+            Phase::Observe => {
+                let done = self.progress.counts().observed >= self.deployment.clients;
+                if !done && now < self.phase_started + OBSERVE_WITHIN {
+                    return Next::At(now + LOOK_EVERY);
+                }
+                let snapshot = (self.deployment.snapshot)();
+                for event in snapshot {
+                    self.record(Event::System(event));
+                }
+                self.enter(Phase::End, now);
+                Next::Done
+            }
+            Phase::End => Next::Done,
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! The world: all hosts of a run, polled by one root future on one paused runtime.
+//!
+//! Each host is a `LocalSet` with a waker flag of its own, so only the woken are polled, and idle time is skipped by tokio's paused clock.
+//! **Invariant**: host code runs only inside [`World`]'s poll, so nothing of a host outlives the drop of its `LocalSet`.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+    time::Duration,
+};
+
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use rehearsal_host::Host;
+use tokio::{
+    task::LocalSet,
+    time::{Instant, Sleep},
+};
+
+use super::{
+    machine::SimulatedMachine,
+    network::HostId,
+    socket::{Net, lock},
+};
+use crate::{
+    chance::Chance,
+    engine::{Control, Director, EngineError, Next, Setup},
+    fault::{Crash, Effect, Fault, Kind},
+    interpose,
+    system::Node,
+    trace::Clock,
+};
+
+/// Rounds of polling at one instant of virtual time before a run counts as stuck.
+const MOST_ROUNDS: u32 = 1_000_000;
+
+/// A host's waker: marks it as woken and wakes the world.
+struct Flag {
+    woken: AtomicBool,
+    world: Mutex<Option<Waker>>,
+}
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.woken.swap(true, Ordering::Relaxed)
+            && let Some(world) = self.world.lock().expect("no panic while waking").as_ref()
+        {
+            world.wake_by_ref();
+        }
+    }
+}
+
+struct Hosted {
+    node: Node,
+    tasks: Option<LocalSet>,
+    flag: Arc<Flag>,
+    waker: Waker,
+    boot: u32,
+    /// How many crashes hold it down.
+    down: u32,
+    /// Connections that the last crash broke.
+    broke: u64,
+}
+
+/// What faults can be done to: everything but the director.
+pub(super) struct Ground {
+    net: Net,
+    hosts: Vec<Hosted>,
+    clock: Clock,
+    chance: Chance,
+    booted: Box<dyn FnMut(&str, u32)>,
+    /// Counters of links at the start of each fault on them.
+    before: std::collections::BTreeMap<usize, super::link::Deeds>,
+}
+
+/// The root future of a run.
+pub(super) struct World<'a> {
+    ground: Ground,
+    director: &'a mut dyn Director,
+    director_at: Option<Duration>,
+    start: Instant,
+    timer: Pin<Box<Sleep>>,
+    order: ChaCha8Rng,
+}
+
+impl<'a> World<'a> {
+    /// All hosts booted, nothing polled yet. Needs the paused runtime's context.
+    pub(super) fn new(setup: Setup, net: Net, director: &'a mut dyn Director) -> Self {
+        let host = |node: Node| {
+            let flag = Arc::new(Flag { woken: AtomicBool::new(false), world: Mutex::new(None) });
+            Hosted { node, tasks: None, waker: Waker::from(flag.clone()), flag, boot: 0, down: 0, broke: 0 }
+        };
+        let start = Instant::now();
+        let order = setup.chance.named("order").rng();
+        let mut ground = Ground {
+            net,
+            hosts: setup.nodes.into_iter().map(host).collect(),
+            clock: setup.clock,
+            chance: setup.chance,
+            booted: setup.booted,
+            before: std::collections::BTreeMap::new(),
+        };
+        for id in 0..ground.hosts.len() {
+            ground.boot(id);
+        }
+        let timer = Box::pin(tokio::time::sleep_until(start));
+        Self { ground, director, director_at: Some(Duration::ZERO), start, timer, order }
+    }
+
+    fn tick(&mut self, cx: &Context<'_>) -> Poll<Result<(), EngineError>> {
+        let now = self.start.elapsed();
+        self.ground.clock.set(now);
+        interpose::set_elapsed(super::network::nanos(now));
+        for _ in 0..MOST_ROUNDS {
+            let wakers = {
+                let mut network = lock(&self.ground.net);
+                network.now = super::network::nanos(now);
+                network.deliver_due();
+                network.take_wakers()
+            };
+            wakers.into_iter().for_each(Waker::wake);
+            let polled = self.poll_woken(cx);
+            if !polled && self.director_at.is_none_or(|at| at > now) {
+                return Poll::Pending;
+            }
+            if !polled {
+                let escaped = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+                if escaped > 0 {
+                    return Poll::Ready(Err(EngineError::Escaped(escaped)));
+                }
+                match self.director.direct(now, &mut self.ground) {
+                    // The timers' resolution is 1 ms: anything nearer would be now again.
+                    Next::At(at) => self.director_at = Some(at.max(now + Duration::from_millis(1))),
+                    Next::Done => return Poll::Ready(Ok(())),
+                }
+            }
+        }
+        Poll::Ready(Err(EngineError::Broken(format!(
+            "no end of work at {now:?}: {MOST_ROUNDS} rounds without virtual time advancing"
+        ))))
+    }
+
+    /// Polls each woken host once, beginning at a drawn one: hosts that wake together have no natural order.
+    fn poll_woken(&mut self, cx: &Context<'_>) -> bool {
+        let hosts = &mut self.ground.hosts;
+        let woken = |host: &Hosted| host.flag.woken.load(Ordering::Relaxed) && host.tasks.is_some();
+        let count = hosts.iter().filter(|host| woken(host)).count();
+        let first = match count {
+            0 => return false,
+            1 => 0,
+            _ => self.order.random_range(0..hosts.len()),
+        };
+        let length = hosts.len();
+        for offset in 0..length {
+            let host = &mut hosts[(first + offset) % length];
+            if !host.flag.woken.swap(false, Ordering::Relaxed) {
+                continue;
+            }
+            let Some(tasks) = &mut host.tasks else { continue };
+            {
+                let mut world = host.flag.world.lock().expect("no panic while waking");
+                if !world.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                    *world = Some(cx.waker().clone());
+                }
+            }
+            // A host's tasks may all have ended; it stays up without them.
+            let _ = Pin::new(tasks).poll(&mut Context::from_waker(&host.waker));
+        }
+        true
+    }
+}
+
+impl Future for World<'_> {
+    type Output = Result<(), EngineError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let world = &mut *self;
+        loop {
+            if let Poll::Ready(ended) = world.tick(cx) {
+                return Poll::Ready(ended);
+            }
+            let event = lock(&world.ground.net).next_at().map(Duration::from_nanos);
+            let Some(next) = event.into_iter().chain(world.director_at).min() else { return Poll::Pending };
+            let at = world.start + next;
+            if world.timer.deadline() != at {
+                world.timer.as_mut().reset(at);
+            }
+            if world.timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+impl Ground {
+    fn boot(&mut self, id: HostId) {
+        let host = &mut self.hosts[id];
+        host.boot += 1;
+        let name = &host.node.name;
+        let entropy = self.chance.named("entropy").named(name).named(host.boot).rng();
+        let machine = SimulatedMachine::new(self.net.clone(), id, self.clock.clone(), entropy);
+        let tasks = LocalSet::new();
+        (self.booted)(name, host.boot);
+        tasks.spawn_local((host.node.main)(Host::new(machine), host.boot));
+        host.tasks = Some(tasks);
+        host.flag.wake_by_ref();
+    }
+
+    fn crash(&mut self, id: HostId, mode: Crash) {
+        self.hosts[id].down += 1;
+        lock(&self.net).begin_crash(id, mode);
+        // Destructors run here and close sockets: the network's lock must be free.
+        drop(self.hosts[id].tasks.take());
+        self.hosts[id].broke = lock(&self.net).end_crash(id);
+    }
+
+    fn restart(&mut self, id: HostId) -> u64 {
+        let host = &mut self.hosts[id];
+        host.down = host.down.saturating_sub(1);
+        let broke = host.broke;
+        if host.down == 0 && host.tasks.is_none() {
+            lock(&self.net).power_on(id);
+            self.boot(id);
+        }
+        broke
+    }
+
+    fn ids(&self, names: &[String]) -> Vec<HostId> {
+        let network = lock(&self.net);
+        names.iter().filter_map(|name| network.host(name)).collect()
+    }
+
+    /// The directions between two hosts that a fault is on.
+    fn pairs(&self, fault: &Fault) -> Vec<(HostId, HostId)> {
+        let both = !matches!(fault.kind, Kind::Partition { one_way: true });
+        let (targets, peers) = (self.ids(&fault.targets), self.ids(&fault.peers));
+        let pairs = targets.iter().flat_map(|a| peers.iter().map(move |b| (*a, *b)));
+        pairs.flat_map(|(a, b)| if both { vec![(a, b), (b, a)] } else { vec![(a, b)] }).collect()
+    }
+}
+
+impl Control for Ground {
+    fn start(&mut self, number: usize, fault: &Fault) {
+        if let Kind::Crash { mode } = fault.kind {
+            for id in self.ids(&fault.targets) {
+                self.crash(id, mode);
+            }
+            return;
+        }
+        let pairs = self.pairs(fault);
+        let mut network = lock(&self.net);
+        self.before.insert(number, network.deeds(&pairs));
+        for (from, to) in pairs {
+            let link = network.link(from, to);
+            match &fault.kind {
+                Kind::Partition { .. } => link.cuts += 1,
+                Kind::Hold => link.holds += 1,
+                Kind::Latency { latency } => link.slow.push((number, *latency)),
+                Kind::Crash { .. } => unreachable!("crashes are handled above"),
+            }
+        }
+    }
+
+    fn stop(&mut self, number: usize, fault: &Fault) -> Effect {
+        if matches!(fault.kind, Kind::Crash { .. }) {
+            let ids = self.ids(&fault.targets);
+            let broke: u64 = ids.iter().map(|id| self.restart(*id)).sum();
+            return Effect::from([("processes_killed".to_owned(), ids.len() as u64), ("connections_reset".to_owned(), broke)]);
+        }
+        let pairs = self.pairs(fault);
+        let wakers = {
+            let mut network = lock(&self.net);
+            for (from, to) in &pairs {
+                let link = network.link(*from, *to);
+                match &fault.kind {
+                    Kind::Partition { .. } => link.cuts -= 1,
+                    Kind::Hold => link.holds -= 1,
+                    Kind::Latency { .. } => link.slow.retain(|(other, _)| *other != number),
+                    Kind::Crash { .. } => unreachable!("crashes are handled above"),
+                }
+                if network.link(*from, *to).holds == 0 {
+                    network.release(*from, *to);
+                }
+            }
+            network.take_wakers()
+        };
+        wakers.into_iter().for_each(Waker::wake);
+        let before = self.before.remove(&number).unwrap_or_default();
+        let after = lock(&self.net).deeds(&pairs);
+        let (name, count) = match fault.kind {
+            Kind::Partition { .. } => ("segments_lost", after.delayed - before.delayed),
+            Kind::Hold => ("segments_held", after.held - before.held),
+            _ => ("segments_slowed", after.slowed - before.slowed),
+        };
+        Effect::from([(name.to_owned(), count)])
+    }
+}

@@ -1,0 +1,175 @@
+//! A plan: what a seed makes of a scenario, with every operation and fault and its time.
+//!
+//! **Invariant**: all chance of a run is spent here, but for the streams that the plan's seed names (links, entropy).
+//! A plan can be edited and run by itself; it is what shrinking and regressions keep.
+
+use std::{collections::BTreeMap, path::Path};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    chance::Chance,
+    condition::Condition,
+    fault::Fault,
+    scenario::{self, Network, Phases, Refused, Scenario},
+    system::{Step, System, Tables},
+};
+
+/// The format's name and major version on disk.
+pub const FORMAT: &str = "rehearsal.plan/1";
+
+/// Most operations of one plan: a run keeps its trace in memory.
+pub const MOST_STEPS: usize = 1_000_000;
+
+/// A plan for a system `S`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, bound = "")]
+pub struct Plan<S: System> {
+    /// [`FORMAT`].
+    pub format: String,
+    /// The scenario it came from.
+    pub scenario: String,
+    /// The scenario's question.
+    pub question: String,
+    /// The seed of the streams that are left for the run.
+    pub seed: u64,
+    /// The network.
+    pub network: Network,
+    /// The bounds of the phases.
+    pub phases: Phases,
+    /// See [`Scenario::slo`].
+    #[serde(default)]
+    pub slo: BTreeMap<String, Condition>,
+    /// See [`Scenario::expect`].
+    #[serde(default)]
+    pub expect: BTreeMap<String, Condition>,
+    /// The system's tables, with everything drawn.
+    pub system: S::Tables,
+    /// What goes wrong, by time.
+    #[serde(default)]
+    pub faults: Vec<Fault>,
+    /// What clients do, by time.
+    #[serde(default)]
+    pub steps: Vec<Step<S::Operation>>,
+}
+
+impl<S: System> Plan<S> {
+    /// Draws `scenario` with `seed`.
+    ///
+    /// # Errors
+    /// [`Refused`] when the scenario asks for what cannot be: `file` is for its message.
+    pub fn draw(file: &Path, scenario: &Scenario<S::Tables>, seed: u64) -> Result<Self, Refused> {
+        let chance = Chance::new(seed);
+        let mut system = scenario.tables.clone();
+        let refuse = |message: String| Refused::new(file, message);
+        let mut steps = S::draw(&mut system, &chance.named("workload")).map_err(refuse)?;
+        if steps.len() > MOST_STEPS {
+            return Err(refuse(format!("workload: {} operations, at most {MOST_STEPS} fit in one run", steps.len())));
+        }
+        steps.sort_by_key(|step| (step.at_ms, step.id));
+        let hosts = system.hosts();
+        let mut faults = Vec::new();
+        for (number, spec) in scenario.faults.iter().enumerate() {
+            let drawn = spec.draw(&hosts, &chance.named("faults").named(number));
+            faults.extend(drawn.map_err(|error| refuse(format!("faults[{number}].{error}")))?);
+        }
+        faults.sort_by_key(|fault| fault.at_ms);
+        let plan = Self {
+            format: FORMAT.to_owned(),
+            scenario: scenario.name.clone(),
+            question: scenario.question.clone(),
+            seed,
+            network: scenario.network,
+            phases: scenario.phases,
+            slo: scenario.slo.clone(),
+            expect: scenario.expect.clone(),
+            system,
+            faults,
+            steps,
+        };
+        plan.check().map_err(refuse)?;
+        Ok(plan)
+    }
+
+    /// Reads a plan from text; `file` is for messages.
+    ///
+    /// # Errors
+    /// [`Refused`], with the place in the file.
+    pub fn parse(file: &Path, text: &str) -> Result<Self, Refused> {
+        let plan: Self = toml::from_str(text).map_err(|error| Refused::new(file, scenario::explain(&error)))?;
+        scenario::check_format(Some(&plan.format), FORMAT).map_err(|message| Refused::new(file, message))?;
+        plan.check().map_err(|message| Refused::new(file, message))?;
+        Ok(plan)
+    }
+
+    /// The plan as TOML, to keep, edit and run.
+    ///
+    /// # Panics
+    /// When the plan cannot be written as TOML, which is a defect of a system's types.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("a plan is plain data")
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.system.check()?;
+        let names = S::measure_names();
+        for (table, conditions) in [("slo", &self.slo), ("expect", &self.expect)] {
+            for name in conditions.keys() {
+                if !names.contains(&name.as_str()) {
+                    let hint = scenario::nearest(name, names.iter().copied());
+                    let hint = hint.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+                    return Err(format!("{table}.{name}: no such measure, expected one of {}{hint}", names.join(", ")));
+                }
+            }
+        }
+        let hosts = self.system.hosts();
+        for (number, fault) in self.faults.iter().enumerate() {
+            if let Some(stranger) = fault.targets.iter().chain(&fault.peers).find(|name| !hosts.contains(name)) {
+                return Err(format!("faults[{number}]: {stranger:?} is no host of this plan ({})", hosts.join(", ")));
+            }
+            if fault.until_ms <= fault.at_ms {
+                return Err(format!("faults[{number}].until_ms: found {}, expected more than at_ms {}", fault.until_ms, fault.at_ms));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a file holds: a scenario to draw from, or a plan to run as it is.
+#[derive(Debug)]
+pub enum Source<S: System> {
+    /// A scenario.
+    Scenario(Box<Scenario<S::Tables>>),
+    /// A plan.
+    Plan(Box<Plan<S>>),
+}
+
+impl<S: System> Source<S> {
+    /// Reads a scenario or a plan, whichever the file says it is.
+    ///
+    /// # Errors
+    /// [`Refused`], with the place in the file.
+    pub fn load(file: &Path) -> Result<Self, Refused> {
+        #[derive(Deserialize)]
+        struct Head {
+            format: Option<String>,
+        }
+        let text = scenario::read(file)?;
+        let head: Head = toml::from_str(&text).map_err(|error| Refused::new(file, scenario::explain(&error)))?;
+        match head.format.as_deref() {
+            Some(format) if format.starts_with("rehearsal.plan/") => Ok(Self::Plan(Box::new(Plan::parse(file, &text)?))),
+            _ => Ok(Self::Scenario(Box::new(Scenario::parse(file, &text)?))),
+        }
+    }
+
+    /// The plan of `seed`; a plan keeps its own seed.
+    ///
+    /// # Errors
+    /// [`Refused`] when the scenario asks for what cannot be.
+    pub fn plan(&self, file: &Path, seed: u64) -> Result<Plan<S>, Refused> {
+        match self {
+            Self::Scenario(scenario) => Plan::draw(file, scenario, seed),
+            Self::Plan(plan) => Ok((**plan).clone()),
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! What a scenario may leave open: a number or a range of numbers, and a distribution of latencies.
+//!
+//! A range is drawn once, in the plan; a latency is drawn for each segment, from its link's own stream.
+
+use std::{fmt, time::Duration};
+
+use rand::{Rng, RngExt};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{self, SeqAccess, Visitor},
+    ser::SerializeSeq,
+};
+
+/// A number, or `[low, high]` to draw from uniformly.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Range {
+    /// Smallest.
+    pub low: f64,
+    /// Largest; equal to `low` for a plain number.
+    pub high: f64,
+}
+
+impl Range {
+    /// A plain number.
+    pub const fn fixed(value: f64) -> Self {
+        Self { low: value, high: value }
+    }
+
+    /// One number out of it.
+    pub fn draw(self, rng: &mut impl Rng) -> f64 {
+        if self.high > self.low { rng.random_range(self.low..=self.high) } else { self.low }
+    }
+}
+
+impl Serialize for Range {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.low.to_bits() == self.high.to_bits() {
+            return serializer.serialize_f64(self.low);
+        }
+        let mut seq = serializer.serialize_seq(Some(2))?;
+        seq.serialize_element(&self.low)?;
+        seq.serialize_element(&self.high)?;
+        seq.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Range {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Numbers;
+        impl<'de> Visitor<'de> for Numbers {
+            type Value = Range;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number, or [low, high] with 0 <= low <= high")
+            }
+            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Range, E> {
+                self.visit_f64(value as f64)
+            }
+            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Range, E> {
+                self.visit_f64(value as f64)
+            }
+            fn visit_f64<E: de::Error>(self, value: f64) -> Result<Range, E> {
+                if value.is_finite() && value >= 0.0 {
+                    Ok(Range::fixed(value))
+                } else {
+                    Err(E::invalid_value(de::Unexpected::Float(value), &self))
+                }
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Range, A::Error> {
+                let low: f64 = seq.next_element()?.ok_or_else(|| de::Error::invalid_length(0, &self))?;
+                let high: f64 = seq.next_element()?.ok_or_else(|| de::Error::invalid_length(1, &self))?;
+                if seq.next_element::<f64>()?.is_some() {
+                    return Err(de::Error::invalid_length(3, &self));
+                }
+                if low.is_finite() && high.is_finite() && 0.0 <= low && low <= high {
+                    Ok(Range { low, high })
+                } else {
+                    Err(de::Error::custom(format!("found [{low}, {high}], expected [low, high] with 0 <= low <= high")))
+                }
+            }
+        }
+        deserializer.deserialize_any(Numbers)
+    }
+}
+
+/// A median and a 95th percentile, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Percentiles {
+    /// The median.
+    pub p50: f64,
+    /// The 95th percentile.
+    pub p95: f64,
+}
+
+/// A distribution of latencies.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Latency {
+    /// Always the same.
+    FixedMs(f64),
+    /// Uniform between the two.
+    UniformMs([f64; 2]),
+    /// Log-normal with this median and 95th percentile.
+    LognormalMs(Percentiles),
+}
+
+/// Longest latency that any distribution may draw: a tail without an end would never let a run end.
+pub const LONGEST: Duration = Duration::from_secs(300);
+
+impl Latency {
+    /// One latency, at most [`LONGEST`].
+    pub fn draw(&self, rng: &mut impl Rng) -> Duration {
+        let ms = match *self {
+            Self::FixedMs(ms) => ms,
+            Self::UniformMs([low, high]) if high > low => rng.random_range(low..=high),
+            Self::UniformMs([low, _]) => low,
+            Self::LognormalMs(Percentiles { p50, p95 }) => {
+                // z(0.95) = 1.6449: p95 = p50 * exp(1.6449 * sigma).
+                let sigma = (p95 / p50).ln() / 1.644_853_626_951_472_7;
+                p50 * (sigma * normal(rng)).exp()
+            }
+        };
+        Duration::from_secs_f64((ms / 1000.0).clamp(0.0, LONGEST.as_secs_f64()))
+    }
+
+    /// Refuses what cannot be drawn from.
+    ///
+    /// # Errors
+    /// A sentence that says what was found and what was expected.
+    pub fn check(&self) -> Result<(), String> {
+        let fine = match *self {
+            Self::FixedMs(ms) => ms.is_finite() && ms >= 0.0,
+            Self::UniformMs([low, high]) => low.is_finite() && high.is_finite() && 0.0 <= low && low <= high,
+            Self::LognormalMs(Percentiles { p50, p95 }) => p50.is_finite() && p95.is_finite() && 0.0 < p50 && p50 <= p95,
+        };
+        if fine { Ok(()) } else { Err(format!("found {self:?}, expected finite milliseconds, low before high, p50 above 0")) }
+    }
+}
+
+/// A standard normal draw (Box and Muller 1958); `random` yields [0, 1), so 1 - u is never 0.
+fn normal(rng: &mut impl Rng) -> f64 {
+    let (u, v): (f64, f64) = (rng.random(), rng.random());
+    (-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * v).cos()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chance::Chance;
+
+    #[test]
+    fn a_lognormal_has_its_percentiles() {
+        let mut rng = Chance::new(1).rng();
+        let latency = Latency::LognormalMs(Percentiles { p50: 40.0, p95: 150.0 });
+        let mut draws: Vec<_> = (0..20_000).map(|_| latency.draw(&mut rng).as_secs_f64() * 1000.0).collect();
+        draws.sort_by(f64::total_cmp);
+        assert!((draws[10_000] - 40.0).abs() < 2.0, "median {}", draws[10_000]);
+        assert!((draws[19_000] - 150.0).abs() < 10.0, "p95 {}", draws[19_000]);
+    }
+
+    #[test]
+    fn a_bad_range_is_refused() {
+        #[derive(Debug, Deserialize)]
+        struct Holder {
+            #[expect(dead_code, reason = "only its parsing is under test")]
+            r: Range,
+        }
+        for good in ["r = 1", "r = 1.5", "r = [1, 2.0]"] {
+            toml::from_str::<Holder>(good).unwrap();
+        }
+        for bad in ["r = -1", "r = [2, 1]", "r = [1]", "r = [1,2,3]", "r = \"x\""] {
+            toml::from_str::<Holder>(bad).unwrap_err();
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! A scenario: one question, as a TOML file, with ranges where each seed may differ.
+//!
+//! **Invariant**: an unknown key is refused, with its place and the nearest valid spelling; nothing that was read is ignored.
+//! It draws nothing: that is the plan's work.
+
+use std::{collections::BTreeMap, fmt, path::{Path, PathBuf}};
+
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error, MapAccess, Visitor},
+};
+
+use crate::{condition::Condition, fault::Spec, range::Latency, system::Tables};
+
+/// The format's name and major version on disk.
+pub const FORMAT: &str = "rehearsal.scenario/1";
+
+/// A scenario of a system whose tables are `T`.
+#[derive(Clone, Debug)]
+pub struct Scenario<T> {
+    /// Its name: the file's, by custom.
+    pub name: String,
+    /// The one question it answers.
+    pub question: String,
+    /// The network.
+    pub network: Network,
+    /// The bounds of its phases.
+    pub phases: Phases,
+    /// What goes wrong.
+    pub faults: Vec<Spec>,
+    /// What it promises its users: a miss fails the run.
+    pub slo: BTreeMap<String, Condition>,
+    /// What else must be true at its end: a miss fails the run.
+    pub expect: BTreeMap<String, Condition>,
+    /// The system's own tables.
+    pub tables: T,
+}
+
+/// The network between the hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Network {
+    /// One way, for each segment.
+    pub latency: Latency,
+    /// The share of segments that are lost and sent again (a delay of 200 ms, doubling).
+    pub loss: f64,
+}
+
+impl Default for Network {
+    /// 1 to 5 ms one way, nothing lost.
+    fn default() -> Self {
+        Self { latency: Latency::UniformMs([1.0, 5.0]), loss: 0.0 }
+    }
+}
+
+/// The bounds of a run's phases, in virtual seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Phases {
+    /// Operations that have not ended this long after the last was started count as unknown.
+    pub safety_grace_s: f64,
+    /// After the heal, the system has to become quiet within this.
+    pub converge_within_s: f64,
+}
+
+impl Default for Phases {
+    /// 30 s for the last operations to end, 300 s to become quiet.
+    fn default() -> Self {
+        Self { safety_grace_s: 30.0, converge_within_s: 300.0 }
+    }
+}
+
+/// A file that cannot be used: where and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {message}", file.display())]
+pub struct Refused {
+    /// The file.
+    pub file: PathBuf,
+    /// Line, key, what was found, what was expected.
+    pub message: String,
+}
+
+impl Refused {
+    /// A refusal of `file`.
+    pub fn new(file: &Path, message: impl Into<String>) -> Self {
+        Self { file: file.to_owned(), message: message.into() }
+    }
+}
+
+impl<T: Tables> Scenario<T> {
+    /// Reads a scenario from a file.
+    ///
+    /// # Errors
+    /// [`Refused`], with the place in the file.
+    pub fn load(file: &Path) -> Result<Self, Refused> {
+        Self::parse(file, &read(file)?)
+    }
+
+    /// Reads a scenario from text; `file` is for messages.
+    ///
+    /// # Errors
+    /// [`Refused`], with the place in the file.
+    pub fn parse(file: &Path, text: &str) -> Result<Self, Refused> {
+        let scenario: Self = toml::from_str(text).map_err(|error| Refused::new(file, explain(&error)))?;
+        scenario.check().map_err(|message| Refused::new(file, message))?;
+        Ok(scenario)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.network.latency.check().map_err(|error| format!("network.latency: {error}"))?;
+        if !(0.0..1.0).contains(&self.network.loss) {
+            return Err(format!("network.loss: found {}, expected 0 or more and less than 1", self.network.loss));
+        }
+        for (key, value) in [("safety_grace_s", self.phases.safety_grace_s), ("converge_within_s", self.phases.converge_within_s)] {
+            if !(value.is_finite() && (0.001..=1e7).contains(&value)) {
+                return Err(format!("phases.{key}: found {value}, expected 0.001 to 10000000 seconds"));
+            }
+        }
+        self.tables.check()
+    }
+}
+
+/// Reads a text file.
+///
+/// # Errors
+/// [`Refused`], also for text that is not UTF-8, with the offset.
+pub fn read(file: &Path) -> Result<String, Refused> {
+    let bytes = std::fs::read(file).map_err(|error| Refused::new(file, format!("cannot be read: {error}")))?;
+    String::from_utf8(bytes)
+        .map_err(|error| Refused::new(file, format!("is not UTF-8 from byte {} on", error.utf8_error().valid_up_to())))
+}
+
+/// A TOML error in full, with the nearest valid spelling of an unknown key.
+pub fn explain(error: &toml::de::Error) -> String {
+    let text = error.to_string();
+    let text = text.trim_end();
+    let mut quoted = error.message().split('`').skip(1).step_by(2);
+    if !error.message().starts_with("unknown") {
+        return text.to_owned();
+    }
+    let Some(found) = quoted.next() else { return text.to_owned() };
+    match nearest(found, quoted) {
+        Some(name) => format!("{text}\nhint: did you mean `{name}`?"),
+        None => text.to_owned(),
+    }
+}
+
+/// The spelling in `names` that is nearest to `found`, if any is near.
+pub fn nearest<'a>(found: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    names
+        .map(|name| (strsim::damerau_levenshtein(found, name), name))
+        .filter(|(distance, name)| *distance <= 2.max(name.len() / 3))
+        .min()
+        .map(|(_, name)| name)
+}
+
+impl<'de, T: Tables> Deserialize<'de> for Scenario<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(std::marker::PhantomData<T>);
+        impl<'de, T: Tables> Visitor<'de> for Fields<T> {
+            type Value = Scenario<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a scenario")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Scenario<T>, A::Error> {
+                let mut format: Option<String> = None;
+                let mut scenario = Scenario {
+                    name: String::new(),
+                    question: String::new(),
+                    network: Network::default(),
+                    phases: Phases::default(),
+                    faults: Vec::new(),
+                    slo: BTreeMap::new(),
+                    expect: BTreeMap::new(),
+                    tables: T::default(),
+                };
+                while let Some(key) = map.next_key::<String>()? {
+                    match key.as_str() {
+                        "format" => format = Some(map.next_value()?),
+                        "name" => scenario.name = map.next_value()?,
+                        "question" => scenario.question = map.next_value()?,
+                        "network" => scenario.network = map.next_value()?,
+                        "phases" => scenario.phases = map.next_value()?,
+                        "faults" => scenario.faults = map.next_value()?,
+                        "slo" => scenario.slo = map.next_value()?,
+                        "expect" => scenario.expect = map.next_value()?,
+                        own if T::KEYS.contains(&own) => scenario.tables.read(own, &mut map)?,
+                        other => return Err(unknown::<T, A::Error>(other)),
+                    }
+                }
+                check_format(format.as_deref(), FORMAT).map_err(A::Error::custom)?;
+                for (key, value) in [("name", &scenario.name), ("question", &scenario.question)] {
+                    if value.trim().is_empty() {
+                        return Err(A::Error::custom(format!("`{key}` is missing or empty")));
+                    }
+                }
+                Ok(scenario)
+            }
+        }
+        deserializer.deserialize_map(Fields(std::marker::PhantomData))
+    }
+}
+
+fn unknown<T: Tables, E: Error>(key: &str) -> E {
+    let known: Vec<String> = ["format", "name", "question", "network", "phases", "faults", "slo", "expect"]
+        .iter()
+        .chain(T::KEYS)
+        .map(|key| format!("`{key}`"))
+        .collect();
+    E::custom(format!("unknown key `{key}`, expected one of {}", known.join(", ")))
+}
+
+/// Whether `found` is a format that this version reads: the same name and the same major version.
+///
+/// # Errors
+/// A sentence with what was found and what was expected.
+pub fn check_format(found: Option<&str>, expected: &str) -> Result<(), String> {
+    match found {
+        Some(found) if found == expected => Ok(()),
+        Some(found) => Err(format!("format: found {found:?}, this version reads {expected:?}")),
+        None => Err(format!("format: missing, expected format = {expected:?}")),
+    }
+}

@@ -1,0 +1,200 @@
+//! A system under test, as the harness sees it: tables of a scenario, operations to draw, hosts to boot, oracles over the trace.
+//!
+//! The harness knows nothing else of it. A team brings its own system by implementing [`System`].
+
+use std::{
+    collections::BTreeMap,
+    fmt::Debug,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
+
+use futures_util::future::BoxFuture;
+use rehearsal_host::Host;
+use serde::{Deserialize, Serialize, de::DeserializeOwned, de::MapAccess};
+use tokio::sync::watch;
+
+use crate::{
+    chance::Chance,
+    disk::Disk,
+    oracle::Oracle,
+    trace::{Phase, Recorder, Trace},
+};
+
+/// The tables of a scenario that belong to a system: read one at a time, so that errors keep their place in the file.
+pub trait Tables: Clone + Debug + Default + Serialize + DeserializeOwned {
+    /// The top-level keys that the system owns.
+    const KEYS: &'static [&'static str];
+
+    /// Reads the value of `key`, one of [`Tables::KEYS`].
+    ///
+    /// # Errors
+    /// What the format says of the value.
+    fn read<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error>;
+
+    /// Refuses what can be read but not run.
+    ///
+    /// # Errors
+    /// A sentence that names the key, what was found and what was expected.
+    fn check(&self) -> Result<(), String>;
+
+    /// The hosts that faults may target, in order. Clients are not among them: a client's crash would lose operations.
+    fn hosts(&self) -> Vec<String>;
+}
+
+/// A step of a plan's workload: one operation, at its time, by one client.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Step<O> {
+    /// Its number in the plan.
+    pub id: u64,
+    /// When, since the run's start, in milliseconds.
+    pub at_ms: u64,
+    /// Which client, from 0.
+    pub client: u32,
+    /// What.
+    pub operation: O,
+}
+
+/// A host of a deployment.
+pub struct Node {
+    /// Its name: unique, and its address.
+    pub name: String,
+    /// What it runs at each boot (from 1). The future must not end while the host is up.
+    pub main: Box<dyn Fn(Host, u32) -> BoxFuture<'static, ()>>,
+}
+
+impl Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Where a host listens and how others reach it, on the engine in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// For `Host::bind`.
+    pub listen: String,
+    /// For `Host::connect`.
+    pub dial: String,
+}
+
+/// What a deployment is given to work with.
+#[derive(Debug)]
+pub struct Stage<E> {
+    /// Writes the trace.
+    pub recorder: Recorder<E>,
+    /// Every host's address, by name. Asking for a name for the first time reserves it.
+    pub addresses: BTreeMap<String, Address>,
+    /// The run's phase, for clients that wait for the last one.
+    pub phase: watch::Receiver<Phase>,
+    /// How far the clients are.
+    pub progress: Progress,
+    /// Where hosts keep their files.
+    pub storage: Storage,
+}
+
+/// Where hosts keep their files on this engine.
+#[derive(Clone, Debug)]
+pub enum Storage {
+    /// The simulated disk, which is the process's default for SQLite.
+    Simulated(Disk),
+    /// A temporary folder.
+    Folder(PathBuf),
+}
+
+impl Storage {
+    /// The path of a host's file.
+    pub fn path(&self, host: &str, file: &str) -> String {
+        match self {
+            Self::Simulated(_) => Disk::path(host, file),
+            Self::Folder(folder) => folder.join(format!("{host}-{file}")).to_string_lossy().into_owned(),
+        }
+    }
+}
+
+/// How far the clients are. Clones share the count.
+#[derive(Clone, Debug, Default)]
+pub struct Progress(Arc<Mutex<Counts>>);
+
+/// The counts behind [`Progress`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Operations that ended, whatever their outcome.
+    pub operations: u64,
+    /// Clients that took their last look.
+    pub observed: u32,
+}
+
+impl Progress {
+    /// One operation ended.
+    pub fn operation_ended(&self) {
+        self.0.lock().expect("no panic while counting").operations += 1;
+    }
+
+    /// One client took its last look.
+    pub fn observed(&self) {
+        self.0.lock().expect("no panic while counting").observed += 1;
+    }
+
+    /// The counts now.
+    pub fn counts(&self) -> Counts {
+        *self.0.lock().expect("no panic while counting")
+    }
+}
+
+/// A deployment, ready to run.
+pub struct Deployment<E> {
+    /// Every host, clients included, in boot order.
+    pub nodes: Vec<Node>,
+    /// How many of them are clients that will report [`Progress::observed`].
+    pub clients: u32,
+    /// Whether the system has nothing left to do. Asked between polls, in the convergence phase only.
+    pub quiet: Box<dyn FnMut() -> bool>,
+    /// The final state, as events.
+    pub snapshot: Box<dyn FnMut() -> Vec<E>>,
+    /// A host is about to die: what becomes of its disk. Called between polls, just before its tasks are dropped.
+    pub dying: Box<dyn FnMut(&str, crate::fault::Crash)>,
+}
+
+impl<E> Debug for Deployment<E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Deployment").field("nodes", &self.nodes).finish_non_exhaustive()
+    }
+}
+
+/// A system under test.
+pub trait System: Copy + Debug + 'static {
+    /// Its tables of a scenario, and, resolved, of a plan.
+    type Tables: Tables;
+    /// An operation of its workload.
+    type Operation: Clone + Debug + PartialEq + Serialize + DeserializeOwned + 'static;
+    /// What it writes into the trace.
+    type Event: Clone + Debug + PartialEq + Serialize + DeserializeOwned + Send + 'static;
+
+    /// Draws the workload. The tables may be changed too: whatever they leave open is drawn here and kept in the plan.
+    ///
+    /// # Errors
+    /// A sentence that names the key, what was found and what was expected.
+    fn draw(tables: &mut Self::Tables, chance: &Chance) -> Result<Vec<Step<Self::Operation>>, String>;
+
+    /// The names of all hosts, clients included: the engine gives each an address.
+    fn names(tables: &Self::Tables) -> Vec<String>;
+
+    /// The hosts and how to look at them.
+    fn deploy(tables: &Self::Tables, steps: &[Step<Self::Operation>], stage: Stage<Self::Event>) -> Deployment<Self::Event>;
+
+    /// Its oracles: one list, in the order of reports.
+    fn oracles() -> Vec<Oracle<Self::Event>>;
+
+    /// The names that `[slo]` and `[expect]` may use.
+    fn measure_names() -> Vec<&'static str>;
+
+    /// A run's measures, by name. A measure without samples is absent.
+    fn measures(trace: &Trace<Self::Event>) -> BTreeMap<String, f64>;
+
+    /// The system's part of a run's record in the results file: counts, histograms, latencies.
+    fn summary(trace: &Trace<Self::Event>) -> serde_json::Map<String, serde_json::Value>;
+
+    /// Faults of the system's own (a provider's errors): name and effect of each that was asked for. All zero means inert.
+    fn own_faults(tables: &Self::Tables, trace: &Trace<Self::Event>) -> Vec<(String, u64, crate::fault::Effect)>;
+}

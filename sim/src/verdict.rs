@@ -1,0 +1,196 @@
+//! The verdict: what a trace means, by the oracles, the SLOs and the faults' effects.
+//!
+//! **Invariant**: nothing passes that examined nothing: an inert fault, an oracle without a case or an SLO without samples make the run
+//! inconclusive. It renders nothing.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    condition::Condition,
+    fault::Effect,
+    oracle::Violation,
+    plan::Plan,
+    system::System,
+    trace::{Event, Trace},
+};
+
+/// What a run, or a whole session, came to. Ordered from best to worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Every property held, and each was examined.
+    Pass,
+    /// Nothing was violated, but something was not examined.
+    Inconclusive,
+    /// A violation or a missed SLO.
+    Fail,
+}
+
+/// Most violations of one oracle that a record keeps; the rest is counted.
+const MOST_VIOLATIONS: usize = 20;
+
+/// One fault and what it did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FaultRecord {
+    /// Its kind.
+    pub kind: String,
+    /// When it started.
+    pub at_ms: u64,
+    /// What it did.
+    pub effect: Effect,
+}
+
+/// One oracle and what it found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OracleRecord {
+    /// Its name.
+    pub name: String,
+    /// What it came to.
+    pub verdict: Verdict,
+    /// How many things it examined.
+    pub checked: u64,
+    /// The first violations, in order.
+    pub violations: Vec<Violation>,
+    /// How many more there are.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub more_violations: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+/// One condition and the measure it was held against.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConditionRecord {
+    /// The measure's name.
+    pub name: String,
+    /// The condition.
+    pub target: Condition,
+    /// The measure; absent when there was no sample.
+    pub actual: Option<f64>,
+    /// What it came to.
+    pub verdict: Verdict,
+}
+
+/// A run's record in the results file, but for its timing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The scenario.
+    pub scenario: String,
+    /// The seed.
+    pub seed: u64,
+    /// What the run came to.
+    pub verdict: Verdict,
+    /// The trace's digest.
+    pub digest: String,
+    /// Virtual time at the run's end, in milliseconds.
+    pub virtual_ms: u64,
+    /// The system's own part: counts, histograms, latencies.
+    #[serde(flatten)]
+    pub summary: serde_json::Map<String, serde_json::Value>,
+    /// Every fault with its effect.
+    pub faults: Vec<FaultRecord>,
+    /// Every oracle.
+    pub oracles: Vec<OracleRecord>,
+    /// The scenario's promises.
+    pub slo: Vec<ConditionRecord>,
+    /// The scenario's other expectations.
+    pub expect: Vec<ConditionRecord>,
+}
+
+/// Judges a run of `plan` by its trace.
+pub fn judge<S: System>(plan: &Plan<S>, trace: &Trace<S::Event>) -> Record {
+    let measures = S::measures(trace);
+    let slo = conditions(&plan.slo, &measures);
+    let expect = conditions(&plan.expect, &measures);
+    let faults = faults::<S>(plan, trace);
+    let mut oracles: Vec<OracleRecord> = S::oracles().iter().map(|oracle| examined(oracle.name, (oracle.check)(trace))).collect();
+    oracles.push(convergence(trace));
+    let inert = faults.iter().any(|fault| fault.effect.values().all(|count| *count == 0));
+    let verdict = oracles
+        .iter()
+        .map(|oracle| oracle.verdict)
+        .chain(slo.iter().chain(&expect).map(|condition| condition.verdict))
+        .chain(inert.then_some(Verdict::Inconclusive))
+        .max()
+        .unwrap_or(Verdict::Inconclusive);
+    Record {
+        scenario: plan.scenario.clone(),
+        seed: plan.seed,
+        verdict,
+        digest: trace.digest(),
+        virtual_ms: trace.entries.last().map_or(0, |entry| entry.at_us / 1000),
+        summary: S::summary(trace),
+        faults,
+        oracles,
+        slo,
+        expect,
+    }
+}
+
+fn examined(name: &str, findings: crate::oracle::Findings) -> OracleRecord {
+    let verdict = match (findings.violations.len(), findings.checked) {
+        (0, 0) => Verdict::Inconclusive,
+        (0, _) => Verdict::Pass,
+        _ => Verdict::Fail,
+    };
+    let more_violations = findings.violations.len().saturating_sub(MOST_VIOLATIONS) as u64;
+    let violations = findings.violations.into_iter().take(MOST_VIOLATIONS).collect();
+    OracleRecord { name: name.to_owned(), verdict, checked: findings.checked, violations, more_violations }
+}
+
+/// The harness's own oracle: after the heal, the system became quiet within its bound.
+fn convergence<E>(trace: &Trace<E>) -> OracleRecord {
+    let mut findings = crate::oracle::Findings::default();
+    for entry in &trace.entries {
+        match &entry.event {
+            Event::Phase(crate::trace::Phase::Converge) => findings.examine(entry.at_us, None),
+            Event::NotConverged => findings.violations.push(Violation {
+                at_us: entry.at_us,
+                message: "everything was healed, yet the system still had work open at the phase's bound".to_owned(),
+            }),
+            _ => {}
+        }
+    }
+    examined("convergence", findings)
+}
+
+fn conditions(table: &BTreeMap<String, Condition>, measures: &BTreeMap<String, f64>) -> Vec<ConditionRecord> {
+    let record = |(name, target): (&String, &Condition)| {
+        let actual = measures.get(name).copied();
+        let verdict = match actual {
+            None => Verdict::Inconclusive,
+            Some(actual) if target.holds(actual) => Verdict::Pass,
+            Some(_) => Verdict::Fail,
+        };
+        ConditionRecord { name: name.clone(), target: *target, actual, verdict }
+    };
+    table.iter().map(record).collect()
+}
+
+fn faults<S: System>(plan: &Plan<S>, trace: &Trace<S::Event>) -> Vec<FaultRecord> {
+    let name = |kind: &crate::fault::Kind| match kind {
+        crate::fault::Kind::Crash { mode: crate::fault::Crash::Kill } => "crash",
+        crate::fault::Kind::Crash { mode: crate::fault::Crash::PowerLoss } => "power_loss",
+        crate::fault::Kind::Partition { .. } => "partition",
+        crate::fault::Kind::Hold => "hold",
+        crate::fault::Kind::Latency { .. } => "latency",
+    };
+    let mut records: Vec<FaultRecord> = plan
+        .faults
+        .iter()
+        .map(|fault| FaultRecord { kind: name(&fault.kind).to_owned(), at_ms: fault.at_ms, effect: Effect::new() })
+        .collect();
+    for entry in &trace.entries {
+        if let Event::FaultEnded { fault, effect } = &entry.event {
+            records[*fault].effect.clone_from(effect);
+        }
+    }
+    let own = S::own_faults(&plan.system, trace);
+    records.extend(own.into_iter().map(|(kind, at_ms, effect)| FaultRecord { kind, at_ms, effect }));
+    records
+}
