@@ -1,0 +1,136 @@
+//! What a client asks: accept, read, find, cancel.
+//!
+//! **Invariant**: an accepted request is one transaction: the appointment, its outbox entry and the stored answer are there together or
+//! not at all. A key that was used is answered from what is stored, before anything else is looked at.
+//! It deliberately calls no provider and builds no answer: the transport brings the answer to store.
+
+use rehearsal_core::{
+    appointment::{Appointment, decide},
+    command::{Command, NewAppointment},
+    event::Event,
+    idempotency::{Fingerprint, Stored, Verdict, check},
+    identity::{AppointmentId, RequestId, Tenant},
+    rejection::Rejection,
+    time::Timestamp,
+};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{
+    enact::enact,
+    request::AcceptReply,
+    row::{appointment, appointment_columns},
+};
+
+/// The operation whose answers are stored; a key is (tenant, operation, request id).
+const OPERATION: &str = "accept";
+
+/// See [`super::Request::Accept`].
+pub(super) fn accept(
+    database: &Connection,
+    new: NewAppointment,
+    answer: &Stored,
+    now: Timestamp,
+) -> rusqlite::Result<AcceptReply> {
+    let stored = stored_answer(database, &new.tenant, &new.request_id)?;
+    match check(stored.as_ref(), answer.fingerprint) {
+        Verdict::Replay(stored) => return Ok(AcceptReply::Replay(stored.clone())),
+        Verdict::Conflict => return Ok(AcceptReply::Rejected(Rejection::KeyReused)),
+        Verdict::Fresh => {}
+    }
+    let row = read(database, &new.tenant, &new.id)?;
+    let (tenant, request_id) = (new.tenant.clone(), new.request_id.clone());
+    let decision = match decide(row.as_ref(), &Command::Accept(new), now) {
+        Ok(decision) => decision,
+        Err(rejection) => return Ok(AcceptReply::Rejected(rejection)),
+    };
+    enact(database, row, &decision, &tenant, now)?;
+    database
+        .prepare_cached(
+            "INSERT INTO answers (request_id, tenant, operation, fingerprint, status, body)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute(params![
+            request_id.as_str(),
+            tenant.as_str(),
+            OPERATION,
+            answer.fingerprint.0,
+            answer.status,
+            answer.body,
+        ])?;
+    Ok(AcceptReply::Fresh(decision.events))
+}
+
+fn stored_answer(
+    database: &Connection,
+    tenant: &Tenant,
+    request_id: &RequestId,
+) -> rusqlite::Result<Option<Stored>> {
+    database
+        .prepare_cached(
+            "SELECT fingerprint, status, body FROM answers
+             WHERE request_id = ?1 AND tenant = ?2 AND operation = ?3",
+        )?
+        .query_row(
+            params![request_id.as_str(), tenant.as_str(), OPERATION],
+            |row| {
+                Ok(Stored {
+                    fingerprint: Fingerprint(row.get(0)?),
+                    status: row.get(1)?,
+                    body: row.get(2)?,
+                })
+            },
+        )
+        .optional()
+}
+
+/// See [`super::Request::Read`].
+pub(super) fn read(
+    database: &Connection,
+    tenant: &Tenant,
+    id: &AppointmentId,
+) -> rusqlite::Result<Option<Appointment>> {
+    database
+        .prepare_cached(concat!(
+            "SELECT ",
+            appointment_columns!(),
+            " FROM appointments a WHERE a.id = ?1 AND a.tenant = ?2"
+        ))?
+        .query_row([id.as_str(), tenant.as_str()], |row| appointment(row, 0))
+        .optional()
+}
+
+/// See [`super::Request::Find`].
+pub(super) fn find(
+    database: &Connection,
+    tenant: &Tenant,
+    request_id: &RequestId,
+) -> rusqlite::Result<Option<Appointment>> {
+    database
+        .prepare_cached(concat!(
+            "SELECT ",
+            appointment_columns!(),
+            " FROM appointments a WHERE a.request_id = ?1 AND a.tenant = ?2"
+        ))?
+        .query_row([request_id.as_str(), tenant.as_str()], |row| {
+            appointment(row, 0)
+        })
+        .optional()
+}
+
+/// See [`super::Request::Cancel`].
+pub(super) fn cancel(
+    database: &Connection,
+    tenant: &Tenant,
+    id: &AppointmentId,
+    now: Timestamp,
+) -> rusqlite::Result<Result<(Appointment, Vec<Event>), Rejection>> {
+    let row = read(database, tenant, id)?;
+    let decision = match decide(row.as_ref(), &Command::Cancel, now) {
+        Ok(decision) => decision,
+        Err(rejection) => return Ok(Err(rejection)),
+    };
+    let row = enact(database, row, &decision, tenant, now)?;
+    Ok(row
+        .map(|row| (row, decision.events))
+        .ok_or(Rejection::NotFound))
+}

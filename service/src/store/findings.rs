@@ -1,0 +1,270 @@
+//! What the auditor reads and writes: rows with their entries, findings, repairs.
+//!
+//! **Invariant**: an open finding is one row for each provider, key and kind, however often it is seen; a repair applies only to the
+//! version it was made for, and only by queueing.
+//! It deliberately does not compare anything with a provider; the core's `reconcile` does.
+
+use rehearsal_core::{
+    appointment::{Appointment, Decision, State, decide},
+    command::Command,
+    event::{Change, Event},
+    identity::{AppointmentId, ProviderName, Tenant},
+    outbox::{Entry, Kind},
+    reconcile::{Finding, Repair},
+    time::Timestamp,
+};
+use rusqlite::{Connection, Params, params};
+
+use super::{
+    accept,
+    enact::enact,
+    request::{AuditRow, SightedFinding},
+    row::{appointment, appointment_columns, entry, entry_columns},
+};
+
+/// Above every key in byte order: keys are UTF-8, which has no byte of this value.
+const LAST_KEY: &str = "\u{10ffff}";
+
+/// See [`super::Request::AuditPage`].
+pub(super) fn audit_page(
+    database: &Connection,
+    provider: &ProviderName,
+    after: Option<String>,
+    through: Option<String>,
+    limit: u32,
+) -> rusqlite::Result<Vec<AuditRow>> {
+    let after = after.unwrap_or_default();
+    let through = through.unwrap_or_else(|| LAST_KEY.to_owned());
+    let rows: Vec<Appointment> = database
+        .prepare_cached(concat!(
+            "SELECT ",
+            appointment_columns!(),
+            " FROM appointments a WHERE a.id > ?1 AND a.id <= ?2 AND a.provider = ?3 ORDER BY a.id, a.tenant LIMIT ?4"
+        ))?
+        .query_map(
+            params![after, through, provider.as_str(), limit],
+            |row| appointment(row, 0),
+        )?
+        .collect::<rusqlite::Result<_>>()?;
+    // Entries are few next to rows: two look-ups for the whole page, not two for each row.
+    let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
+        return Ok(Vec::new());
+    };
+    let span = [first.id.as_str(), last.id.as_str()];
+    let open = entries(
+        database,
+        concat!(
+            "SELECT ",
+            entry_columns!(),
+            " FROM outbox o WHERE o.wake_at IS NOT NULL AND o.appointment_id >= ?1 \
+             AND o.appointment_id <= ?2 ORDER BY o.id"
+        ),
+        span,
+    )?;
+    let dead = entries(
+        database,
+        concat!(
+            "SELECT ",
+            entry_columns!(),
+            " FROM outbox o WHERE o.state = 'dead' AND o.appointment_id >= ?1 \
+             AND o.appointment_id <= ?2 ORDER BY o.id"
+        ),
+        span,
+    )?;
+    let of = |entries: &[Entry], row: &Appointment| -> Vec<Entry> {
+        entries
+            .iter()
+            .filter(|entry| entry.appointment_id == row.id && entry.tenant == row.tenant)
+            .cloned()
+            .collect()
+    };
+    Ok(rows
+        .into_iter()
+        .map(|row| AuditRow {
+            open: of(&open, &row),
+            dead: of(&dead, &row),
+            appointment: row,
+        })
+        .collect())
+}
+
+/// See [`super::Request::AuditOne`].
+pub(super) fn audit_one(
+    database: &Connection,
+    provider: &ProviderName,
+    key: &str,
+) -> rusqlite::Result<Vec<AuditRow>> {
+    let rows: Vec<Appointment> = database
+        .prepare_cached(concat!(
+            "SELECT ",
+            appointment_columns!(),
+            " FROM appointments a WHERE a.id = ?1 AND a.provider = ?2 ORDER BY a.tenant LIMIT 1"
+        ))?
+        .query_map([key, provider.as_str()], |row| appointment(row, 0))?
+        .collect::<rusqlite::Result<_>>()?;
+    rows.into_iter()
+        .map(|row| with_entries(database, row))
+        .collect()
+}
+
+/// See [`super::Request::AuditDead`].
+pub(super) fn audit_dead(
+    database: &Connection,
+    provider: &ProviderName,
+    limit: u32,
+) -> rusqlite::Result<Vec<AuditRow>> {
+    let rows: Vec<Appointment> = database
+        .prepare_cached(concat!(
+            "SELECT DISTINCT ",
+            appointment_columns!(),
+            " FROM outbox o JOIN appointments a ON a.id = o.appointment_id AND a.tenant = o.tenant \
+             WHERE o.state = 'dead' AND o.kind = 'cancel' AND o.destination = ?1 AND a.state = 'failed' \
+             ORDER BY a.id, a.tenant LIMIT ?2"
+        ))?
+        .query_map(params![provider.as_str(), limit], |row| appointment(row, 0))?
+        .collect::<rusqlite::Result<_>>()?;
+    rows.into_iter()
+        .map(|row| with_entries(database, row))
+        .collect()
+}
+
+fn with_entries(database: &Connection, row: Appointment) -> rusqlite::Result<AuditRow> {
+    let whose = [row.id.as_str(), row.tenant.as_str()];
+    let open = entries(
+        database,
+        concat!(
+            "SELECT ",
+            entry_columns!(),
+            " FROM outbox o WHERE o.wake_at IS NOT NULL AND o.appointment_id = ?1 AND o.tenant = ?2 ORDER BY o.id"
+        ),
+        whose,
+    )?;
+    let dead = entries(
+        database,
+        concat!(
+            "SELECT ",
+            entry_columns!(),
+            " FROM outbox o WHERE o.state = 'dead' AND o.appointment_id = ?1 AND o.tenant = ?2 ORDER BY o.id"
+        ),
+        whose,
+    )?;
+    Ok(AuditRow {
+        appointment: row,
+        open,
+        dead,
+    })
+}
+
+fn entries(database: &Connection, sql: &str, params: impl Params) -> rusqlite::Result<Vec<Entry>> {
+    database
+        .prepare_cached(sql)?
+        .query_map(params, entry)?
+        .collect()
+}
+
+/// See [`super::Request::RecordFindings`].
+pub(super) fn record(
+    database: &Connection,
+    provider: &ProviderName,
+    seen: &[Finding],
+    whole_sweep_since: Option<Timestamp>,
+    now: Timestamp,
+) -> rusqlite::Result<(Vec<SightedFinding>, u32)> {
+    let mut sighted = Vec::with_capacity(seen.len());
+    for finding in seen {
+        let sightings = database
+            .prepare_cached(
+                "INSERT INTO findings (provider, key, kind, appointment_id, request_id, detail, sightings, first_seen, last_seen)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, ?7)
+                 ON CONFLICT (provider, key, kind) WHERE resolved_at IS NULL
+                 DO UPDATE SET sightings = sightings + 1, last_seen = excluded.last_seen, detail = excluded.detail
+                 RETURNING sightings",
+            )?
+            .query_row(
+                params![
+                    provider.as_str(),
+                    finding.key,
+                    finding.kind.as_str(),
+                    finding.appointment_id.as_ref().map(AppointmentId::as_str),
+                    finding.request_id.as_ref().map(|id| id.as_str()),
+                    finding.detail,
+                    now.as_micros(),
+                ],
+                |row| row.get(0),
+            )?;
+        sighted.push(SightedFinding { sightings });
+    }
+    let resolved = match whole_sweep_since {
+        None => 0,
+        Some(since) => database
+            .prepare_cached(
+                "UPDATE findings SET resolved_at = ?2, resolved_by = coalesce(resolved_by, 'gone')
+                 WHERE provider = ?1 AND resolved_at IS NULL AND last_seen < ?3",
+            )?
+            .execute(params![
+                provider.as_str(),
+                now.as_micros(),
+                since.as_micros()
+            ])?,
+    };
+    Ok((sighted, u32::try_from(resolved).unwrap_or(u32::MAX)))
+}
+
+/// See [`super::Request::Repair`].
+pub(super) fn repair(
+    database: &Connection,
+    tenant: &Tenant,
+    id: &AppointmentId,
+    version: u32,
+    repair: &Repair,
+    now: Timestamp,
+) -> rusqlite::Result<Option<Vec<Event>>> {
+    let row = accept::read(database, tenant, id)?;
+    let Some(row) = row.filter(|row| row.version == version) else {
+        return Ok(None);
+    };
+    let audited = with_entries(database, row)?;
+    let cancel_open = audited.open.iter().any(|entry| entry.kind == Kind::Cancel);
+    let row = audited.appointment;
+    let decision = match repair {
+        Repair::EnqueueCancel if !cancel_open => cancel_again(&row, now),
+        Repair::ProveBooked { reference } => {
+            let proof = Command::ProvenBooked {
+                reference: reference.clone(),
+            };
+            decide(Some(&row), &proof, now).unwrap_or_default()
+        }
+        Repair::EnqueueCancel | Repair::None => Decision::default(),
+    };
+    if decision == Decision::default() {
+        return Ok(None);
+    }
+    database
+        .prepare_cached(
+            "UPDATE findings SET resolved_by = 'repair' WHERE appointment_id = ?1 AND resolved_at IS NULL",
+        )?
+        .execute([id.as_str()])?;
+    enact(database, Some(row), &decision, tenant, now)?;
+    Ok(Some(decision.events))
+}
+
+/// A cancel by key once more; idempotent at the provider, so a second one is harmless.
+fn cancel_again(row: &Appointment, now: Timestamp) -> Decision {
+    let event = Event {
+        request_id: row.request_id.clone(),
+        appointment_id: row.id.clone(),
+        at: now,
+        attempts: row.attempts,
+        from: Some(row.state),
+        change: Change::CompensationQueued,
+    };
+    // A confirmed row whose client cancelled has its event already.
+    let events = match row.state {
+        State::Failed | State::Cancelled => vec![event],
+        State::Pending | State::Confirmed => Vec::new(),
+    };
+    Decision {
+        events,
+        enqueue: vec![row.cancel_entry()],
+    }
+}
