@@ -1,0 +1,442 @@
+//! Our own format, `rehearsal.capture/1`: JSON lines, a manifest first, then one exchange a line.
+//!
+//! ```json
+//! {"format":"rehearsal.capture/1","exporter":"...","exchanges":1}
+//! {"v":1,"seq":0,"ts_ns":1,"conn":"c1","session":"s1","req":{"method":"GET","target":"/","version":"1.1","headers":[["a","b"]],"body":{"utf8":""}},"resp":null,"flags":[]}
+//! ```
+//!
+//! A body is `{"utf8":..}`, `{"b64":..}`, `{"missing":true}` or `{"truncated":{"b64":..,"length":..}}`; left out, it is empty.
+//!
+//! **Invariant**: what [`Writer`] wrote, [`Lines`] reads back equal. A line that is not an exchange is a [`Skipped`] with its place; bytes
+//! that are not UTF-8, a line cut at the end of the file, and fewer exchanges than the manifest promises are errors: the file is damaged.
+
+use std::io::{self, Read, Write};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
+use memchr::memmem::Finder;
+use serde::{Deserialize, Serialize};
+
+use crate::capture::{
+    Body, CaptureError, Exchange, Fault, Flag, Headers, Record, Request, Response, Skipped,
+    SkippedKind, input::Input, open::io_error,
+};
+
+/// What this reader and writer call the format; the number is its major version.
+pub(crate) const FORMAT: &str = "rehearsal.capture/1";
+const FAMILY: &str = "rehearsal.capture/";
+
+/// The first line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// `rehearsal.capture/1`.
+    pub format: String,
+    /// What wrote the capture, and from what (a command line, a seed): enough to make it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exporter: Option<String>,
+    /// How many exchanges follow, where the writer knew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exchanges: Option<u64>,
+}
+
+impl Manifest {
+    /// A manifest of this version.
+    pub fn new(exporter: Option<String>, exchanges: Option<u64>) -> Self {
+        Self {
+            format: FORMAT.to_owned(),
+            exporter,
+            exchanges,
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    v: u32,
+    seq: u64,
+    ts_ns: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    conn: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    session: Option<String>,
+    req: RequestLine,
+    resp: Option<ResponseLine>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    flags: Vec<Flag>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RequestLine {
+    method: String,
+    target: String,
+    #[serde(default = "version")]
+    version: String,
+    #[serde(default)]
+    headers: Headers,
+    #[serde(
+        default = "BodyLine::empty",
+        skip_serializing_if = "BodyLine::is_empty"
+    )]
+    body: BodyLine,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ResponseLine {
+    ts_ns: u64,
+    latency_ns: u64,
+    status: u16,
+    #[serde(default)]
+    headers: Headers,
+    #[serde(
+        default = "BodyLine::empty",
+        skip_serializing_if = "BodyLine::is_empty"
+    )]
+    body: BodyLine,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum BodyLine {
+    Utf8(String),
+    B64(String),
+    Missing(bool),
+    Truncated { b64: String, length: Option<u64> },
+}
+
+fn version() -> String {
+    "1.1".to_owned()
+}
+
+impl BodyLine {
+    fn empty() -> Self {
+        Self::Utf8(String::new())
+    }
+
+    fn is_empty(&self) -> bool {
+        matches!(self, Self::Utf8(text) if text.is_empty())
+    }
+
+    fn of(body: &Body) -> Self {
+        match body {
+            Body::Whole(bytes) => match std::str::from_utf8(bytes) {
+                Ok(text) => Self::Utf8(text.to_owned()),
+                Err(_) => Self::B64(STANDARD.encode(bytes)),
+            },
+            Body::Missing => Self::Missing(true),
+            Body::Truncated { bytes, length } => Self::Truncated {
+                b64: STANDARD.encode(bytes),
+                length: *length,
+            },
+        }
+    }
+
+    fn body(self) -> Result<Body, String> {
+        let decode = |text: String| {
+            STANDARD
+                .decode(text)
+                .map(Bytes::from)
+                .map_err(|error| format!("a body that is not base64: {error}"))
+        };
+        Ok(match self {
+            Self::Utf8(text) => Body::Whole(text.into()),
+            Self::B64(text) => Body::Whole(decode(text)?),
+            Self::Missing(true) => Body::Missing,
+            Self::Missing(false) => return Err("a body that is \"missing\": false".to_owned()),
+            Self::Truncated { b64, length } => Body::Truncated {
+                bytes: decode(b64)?,
+                length,
+            },
+        })
+    }
+}
+
+impl Line {
+    fn of(exchange: &Exchange) -> Self {
+        let request = &exchange.request;
+        Self {
+            v: 1,
+            seq: exchange.seq,
+            ts_ns: exchange.ts_ns,
+            conn: exchange.conn.clone(),
+            session: exchange.session.clone(),
+            req: RequestLine {
+                method: request.method.clone(),
+                target: request.target.clone(),
+                version: request.version.clone(),
+                headers: request.headers.clone(),
+                body: BodyLine::of(&request.body),
+            },
+            resp: exchange.response.as_ref().map(|response| ResponseLine {
+                ts_ns: response.ts_ns,
+                latency_ns: response.latency_ns,
+                status: response.status,
+                headers: response.headers.clone(),
+                body: BodyLine::of(&response.body),
+            }),
+            flags: exchange.flags.clone(),
+        }
+    }
+
+    fn exchange(self) -> Result<Exchange, String> {
+        if self.v != 1 {
+            return Err(format!("a record of version {}, expected 1", self.v));
+        }
+        let response = match self.resp {
+            Some(response) => Some(Response {
+                ts_ns: response.ts_ns,
+                latency_ns: response.latency_ns,
+                status: response.status,
+                headers: response.headers,
+                body: response.body.body()?,
+            }),
+            None => None,
+        };
+        Ok(Exchange {
+            seq: self.seq,
+            ts_ns: self.ts_ns,
+            conn: self.conn,
+            session: self.session,
+            request: Request {
+                method: self.req.method,
+                target: self.req.target,
+                version: self.req.version,
+                headers: self.req.headers,
+                body: self.req.body.body()?,
+            },
+            response,
+            flags: self.flags,
+        })
+    }
+}
+
+/// Reads our own format as a stream of records.
+#[derive(Debug)]
+pub struct Lines<R: Read> {
+    name: String,
+    input: Input<R>,
+    finder: Finder<'static>,
+    manifest: Manifest,
+    line: u64,
+    exchanges: u64,
+    lost: u64,
+    done: bool,
+}
+
+impl<R: Read> Lines<R> {
+    pub(crate) fn new(name: &str, mut input: Input<R>) -> Result<Self, CaptureError> {
+        let finder = Finder::new(b"\n");
+        let fault = |found: String, fault| CaptureError {
+            file: name.to_owned(),
+            place: "line 1".to_owned(),
+            found,
+            expected: format!("a manifest {{\"format\":\"{FORMAT}\"}}"),
+            fault,
+        };
+        let piece = input
+            .next_piece(&finder)
+            .map_err(|error| io_error(name, 0, &error))?;
+        let Some(piece) = piece else {
+            return Err(fault("nothing".to_owned(), Fault::Empty));
+        };
+        let bytes = piece
+            .bytes
+            .strip_prefix(b"\xef\xbb\xbf")
+            .unwrap_or(piece.bytes);
+        let manifest: Manifest = serde_json::from_slice(bytes).map_err(|error| {
+            let kind = if error.is_eof() {
+                Fault::Truncated
+            } else {
+                Fault::Damaged
+            };
+            fault(format!("no manifest: {error}"), kind)
+        })?;
+        if manifest.format != FORMAT {
+            let newer = manifest
+                .format
+                .strip_prefix(FAMILY)
+                .and_then(|major| major.parse::<u32>().ok())
+                .is_some_and(|major| major > 1);
+            let kind = if newer {
+                Fault::NewerMajor
+            } else {
+                Fault::UnknownFormat
+            };
+            return Err(fault(format!("format {:?}", manifest.format), kind));
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            input,
+            finder,
+            manifest,
+            line: 1,
+            exchanges: 0,
+            lost: 0,
+            done: false,
+        })
+    }
+
+    /// The capture's first line.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    pub(crate) fn into_input(self) -> Input<R> {
+        self.input
+    }
+
+    fn fault(&self, found: String, expected: &str, fault: Fault) -> CaptureError {
+        CaptureError {
+            file: self.name.clone(),
+            place: format!("line {}", self.line),
+            found,
+            expected: expected.to_owned(),
+            fault,
+        }
+    }
+
+    fn advance(&mut self) -> Result<Option<Record>, CaptureError> {
+        loop {
+            self.line += 1;
+            let place = self.input.offset();
+            let piece = self
+                .input
+                .next_piece(&self.finder)
+                .map_err(|error| io_error(&self.name, place, &error))?;
+            let Some(piece) = piece else {
+                return self.end().map(|()| None);
+            };
+            let (offset, terminated) = (piece.offset, piece.terminated);
+            let text = match std::str::from_utf8(piece.bytes) {
+                Ok(text) => text.trim(),
+                Err(error) => {
+                    let found = format!(
+                        "a byte that is not UTF-8 at byte {}",
+                        offset + error.valid_up_to() as u64
+                    );
+                    return Err(self.fault(found, "JSON in UTF-8", Fault::Damaged));
+                }
+            };
+            if text.is_empty() {
+                continue;
+            }
+            let parsed = serde_json::from_str::<Line>(text);
+            if let Err(error) = &parsed
+                && error.is_eof()
+                && !terminated
+            {
+                let found = "the end of the file within a line".to_owned();
+                return Err(self.fault(found, "a whole exchange", Fault::Truncated));
+            }
+            let exchange = parsed
+                .map_err(|error| error.to_string())
+                .and_then(Line::exchange);
+            return Ok(Some(match exchange {
+                Ok(mut exchange) => {
+                    exchange.seq = self.exchanges;
+                    self.exchanges += 1;
+                    Record::Exchange(Box::new(exchange))
+                }
+                Err(reason) => {
+                    self.lost += 1;
+                    Record::Skipped(Skipped {
+                        offset,
+                        kind: SkippedKind::Malformed,
+                        reason: format!("line {}: {reason}", self.line),
+                    })
+                }
+            }));
+        }
+    }
+
+    fn end(&self) -> Result<(), CaptureError> {
+        let read = self.exchanges + self.lost;
+        match self.manifest.exchanges {
+            Some(promised) if read < promised => Err(self.fault(
+                format!("the end of the file after {read} exchanges"),
+                &format!("{promised}, as its manifest says"),
+                Fault::Truncated,
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl<R: Read> Iterator for Lines<R> {
+    type Item = Result<Record, CaptureError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.done {
+            return None;
+        }
+        match self.advance() {
+            Ok(Some(record)) => Some(Ok(record)),
+            Ok(None) => {
+                self.done = true;
+                None
+            }
+            Err(error) => {
+                self.done = true;
+                Some(Err(error))
+            }
+        }
+    }
+}
+
+/// Writes our own format. The same exchanges give the same bytes, compressed or not.
+#[derive(Debug)]
+pub struct Writer<W: Write> {
+    sink: Sink<W>,
+}
+
+#[derive(Debug)]
+enum Sink<W: Write> {
+    Plain(W),
+    Gzip(GzEncoder<W>),
+}
+
+impl<W: Write> Writer<W> {
+    /// Writes plain lines to `out`, the manifest first.
+    pub fn plain(out: W, manifest: &Manifest) -> io::Result<Self> {
+        Self::begin(Sink::Plain(out), manifest)
+    }
+
+    /// Writes gzip to `out`, the manifest first.
+    pub fn gzip(out: W, manifest: &Manifest) -> io::Result<Self> {
+        Self::begin(
+            Sink::Gzip(GzEncoder::new(out, Compression::best())),
+            manifest,
+        )
+    }
+
+    fn begin(sink: Sink<W>, manifest: &Manifest) -> io::Result<Self> {
+        let mut writer = Self { sink };
+        writer.line(manifest)?;
+        Ok(writer)
+    }
+
+    /// Writes one exchange.
+    pub fn write(&mut self, exchange: &Exchange) -> io::Result<()> {
+        self.line(&Line::of(exchange))
+    }
+
+    /// Ends the file and gives the output back.
+    pub fn finish(self) -> io::Result<W> {
+        match self.sink {
+            Sink::Plain(mut out) => out.flush().map(|()| out),
+            Sink::Gzip(out) => out.finish(),
+        }
+    }
+
+    fn line(&mut self, value: &impl Serialize) -> io::Result<()> {
+        let mut bytes = serde_json::to_vec(value)?;
+        bytes.push(b'\n');
+        match &mut self.sink {
+            Sink::Plain(out) => out.write_all(&bytes),
+            Sink::Gzip(out) => out.write_all(&bytes),
+        }
+    }
+}

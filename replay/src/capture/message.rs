@@ -1,0 +1,256 @@
+//! An HTTP/1.x message as a recorder wrote it, read leniently.
+//!
+//! **Invariant**: what is read leniently is flagged, and a body that is not wholly there is never taken for a whole one.
+//! It deliberately undoes the transfer coding (chunks), which belongs to a connection, and keeps the content coding, which belongs to the message.
+
+use bytes::Bytes;
+
+use crate::capture::{Body, Flag, Headers, header};
+
+/// A message: start line, headers and body.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Message {
+    pub(crate) start: String,
+    pub(crate) headers: Headers,
+    pub(crate) body: Body,
+    pub(crate) flags: Vec<Flag>,
+}
+
+/// Reads a message. `bodiless` says that its body is empty whatever its head declares (an answer to HEAD, a 204, a 304).
+///
+/// # Errors
+/// For people: what is wrong with the start line.
+pub(crate) fn parse(payload: &[u8], bodiless: impl Fn(&str) -> bool) -> Result<Message, String> {
+    let (line, mut rest) = split_line(payload);
+    let start = text(line.strip_suffix(b"\r").unwrap_or(line));
+    if !start.contains("HTTP/") {
+        let shown: String = start.chars().take(40).collect();
+        return Err(format!("{shown:?} is no HTTP start line"));
+    }
+    let mut flags = Vec::new();
+    if !line.ends_with(b"\r") {
+        flags.push(Flag::LineFeedOnly);
+    }
+    let mut headers = Headers::new();
+    let mut blank = false;
+    while !rest.is_empty() {
+        let (line, after) = split_line(rest);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.is_empty() {
+            blank = true;
+            rest = after;
+            break;
+        }
+        if line.starts_with(b" ") || line.starts_with(b"\t") {
+            // An obsolete folded header: it goes on with the value above.
+            if let Some((_, value)) = headers.last_mut() {
+                value.push(' ');
+                value.push_str(text(line).trim());
+            }
+        } else if let Some((name, value)) = header_line(line) {
+            headers.push((name, value));
+        } else {
+            break;
+        }
+        rest = after;
+    }
+    if !blank {
+        flags.push(Flag::NoBlankLine);
+    }
+    let body = if bodiless(&start) {
+        Body::EMPTY
+    } else {
+        body(&mut headers, rest, &mut flags)
+    };
+    Ok(Message {
+        start,
+        headers,
+        body,
+        flags,
+    })
+}
+
+fn body(headers: &mut Headers, rest: &[u8], flags: &mut Vec<Flag>) -> Body {
+    let length = header(headers, "content-length").and_then(|value| value.trim().parse().ok());
+    let chunked = header(headers, "transfer-encoding")
+        .is_some_and(|value| value.to_ascii_lowercase().contains("chunked"));
+    if chunked {
+        match dechunk(rest) {
+            Ok(bytes) => {
+                headers.retain(|(name, _)| !name.eq_ignore_ascii_case("transfer-encoding"));
+                return Body::Whole(bytes.into());
+            }
+            // A recorder that decodes bodies may leave the header: then the first line is no chunk size at all.
+            Err(Chunks::NotChunked) => {
+                headers.retain(|(name, _)| !name.eq_ignore_ascii_case("transfer-encoding"));
+                flags.push(Flag::BadEncoding);
+            }
+            Err(Chunks::Cut(bytes)) => {
+                flags.push(Flag::Truncated);
+                return Body::Truncated {
+                    bytes: bytes.into(),
+                    length: None,
+                };
+            }
+        }
+    }
+    match length {
+        Some(length) if length > rest.len() as u64 => {
+            flags.push(Flag::Truncated);
+            Body::Truncated {
+                bytes: Bytes::copy_from_slice(rest),
+                length: Some(length),
+            }
+        }
+        Some(length) => {
+            let length = usize::try_from(length).unwrap_or(rest.len());
+            Body::Whole(Bytes::copy_from_slice(&rest[..length]))
+        }
+        None => Body::Whole(Bytes::copy_from_slice(rest)),
+    }
+}
+
+enum Chunks {
+    NotChunked,
+    Cut(Vec<u8>),
+}
+
+fn dechunk(mut rest: &[u8]) -> Result<Vec<u8>, Chunks> {
+    let mut bytes = Vec::new();
+    let mut first = true;
+    loop {
+        let (line, after) = split_line(rest);
+        let size = std::str::from_utf8(line)
+            .ok()
+            .and_then(|line| line.split(';').next())
+            .and_then(|size| usize::from_str_radix(size.trim(), 16).ok());
+        let Some(size) = size else {
+            return Err(if first {
+                Chunks::NotChunked
+            } else {
+                Chunks::Cut(bytes)
+            });
+        };
+        if size == 0 {
+            return Ok(bytes);
+        }
+        if size > after.len() {
+            bytes.extend_from_slice(after);
+            return Err(Chunks::Cut(bytes));
+        }
+        bytes.extend_from_slice(&after[..size]);
+        rest = &after[size..];
+        rest = rest.strip_prefix(b"\r").unwrap_or(rest);
+        rest = rest.strip_prefix(b"\n").unwrap_or(rest);
+        first = false;
+    }
+}
+
+fn split_line(bytes: &[u8]) -> (&[u8], &[u8]) {
+    match memchr::memchr(b'\n', bytes) {
+        Some(at) => (&bytes[..at], &bytes[at + 1..]),
+        None => (bytes, &[]),
+    }
+}
+
+fn header_line(line: &[u8]) -> Option<(String, String)> {
+    let colon = memchr::memchr(b':', line)?;
+    let (name, value) = (&line[..colon], &line[colon + 1..]);
+    let token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    (!name.is_empty() && name.iter().all(token)).then(|| (text(name), text(value.trim_ascii())))
+}
+
+/// UTF-8 where it is, Latin-1 (each byte a character) where it is not.
+fn text(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.to_owned(),
+        Err(_) => bytes.iter().map(|byte| char::from(*byte)).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(payload: &str, body: &Body, flags: &[Flag]) {
+        let message = parse(payload.as_bytes(), |_| false).expect("a message");
+        assert_eq!(&message.body, body, "{payload:?}");
+        assert_eq!(message.flags, flags, "{payload:?}");
+    }
+
+    fn whole(text: &'static str) -> Body {
+        Body::Whole(Bytes::from_static(text.as_bytes()))
+    }
+
+    #[test]
+    fn bodies_are_framed_as_their_head_declares() {
+        check("GET / HTTP/1.1\r\nA: b\r\n\r\n", &Body::EMPTY, &[]);
+        check(
+            "POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nabc",
+            &whole("ab"),
+            &[],
+        );
+        check(
+            "HTTP/1.1 200 OK\r\n\r\nto the end",
+            &whole("to the end"),
+            &[],
+        );
+        check(
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n",
+            &whole("abcde"),
+            &[],
+        );
+    }
+
+    #[test]
+    fn what_is_cut_or_odd_is_flagged() {
+        check(
+            "POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc",
+            &Body::Truncated {
+                bytes: Bytes::from_static(b"abc"),
+                length: Some(9),
+            },
+            &[Flag::Truncated],
+        );
+        check(
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n5\r\nde",
+            &Body::Truncated {
+                bytes: Bytes::from_static(b"abcde"),
+                length: None,
+            },
+            &[Flag::Truncated],
+        );
+        check(
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{\"a\":1}",
+            &whole("{\"a\":1}"),
+            &[Flag::BadEncoding],
+        );
+        check(
+            "GET / HTTP/1.1\nA: b\n\n",
+            &Body::EMPTY,
+            &[Flag::LineFeedOnly],
+        );
+        check(
+            "POST / HTTP/1.1\r\nA: b\r\n{\"a\":1}",
+            &whole("{\"a\":1}"),
+            &[Flag::NoBlankLine],
+        );
+        check(
+            "GET / HTTP/1.1",
+            &Body::EMPTY,
+            &[Flag::LineFeedOnly, Flag::NoBlankLine],
+        );
+    }
+
+    #[test]
+    fn heads_are_read_leniently() {
+        let payload = b"GET / HTTP/1.1\r\nA:b\r\n c\r\nName: M\xfcller\r\n\r\n";
+        let message = parse(payload, |_| false).expect("a message");
+        let expected: Headers = vec![
+            ("A".into(), "b c".into()),
+            ("Name".into(), "M\u{fc}ller".into()),
+        ];
+        assert_eq!(message.headers, expected);
+        assert!(parse(b"nonsense\r\n\r\n", |_| false).is_err());
+    }
+}

@@ -1,0 +1,94 @@
+//! What can be wrong with a capture: a record that is skipped and counted, or a file that cannot be used.
+//!
+//! **Invariant**: each names its place. A skipped record never ends the reading, a [`CaptureError`] always does.
+
+use std::fmt;
+
+use crate::capture::Exchange;
+
+/// What a reader yields.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// An exchange.
+    Exchange(Box<Exchange>),
+    /// Something that is no exchange, counted with its place.
+    Skipped(Skipped),
+}
+
+/// A record that is not replayed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// Where it begins: bytes from the start of the (decompressed) capture.
+    pub offset: u64,
+    /// Why it is skipped.
+    pub kind: SkippedKind,
+    /// What was found there, for people.
+    pub reason: String,
+}
+
+/// Why a record is skipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SkippedKind {
+    /// It cannot be read. It counts against coverage.
+    Malformed,
+    /// A response whose request is not in the capture. It counts against coverage: a request was lost.
+    OrphanResponse,
+    /// The answer of an earlier replay, which no comparison needs.
+    ReplayedResponse,
+}
+
+impl SkippedKind {
+    /// Whether an original request was lost with it.
+    pub fn loses_a_request(self) -> bool {
+        match self {
+            Self::Malformed | Self::OrphanResponse => true,
+            Self::ReplayedResponse => false,
+        }
+    }
+}
+
+/// What is wrong with a whole capture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// There is nothing in it.
+    Empty,
+    /// It ends too early.
+    Truncated,
+    /// It is in no format that is read.
+    UnknownFormat,
+    /// It is in a newer version of a format.
+    NewerMajor,
+    /// It is damaged where it must not be: not UTF-8, not gzip, no header.
+    Damaged,
+    /// The operating system could not read it.
+    Unreadable,
+}
+
+/// A capture that cannot be used: which file, where, what was found, what was expected.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct CaptureError {
+    /// The file as the user named it.
+    pub file: String,
+    /// Where in it: `byte 120`, `line 3`.
+    pub place: String,
+    /// What was found.
+    pub found: String,
+    /// What was expected.
+    pub expected: String,
+    /// What kind of fault it is.
+    pub fault: Fault,
+}
+
+impl fmt::Display for CaptureError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            file,
+            place,
+            found,
+            expected,
+            ..
+        } = self;
+        write!(f, "{file}: {place}: found {found}, expected {expected}")
+    }
+}

@@ -1,0 +1,33 @@
+//! Rules: what is declared, with a reason, about the differences between the two services.
+//!
+//! `rehearsal.rules/1` is a TOML file of `[[rule]]` tables and at most one `[state]` table. Each rule has an `id`, a `kind`, an `endpoint` and a
+//! `reason`. Rules are tried in the order of the file, and only where values differ; the first that fits a difference suppresses it.
+//!
+//! | kind | says | a suppressed difference counts as |
+//! |---|---|---|
+//! | `rewrite` | what a request becomes on one side | (changes requests, suppresses nothing) |
+//! | `map` | these two values mean the same | match |
+//! | `drop` | only one side has this field | match |
+//! | `rename` | the field has another name | match |
+//! | `tolerance`, `time` | so near is the same | match |
+//! | `unordered` | this array is a set, or a map by a key | match |
+//! | `binding` | values the services invent pair up one to one over the whole run | match |
+//! | `error` | refusals of this status are compared by status only | match |
+//! | `volatile` | these headers mean nothing | match |
+//! | `ignore` | a known difference is forgiven | **ignored**, never a match |
+//!
+//! **Invariant**: no rule without a reason, none that acts without being counted.
+
+mod condition;
+mod document;
+mod kinds;
+mod pattern;
+mod read;
+mod rule;
+mod template;
+
+pub use condition::{Matcher, When};
+pub use document::RulesError;
+pub use pattern::{Pattern, Step};
+pub use rule::{Effect, Place, Rule, Rules, Side, StateReads, Subject};
+pub use template::{Endpoint, Template, generic_template};

@@ -1,0 +1,3 @@
+//! Integration tests of the replay room, one binary.
+
+mod captures;
