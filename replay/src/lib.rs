@@ -13,3 +13,6 @@
 pub mod capture;
 pub mod json;
 pub mod rules;
+
+pub mod plan;
+pub mod run;

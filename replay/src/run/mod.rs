@@ -1,0 +1,18 @@
+//! Replays a plan against one side: open loop, at the intended times, on a host.
+//!
+//! [`side`](side()) is called once for each side, one after the other or both at once, and gives [`Observations`]: for every planned request an
+//! answer, a failure or the reason it was not sent, and the final state of every entity.
+//!
+//! **Invariant**: observations and plan have the same length and order, however the run ends.
+//! It deliberately does not retry and does not follow redirects: what the first attempt saw is the observation.
+
+mod latency;
+mod observation;
+mod replay;
+mod send;
+
+pub use latency::{Latency, Percentiles};
+pub use observation::{
+    Accounting, Answer, FailureReason, Observations, Outcome, SkipReason, StateRead,
+};
+pub use replay::{Options, Phase, Progress, Target, side};
