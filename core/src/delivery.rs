@@ -361,7 +361,11 @@ pub fn defer(entry: &Entry, until: Timestamp, cause: &str) -> Next {
         uncertain: entry.uncertain,
         answered: entry.answered,
         refund: true,
-        sent_at: entry.last_sent_at.or(entry.uncertain.then_some(until)),
+        // Never later than `until`: after a clock jumped back, the wait still ends.
+        sent_at: entry
+            .last_sent_at
+            .map(|sent| sent.min(until))
+            .or(entry.uncertain.then_some(until)),
         cause: cause.to_string(),
     }
 }

@@ -1,0 +1,213 @@
+//! Reconciliation: every line of its table, and what it leaves alone.
+//!
+//! The one invariant: a repair that the auditor is given is one that the state machine takes.
+//! It deliberately compares kinds and repairs, not sentences.
+
+use std::time::Duration;
+
+use rehearsal_core::{
+    appointment::Appointment,
+    command::Command,
+    invariant::{failed_is_compensated_or_reported, one_live_booking},
+    outbox::Entry,
+    reconcile::{FindingKind, ProviderStatus, ProviderView, Repair, reconcile},
+};
+
+use crate::sample::{
+    NOW, booked, booking, cancelling, exhausted, held, reference, refused, row, step,
+};
+
+const HORIZON: Duration = Duration::from_secs(30);
+
+fn view(bookings: u32) -> ProviderView {
+    ProviderView {
+        key: "a-1".into(),
+        reference: (bookings > 0).then(|| reference("b-1")),
+        status: if bookings > 0 {
+            ProviderStatus::Booked
+        } else {
+            ProviderStatus::Cancelled
+        },
+        bookings,
+    }
+}
+
+fn found(
+    row: Option<&Appointment>,
+    open: &[Entry],
+    dead: &[Entry],
+    view: Option<&ProviderView>,
+) -> Option<(FindingKind, Repair)> {
+    let now = NOW.plus(HORIZON);
+    let (finding, repair) = reconcile(row, open, dead, view, now, HORIZON)?;
+    assert_eq!(finding.key, "a-1");
+    assert_eq!(finding.appointment_id.as_ref(), row.map(|row| &row.id));
+    Some((finding.kind, repair))
+}
+
+fn check(commands: &[Command], view: Option<ProviderView>, expect: Option<(FindingKind, Repair)>) {
+    let row = row(commands);
+    assert_eq!(
+        found(Some(&row), &[], &[], view.as_ref()),
+        expect,
+        "{row:?} {view:?}"
+    );
+    assert_eq!(
+        found(Some(&row), &[held(&booking())], &[], view.as_ref()),
+        None
+    );
+    let Some((kind, repair)) = expect else { return };
+    let dead = found(Some(&row), &[], &[cancelling()], view.as_ref());
+    let waits = if repair == Repair::EnqueueCancel {
+        Repair::None
+    } else {
+        repair.clone()
+    };
+    assert_eq!(
+        dead,
+        Some((kind, waits)),
+        "a dead cancel waits for a person"
+    );
+    if let Repair::ProveBooked { reference } = repair {
+        let (row, _) = step(Some(row), &Command::ProvenBooked { reference }).unwrap();
+        assert_eq!(found(Some(&row), &[], &[], view.as_ref()), None);
+    }
+}
+
+fn acknowledged() -> Command {
+    Command::CancelAcknowledged { attempts: 1 }
+}
+
+#[test]
+fn sides_that_agree_give_nothing() {
+    check(&[booked("b-1")], Some(view(1)), None);
+    check(&[refused()], None, None);
+    check(&[refused()], Some(view(0)), None);
+    check(&[exhausted(), acknowledged()], Some(view(0)), None);
+    check(&[exhausted(), acknowledged()], None, None);
+    assert_eq!(found(None, &[], &[], None), None);
+    assert_eq!(found(None, &[], &[], Some(&view(0))), None);
+}
+
+#[test]
+fn every_line_of_the_table() {
+    use FindingKind::{
+        DuplicateAtProvider, FailedUncompensated, MissingAtProvider, NotCancelledAtProvider,
+        ReferenceMismatch, UnconfirmedAtProvider,
+    };
+    let cancel = || Repair::EnqueueCancel;
+    let reference = reference("b-1");
+    let confirmed = booked("b-1");
+    let asked = [confirmed.clone(), Command::Cancel];
+    check(
+        &[],
+        Some(view(1)),
+        Some((UnconfirmedAtProvider, Repair::None)),
+    );
+    check(&[], None, Some((MissingAtProvider, Repair::None)));
+    check(
+        &[confirmed.clone()],
+        Some(view(2)),
+        Some((DuplicateAtProvider, Repair::None)),
+    );
+    check(
+        &[booked("b-2")],
+        Some(view(1)),
+        Some((ReferenceMismatch, Repair::None)),
+    );
+    check(
+        &[confirmed.clone()],
+        None,
+        Some((MissingAtProvider, Repair::None)),
+    );
+    check(
+        &[confirmed],
+        Some(view(0)),
+        Some((MissingAtProvider, Repair::None)),
+    );
+    check(&asked, Some(view(0)), Some((MissingAtProvider, cancel())));
+    check(
+        &asked,
+        Some(view(1)),
+        Some((NotCancelledAtProvider, cancel())),
+    );
+    let proved = Repair::ProveBooked { reference };
+    check(
+        &[refused()],
+        Some(view(1)),
+        Some((UnconfirmedAtProvider, proved)),
+    );
+    for view in [None, Some(view(0)), Some(view(1))] {
+        check(
+            &[exhausted()],
+            view.clone(),
+            Some((FailedUncompensated, cancel())),
+        );
+        check(
+            &[refused(), Command::Cancel],
+            view,
+            Some((FailedUncompensated, cancel())),
+        );
+    }
+    let zombie = [exhausted(), acknowledged()];
+    check(
+        &zombie,
+        Some(view(1)),
+        Some((NotCancelledAtProvider, cancel())),
+    );
+}
+
+#[test]
+fn a_booking_without_a_row_is_an_orphan() {
+    let expect = Some((FindingKind::OrphanAtProvider, Repair::None));
+    assert_eq!(found(None, &[], &[], Some(&view(1))), expect);
+}
+
+#[test]
+fn young_rows_are_left_alone() {
+    let row = row(&[exhausted()]);
+    let almost = NOW.plus(HORIZON.checked_sub(Duration::from_micros(1)).unwrap());
+    assert_eq!(reconcile(Some(&row), &[], &[], None, almost, HORIZON), None);
+    // So are rows from a future that a clock jumped back from.
+    assert_eq!(
+        reconcile(Some(&row), &[], &[], None, Default::default(), HORIZON),
+        None
+    );
+}
+
+#[test]
+fn a_failed_row_is_compensated_or_reported() {
+    let failed = row(&[exhausted()]);
+    assert!(!failed_is_compensated_or_reported(&failed, &[], &[]));
+    assert!(!failed_is_compensated_or_reported(
+        &failed,
+        &[booking()],
+        &[]
+    ));
+    assert!(failed_is_compensated_or_reported(
+        &failed,
+        &[cancelling()],
+        &[]
+    ));
+    let now = NOW.plus(HORIZON);
+    let (finding, _) = reconcile(Some(&failed), &[], &[], None, now, HORIZON).unwrap();
+    assert!(failed_is_compensated_or_reported(&failed, &[], &[finding]));
+    assert!(failed_is_compensated_or_reported(
+        &row(&[refused()]),
+        &[],
+        &[]
+    ));
+    let both = row(&[refused(), Command::Cancel]);
+    assert!(!failed_is_compensated_or_reported(&both, &[], &[]));
+}
+
+#[test]
+fn one_live_booking_is_counted_by_key() {
+    let other = ProviderView {
+        key: "a-2".into(),
+        ..view(1)
+    };
+    assert!(one_live_booking(&[view(1), other, view(0)]));
+    assert!(!one_live_booking(&[view(1), view(1)]));
+    assert!(!one_live_booking(&[view(2)]));
+}
