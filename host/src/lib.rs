@@ -7,12 +7,12 @@
 //! **Invariant**: nothing outside [`real`] touches the operating system.
 #![forbid(unsafe_code)]
 
-pub mod client;
-pub mod hyper_glue;
 pub mod machine;
-pub mod real;
-pub mod serve;
 pub mod stream;
+pub mod hyper_glue;
+pub mod serve;
+pub mod client;
+pub mod real;
 
 pub use machine::{Elapsed, Host, Machine};
 pub use stream::{Accept, Listener, Stream};

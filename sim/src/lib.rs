@@ -21,4 +21,5 @@ pub mod run;
 pub mod trace;
 pub mod oracle;
 pub mod verdict;
+pub mod report;
 pub mod appointments;

@@ -26,6 +26,8 @@ pub enum Verdict {
     Inconclusive,
     /// A violation or a missed SLO.
     Fail,
+    /// The run itself could not be brought to an end: nothing was judged.
+    Infrastructure,
 }
 
 /// Most violations of one oracle that a record keeps; the rest is counted.
