@@ -43,3 +43,66 @@ impl Backoff {
         ceiling.mul_f64(jitter).clamp(floor, cap)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn check(attempt: u32, jitter: f64, expect_ms: u64) {
+        let found = Backoff::default().delay(attempt, jitter);
+        assert_eq!(
+            found,
+            Duration::from_millis(expect_ms),
+            "{attempt} {jitter}"
+        );
+    }
+
+    #[test]
+    fn it_doubles_up_to_the_cap() {
+        check(1, 0.5, 100);
+        check(2, 0.5, 200);
+        check(3, 0.5, 400);
+        check(9, 0.5, 25_600);
+        check(10, 0.5, 30_000);
+        check(u32::MAX, 1.0, 60_000);
+    }
+
+    #[test]
+    fn it_is_never_zero() {
+        for attempt in [0, 1, 2, 40] {
+            check(attempt, 0.0, 20);
+            check(attempt, -1.0, 20);
+            check(attempt, f64::NAN, 20);
+        }
+        let none = Backoff {
+            base: Duration::ZERO,
+            cap: Duration::ZERO,
+        };
+        assert_eq!(none.delay(1, 0.5), SHORTEST);
+    }
+
+    proptest! {
+        /// Against the formula in 128-bit milliseconds.
+        #[test]
+        fn it_stays_within_its_bounds(
+            base in 1_u64..100_000,
+            cap in 1_u64..1_000_000_000,
+            attempt in any::<u32>(),
+            jitter in any::<f64>(),
+        ) {
+            let backoff = Backoff {
+                base: Duration::from_millis(base),
+                cap: Duration::from_millis(cap),
+            };
+            let delay = backoff.delay(attempt, jitter);
+            prop_assert!(delay >= SHORTEST && delay <= backoff.cap);
+            let doubled = u128::from(base) << attempt.saturating_sub(1).min(60);
+            let floor = u128::from(base) * 100;
+            let most = (doubled.min(u128::from(cap)) * 1000).max(floor).max(1000);
+            prop_assert!(delay.as_micros() <= most);
+            prop_assert!(delay.as_micros() >= floor.min(u128::from(cap) * 1000));
+        }
+    }
+}

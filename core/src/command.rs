@@ -30,10 +30,6 @@ pub struct NewAppointment {
 /// One thing asked of one appointment. `attempts` counts the deliveries that were started, refunds taken off.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "short-lived, on the stack; a box would cost an allocation per accept"
-)]
 pub enum Command {
     /// A client submits it.
     Accept(NewAppointment),

@@ -1,12 +1,12 @@
 //! What an attempt's outcome means, and what comes next: settle, retry, resolve, or the dead-letter queue.
 //!
-//! | outcome   | when                                                        | a booking                  | a cancel            |
-//! |-----------|-------------------------------------------------------------|----------------------------|---------------------|
-//! | NotSent   | no byte left: connect failed, breaker, bulkhead, deadline    | retry, attempt refunded    | the same            |
-//! | Accepted  | 2xx, or a duplicate whose booking matches                    | Booked                     | CancelAcknowledged  |
-//! | Rejected  | a definitive 4xx                                            | Refused                    | dead letter         |
-//! | Throttled | 429, or 503 with Retry-After                                | retry, never before asked  | the same            |
-//! | Unknown   | lost or unreadable answer, 5xx, crash, every rescued lease  | retry, which resolves first | retry               |
+//! | outcome     | when                                                       | a booking                   | a cancel           |
+//! |-------------|------------------------------------------------------------|-----------------------------|--------------------|
+//! | `NotSent`   | no byte left: connect failed, breaker, bulkhead, deadline  | retry, attempt refunded     | the same           |
+//! | `Accepted`  | 2xx, or a duplicate whose booking matches                  | `Booked`                    | `CancelAcknowledged` |
+//! | `Rejected`  | a definitive 4xx                                           | `Refused`                   | dead letter        |
+//! | `Throttled` | 429, or 503 with `Retry-After`                             | retry, never before asked   | the same           |
+//! | `Unknown`   | lost or unreadable answer, 5xx, crash, any rescued lease   | retry, which resolves first | retry              |
 //!
 //! The one invariant: an unknown outcome is never guessed. It is resolved by key, and resent only when the look-up
 //! finds nothing and nothing can be in flight. When attempts run out, the cancel that compensates is a tombstone.
@@ -21,14 +21,16 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::retry_after::parse_retry_after;
 use crate::{
     appointment::{Appointment, Certainty, State},
-    backoff::Backoff,
     command::Command,
     identity::Reference,
-    outbox::{Entry, EntryState, Kind, MAX_LEASE},
+    outbox::{Entry, EntryState, Kind},
     time::Timestamp,
+};
+pub use crate::{
+    limits::{Policy, Unsafe},
+    retry_after::parse_retry_after,
 };
 
 /// The code of a booking that the provider refuses because a cancel by the same key came first.
@@ -87,103 +89,6 @@ pub enum Resolution {
     },
 }
 
-/// The limits of delivery.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Policy {
-    /// Attempts before an entry is given up.
-    pub max_attempts: u32,
-    /// How retries spread out.
-    pub backoff: Backoff,
-    /// How long one call to a provider may take.
-    pub attempt_timeout: Duration,
-    /// How long a worker holds an entry.
-    pub lease: Duration,
-    /// What a lease keeps for settling after the calls.
-    pub settle_slack: Duration,
-    /// How long after a send the provider may still be working on it.
-    pub in_flight_horizon: Duration,
-    /// The longest Retry-After that is obeyed.
-    pub retry_after_cap: Duration,
-    /// How long after queueing an entry is given up whatever the reason: refunded attempts do not run forever.
-    pub give_up_after: Duration,
-}
-
-impl Default for Policy {
-    fn default() -> Self {
-        Self {
-            max_attempts: 8,
-            backoff: Backoff::default(),
-            attempt_timeout: Duration::from_secs(2),
-            lease: Duration::from_secs(10),
-            settle_slack: Duration::from_secs(2),
-            in_flight_horizon: Duration::from_secs(10),
-            retry_after_cap: Duration::from_hours(1),
-            give_up_after: Duration::from_hours(24),
-        }
-    }
-}
-
-/// A setting that could lose or double a booking.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{setting}: {rule}")]
-pub struct Unsafe {
-    /// The setting.
-    pub setting: &'static str,
-    /// What it has to be.
-    pub rule: &'static str,
-}
-
-impl Policy {
-    /// Refuses values under which a live worker could lose its lease, or an attempt could be repeated too early.
-    pub fn check(&self) -> Result<(), Unsafe> {
-        // A rescued attempt makes two calls: a look-up, then a send.
-        let needed = self.attempt_timeout * 2 + self.settle_slack;
-        let rules = [
-            (self.max_attempts == 0, "max_attempts", "at least 1"),
-            (
-                self.backoff.base.is_zero(),
-                "backoff.base",
-                "longer than zero",
-            ),
-            (
-                self.backoff.cap < self.backoff.base,
-                "backoff.cap",
-                "at least backoff.base",
-            ),
-            (
-                self.attempt_timeout.is_zero(),
-                "attempt_timeout",
-                "longer than zero",
-            ),
-            (
-                self.lease <= needed,
-                "lease",
-                "longer than 2 * attempt_timeout + settle_slack",
-            ),
-            (self.lease > MAX_LEASE, "lease", "at most 5 minutes"),
-            (
-                self.in_flight_horizon < self.attempt_timeout,
-                "in_flight_horizon",
-                "at least attempt_timeout",
-            ),
-            (
-                self.retry_after_cap.is_zero(),
-                "retry_after_cap",
-                "longer than zero",
-            ),
-            (
-                self.give_up_after <= self.lease,
-                "give_up_after",
-                "longer than lease",
-            ),
-        ];
-        match rules.into_iter().find(|(broken, ..)| *broken) {
-            Some((_, setting, rule)) => Err(Unsafe { setting, rule }),
-            None => Ok(()),
-        }
-    }
-}
-
 /// How an attempt begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -202,12 +107,16 @@ pub enum FirstStep {
 /// one; when its client has cancelled and no attempt can have booked, or the row has moved on (a redriven entry), it
 /// is abandoned.
 pub fn first_step(entry: &Entry, appointment: &Appointment) -> FirstStep {
-    match entry.kind {
-        Kind::Cancel => FirstStep::Send,
-        Kind::Book if appointment.state != State::Pending => FirstStep::Abandon,
-        Kind::Book if entry.uncertain => FirstStep::ResolveFirst,
-        Kind::Book if appointment.cancel_requested => FirstStep::Abandon,
-        Kind::Book => FirstStep::Send,
+    if entry.kind == Kind::Cancel {
+        FirstStep::Send
+    } else if appointment.state != State::Pending {
+        FirstStep::Abandon
+    } else if entry.uncertain {
+        FirstStep::ResolveFirst
+    } else if appointment.cancel_requested {
+        FirstStep::Abandon
+    } else {
+        FirstStep::Send
     }
 }
 
@@ -224,7 +133,7 @@ pub fn abandon(entry: &Entry) -> Next {
 pub enum AfterResolve {
     /// The attempt has an outcome; feed it to [`next`].
     Settle(Outcome),
-    /// Send now, with the same key.
+    /// Send now, with the same key; or [`abandon`], when the client has cancelled meanwhile.
     Send,
     /// The earlier attempt may still be in flight; [`defer`] until then.
     WaitUntil(Timestamp),
@@ -265,10 +174,6 @@ pub fn after_resolve(
 /// What comes after an attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a command is large only when it accepts, and none here does"
-)]
 pub enum Next {
     /// The entry is done; feed the command to `decide`.
     Settle(Command),

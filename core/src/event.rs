@@ -32,10 +32,6 @@ pub struct Event {
 /// What an event changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one event per decision; a box would cost an allocation per accept"
-)]
 pub enum Change {
     /// The row exists now, and its booking is queued.
     Accepted(NewAppointment),

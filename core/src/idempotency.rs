@@ -116,3 +116,105 @@ fn parse(text: &str) -> Option<Fingerprint> {
     }
     Some(Fingerprint(bytes))
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::{format, string::ToString};
+
+    use super::*;
+    use crate::{
+        appointment::Details,
+        identity::{AppointmentId, ProviderName, RequestId, Tenant},
+    };
+
+    fn new() -> NewAppointment {
+        NewAppointment {
+            tenant: Tenant::default(),
+            id: AppointmentId::parse("a-1").unwrap(),
+            request_id: RequestId::parse("r-1").unwrap(),
+            provider: ProviderName::parse("acme").unwrap(),
+            details: Details {
+                time: "2030-01-31T09:30:00Z".into(),
+                patient_name: "Åsa \"\u{1}\n€".into(),
+                email: Some("a@b".into()),
+                note: None,
+            },
+        }
+    }
+
+    #[test]
+    fn the_canonical_form_is_sorted_and_escaped_as_the_rfc_asks() {
+        let text = String::from_utf8(canonical(&new())).unwrap();
+        assert_eq!(
+            text,
+            r#"{"email":"a@b","id":"a-1","operation":"POST /v1/appointments","patient_name":"Åsa \"\u0001\n€","provider":"acme","time":"2030-01-31T09:30:00Z","version":"1"}"#
+        );
+        let sorted: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(sorted.to_string(), text, "a map sorts its keys");
+    }
+
+    #[test]
+    fn what_is_stored_depends_on_the_fingerprint_never_changing() {
+        assert_eq!(
+            fingerprint(&new()).to_string(),
+            "c12d4a129be6f92b3f297a7f08317c0e7c2a7ea5542c04d8acc4e376a9122ab0"
+        );
+    }
+
+    #[test]
+    fn every_meaningful_field_counts_and_the_key_does_not() {
+        let check = |change: fn(&mut NewAppointment), same: bool| {
+            let mut changed = new();
+            change(&mut changed);
+            assert_eq!(
+                fingerprint(&changed) == fingerprint(&new()),
+                same,
+                "{changed:?}"
+            );
+        };
+        check(|it| it.request_id = RequestId::parse("r-2").unwrap(), true);
+        check(|it| it.tenant = Tenant::parse("other").unwrap(), true);
+        check(|it| it.id = AppointmentId::parse("a-2").unwrap(), false);
+        check(
+            |it| it.provider = ProviderName::parse("zenith").unwrap(),
+            false,
+        );
+        check(|it| it.details.time.push('x'), false);
+        check(|it| it.details.patient_name.push('x'), false);
+        check(|it| it.details.email = None, false);
+        check(|it| it.details.note = Some(String::new()), false);
+    }
+
+    #[test]
+    fn fresh_replay_conflict() {
+        let stored = Stored {
+            fingerprint: fingerprint(&new()),
+            status: 202,
+            body: "{}".into(),
+        };
+        assert_eq!(check(None, stored.fingerprint), Verdict::Fresh);
+        assert_eq!(
+            check(Some(&stored), stored.fingerprint),
+            Verdict::Replay(&stored)
+        );
+        assert_eq!(
+            check(Some(&stored), Fingerprint([0; 32])),
+            Verdict::Conflict
+        );
+    }
+
+    #[test]
+    fn json_is_hexadecimal() {
+        let print = fingerprint(&new());
+        let json = serde_json::to_string(&print).unwrap();
+        assert_eq!(json, format!("\"{print}\""));
+        assert_eq!(serde_json::from_str::<Fingerprint>(&json).unwrap(), print);
+        for bad in [
+            "\"\"",
+            "\"zz\"",
+            &json.replace('"', "").replacen("", "\"g", 1),
+        ] {
+            assert!(serde_json::from_str::<Fingerprint>(bad).is_err(), "{bad}");
+        }
+    }
+}

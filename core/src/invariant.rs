@@ -80,3 +80,27 @@ pub fn lease_fenced(before: &Entry, after: &Entry) -> bool {
         && (before.state != EntryState::Leased || before.worker != after.worker);
     after.lease_epoch >= before.lease_epoch && (!begins || after.lease_epoch > before.lease_epoch)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The lifecycle of the mission, with the auditor's one step back.
+    #[test]
+    fn the_lifecycle_has_six_steps() {
+        let froms = [None].into_iter().chain(State::ALL.map(Some));
+        let legal: usize = froms
+            .map(|from| {
+                State::ALL
+                    .iter()
+                    .filter(|to| legal_transition(from, **to))
+                    .count()
+            })
+            .sum();
+        assert_eq!(legal, 6);
+        assert!(legal_transition(None, State::Pending));
+        assert!(legal_transition(Some(State::Failed), State::Confirmed));
+        assert!(!legal_transition(Some(State::Cancelled), State::Confirmed));
+        assert!(!legal_transition(Some(State::Pending), State::Cancelled));
+    }
+}

@@ -34,6 +34,8 @@ pub mod idempotency;
 
 pub mod outbox;
 
+mod limits;
+
 pub mod delivery;
 
 mod retry_after;

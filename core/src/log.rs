@@ -1,7 +1,7 @@
 //! The structured log: what a line says and how it is written.
 //!
-//! The one invariant: a line is a JSON object with exactly the keys time, request_id, appointment_id, evt, level,
-//! message and extra, and its `extra` never shows a `patient_name` or an `email`.
+//! The one invariant: a line is a JSON object with exactly the keys `time`, `request_id`, `appointment_id`, `evt`,
+//! `level`, `message` and `extra`, and its `extra` never shows a `patient_name` or an `email`.
 //! It deliberately does not write anywhere.
 
 use alloc::{

@@ -221,3 +221,101 @@ pub fn fence(entry: &Entry, epoch: u64) -> Result<(), Stale> {
         state: entry.state,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_900_000_000);
+    const LEASE: Duration = Duration::from_secs(10);
+
+    fn ready() -> Entry {
+        NewEntry {
+            appointment_id: AppointmentId::parse("a-1").unwrap(),
+            request_id: RequestId::parse("r-1").unwrap(),
+            tenant: Tenant::default(),
+            kind: Kind::Book,
+            destination: ProviderName::parse("acme").unwrap(),
+            key: "a-1".into(),
+            generation: 0,
+        }
+        .open(1, NOW)
+    }
+
+    fn held() -> Entry {
+        claim(&ready(), WorkerId(1), NOW, LEASE)
+    }
+
+    fn at(seconds: u64) -> Timestamp {
+        NOW.plus(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn ready_entries_wait_for_their_time() {
+        let entry = Entry {
+            due_at: at(5),
+            ..ready()
+        };
+        assert!(!claimable(&entry, at(4)) && claimable(&entry, at(5)));
+    }
+
+    #[test]
+    fn leases_hold_until_they_end() {
+        assert!(!claimable(&held(), at(9)) && claimable(&held(), at(10)));
+        // A lease from before the clock jumped back by an hour.
+        let back = Timestamp::from_micros(NOW.as_micros() - 3_600_000_000);
+        assert!(claimable(&held(), back));
+        let rescued = claim(&held(), WorkerId(2), back, LEASE);
+        assert_eq!(rescued.last_sent_at, Some(back));
+    }
+
+    #[test]
+    fn no_lease_is_longer_than_the_longest() {
+        let held = claim(&ready(), WorkerId(1), NOW, Duration::MAX);
+        assert_eq!(held.lease_until, Some(NOW.plus(MAX_LEASE)));
+        assert!(!claimable(&held, NOW));
+    }
+
+    #[test]
+    fn settled_entries_are_never_claimed() {
+        for state in [EntryState::Done, EntryState::Dead] {
+            let entry = Entry {
+                state,
+                lease_until: None,
+                ..held()
+            };
+            assert!(!claimable(&entry, at(1000)));
+            assert!(fence(&entry, 1).is_err());
+        }
+    }
+
+    #[test]
+    fn a_first_claim_is_not_uncertain_and_a_rescue_is() {
+        let held = held();
+        assert_eq!((held.attempt, held.lease_epoch), (1, 1));
+        assert!(!held.uncertain && held.last_sent_at.is_none());
+        let answered = Entry {
+            answered: true,
+            ..held
+        };
+        let rescued = claim(&answered, WorkerId(2), at(60), LEASE);
+        assert!(rescued.uncertain && !rescued.answered);
+        assert_eq!(rescued.last_sent_at, Some(at(10)));
+    }
+
+    #[test]
+    fn only_the_current_epoch_settles() {
+        let mut entry = held();
+        assert_eq!(fence(&entry, 1), Ok(()));
+        entry = claim(&entry, WorkerId(2), at(10), LEASE);
+        let stale = fence(&entry, 1).unwrap_err();
+        assert_eq!((stale.held, stale.current), (1, 2));
+        assert_eq!(fence(&entry, 2), Ok(()));
+        // A redrive takes the attempts back, and the same number comes again: the epoch does not.
+        entry.state = EntryState::Ready;
+        entry.attempt = 0;
+        let again = claim(&entry, WorkerId(1), at(20), LEASE);
+        assert_eq!(again.attempt, 1);
+        assert!(fence(&again, 1).is_err());
+    }
+}

@@ -222,3 +222,161 @@ fn email(text: &str) -> Result<String, &'static str> {
         _ => Err(rule),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::{format, vec};
+
+    use super::*;
+
+    fn submission() -> Submission {
+        Submission {
+            id: Some("a-1".into()),
+            request_id: Some("r-1".into()),
+            provider: Some("acme".into()),
+            time: Some("2030-01-31T09:30:00Z".into()),
+            patient_name: Some("Alice".into()),
+            email: None,
+            note: None,
+        }
+    }
+
+    fn judge(submission: Submission, header: Option<&str>) -> Result<NewAppointment, Rejection> {
+        let providers = BTreeSet::from([ProviderName::parse("acme").unwrap()]);
+        validate(submission, header, Tenant::default(), &providers)
+    }
+
+    /// The pointers of the rules that are broken after `change`.
+    fn check(change: impl Fn(&mut Submission), expect: &[&str]) {
+        let mut changed = submission();
+        change(&mut changed);
+        let found = match judge(changed, None) {
+            Ok(_) => vec![],
+            Err(Rejection::Invalid(errors)) => errors.into_iter().map(|it| it.pointer).collect(),
+            Err(other) => panic!("{other:?}"),
+        };
+        assert_eq!(found, expect);
+    }
+
+    #[test]
+    fn a_good_submission_comes_out_as_it_went_in() {
+        let new = judge(submission(), None).unwrap();
+        assert_eq!(new.details.time, "2030-01-31T09:30:00Z");
+        assert_eq!((new.id.as_str(), new.request_id.as_str()), ("a-1", "r-1"));
+    }
+
+    #[test]
+    fn all_broken_rules_are_reported_at_once() {
+        check(
+            |it| *it = Submission::default(),
+            &["/id", "/request_id", "/provider", "/time", "/patient_name"],
+        );
+        check(
+            |it| {
+                it.id = Some("x".repeat(65));
+                it.time = Some("tomorrow".into());
+                it.email = Some("nobody".into());
+            },
+            &["/id", "/time", "/email"],
+        );
+    }
+
+    #[test]
+    fn lengths_are_counted_in_characters() {
+        check(|it| it.patient_name = Some("ä".repeat(128)), &[]);
+        check(
+            |it| it.patient_name = Some("ä".repeat(129)),
+            &["/patient_name"],
+        );
+        check(
+            |it| it.patient_name = Some(String::new()),
+            &["/patient_name"],
+        );
+        check(|it| it.note = Some("n".repeat(1024)), &[]);
+        check(|it| it.note = Some("n".repeat(1025)), &["/note"]);
+        check(|it| it.id = Some("é".repeat(64)), &[]);
+    }
+
+    #[test]
+    fn times_need_an_offset() {
+        for good in [
+            "2030-01-31T09:30:00+02:00",
+            "2030-01-31 09:30:00.5-08",
+            "20300131T093000Z",
+        ] {
+            check(|it| it.time = Some(good.into()), &[]);
+        }
+        let long = format!("2030-01-31T09:30:00.{}Z", "0".repeat(80));
+        for bad in [
+            "2030-01-31T09:30:00",
+            "2030-01-31",
+            "2030-13-31T09:30:00Z",
+            "",
+            &long,
+        ] {
+            check(|it| it.time = Some(bad.into()), &["/time"]);
+        }
+    }
+
+    #[test]
+    fn emails_have_one_at_between_two_parts() {
+        for good in [
+            "a@b",
+            "alice@example.org",
+            &format!("{}@b", "a".repeat(252)),
+        ] {
+            check(|it| it.email = Some(good.into()), &[]);
+        }
+        for bad in [
+            "",
+            "a@",
+            "@b",
+            "a@b@c",
+            "a b@c",
+            "a@b\n",
+            &format!("{}@b", "a".repeat(253)),
+        ] {
+            check(|it| it.email = Some(bad.into()), &["/email"]);
+        }
+    }
+
+    #[test]
+    fn only_configured_providers() {
+        for bad in ["zenith", "ACME", ""] {
+            check(|it| it.provider = Some(bad.into()), &["/provider"]);
+        }
+    }
+
+    #[test]
+    fn the_key_may_come_in_the_header_and_must_not_differ() {
+        let bare = Submission {
+            request_id: None,
+            ..submission()
+        };
+        for header in ["r-9", "\"r-9\"", " \"r-9\" "] {
+            let new = judge(bare.clone(), Some(header)).unwrap();
+            assert_eq!(new.request_id.as_str(), "r-9");
+        }
+        assert!(judge(submission(), Some("\"r-1\"")).is_ok());
+        assert!(judge(submission(), Some("r-2")).is_err());
+        assert!(judge(bare, Some("\"r 9\"")).is_err());
+    }
+
+    #[test]
+    fn unknown_fields_are_refused() {
+        let read = serde_json::from_str::<Submission>;
+        assert!(read(r#"{"id": "a-1"}"#).is_ok());
+        let error = read(r#"{"id": "a-1", "priority": 1}"#).unwrap_err();
+        assert!(format!("{error}").contains("priority"));
+    }
+
+    #[test]
+    fn no_report_repeats_a_value() {
+        let mut secret = submission();
+        secret.patient_name = Some("Canary".repeat(40));
+        secret.email = Some("canary".into());
+        assert!(!format!("{secret:?}").contains("anary"));
+        let rejection = judge(secret, None).unwrap_err();
+        assert!(!format!("{rejection:?}{rejection}").contains("anary"));
+    }
+}

@@ -3,7 +3,7 @@
 //! The one invariant: a repair that the auditor is given is one that the state machine takes.
 //! It deliberately compares kinds and repairs, not sentences.
 
-use std::time::Duration;
+use std::{slice::from_ref, time::Duration};
 
 use rehearsal_core::{
     appointment::Appointment,
@@ -11,6 +11,7 @@ use rehearsal_core::{
     invariant::{failed_is_compensated_or_reported, one_live_booking},
     outbox::Entry,
     reconcile::{FindingKind, ProviderStatus, ProviderView, Repair, reconcile},
+    time::Timestamp,
 };
 
 use crate::sample::{
@@ -45,19 +46,16 @@ fn found(
     Some((finding.kind, repair))
 }
 
-fn check(commands: &[Command], view: Option<ProviderView>, expect: Option<(FindingKind, Repair)>) {
+fn check(commands: &[Command], view: Option<&ProviderView>, expect: Option<(FindingKind, Repair)>) {
     let row = row(commands);
     assert_eq!(
-        found(Some(&row), &[], &[], view.as_ref()),
+        found(Some(&row), &[], &[], view),
         expect,
         "{row:?} {view:?}"
     );
-    assert_eq!(
-        found(Some(&row), &[held(&booking())], &[], view.as_ref()),
-        None
-    );
+    assert_eq!(found(Some(&row), &[held(&booking())], &[], view), None);
     let Some((kind, repair)) = expect else { return };
-    let dead = found(Some(&row), &[], &[cancelling()], view.as_ref());
+    let dead = found(Some(&row), &[], &[cancelling()], view);
     let waits = if repair == Repair::EnqueueCancel {
         Repair::None
     } else {
@@ -70,7 +68,7 @@ fn check(commands: &[Command], view: Option<ProviderView>, expect: Option<(Findi
     );
     if let Repair::ProveBooked { reference } = repair {
         let (row, _) = step(Some(row), &Command::ProvenBooked { reference }).unwrap();
-        assert_eq!(found(Some(&row), &[], &[], view.as_ref()), None);
+        assert_eq!(found(Some(&row), &[], &[], view), None);
     }
 }
 
@@ -80,10 +78,10 @@ fn acknowledged() -> Command {
 
 #[test]
 fn sides_that_agree_give_nothing() {
-    check(&[booked("b-1")], Some(view(1)), None);
+    check(&[booked("b-1")], Some(&view(1)), None);
     check(&[refused()], None, None);
-    check(&[refused()], Some(view(0)), None);
-    check(&[exhausted(), acknowledged()], Some(view(0)), None);
+    check(&[refused()], Some(&view(0)), None);
+    check(&[exhausted(), acknowledged()], Some(&view(0)), None);
     check(&[exhausted(), acknowledged()], None, None);
     assert_eq!(found(None, &[], &[], None), None);
     assert_eq!(found(None, &[], &[], Some(&view(0))), None);
@@ -101,48 +99,44 @@ fn every_line_of_the_table() {
     let asked = [confirmed.clone(), Command::Cancel];
     check(
         &[],
-        Some(view(1)),
+        Some(&view(1)),
         Some((UnconfirmedAtProvider, Repair::None)),
     );
     check(&[], None, Some((MissingAtProvider, Repair::None)));
     check(
-        &[confirmed.clone()],
-        Some(view(2)),
+        from_ref(&confirmed),
+        Some(&view(2)),
         Some((DuplicateAtProvider, Repair::None)),
     );
     check(
         &[booked("b-2")],
-        Some(view(1)),
+        Some(&view(1)),
         Some((ReferenceMismatch, Repair::None)),
     );
     check(
-        &[confirmed.clone()],
+        from_ref(&confirmed),
         None,
         Some((MissingAtProvider, Repair::None)),
     );
     check(
         &[confirmed],
-        Some(view(0)),
+        Some(&view(0)),
         Some((MissingAtProvider, Repair::None)),
     );
-    check(&asked, Some(view(0)), Some((MissingAtProvider, cancel())));
+    check(&asked, Some(&view(0)), Some((MissingAtProvider, cancel())));
     check(
         &asked,
-        Some(view(1)),
+        Some(&view(1)),
         Some((NotCancelledAtProvider, cancel())),
     );
     let proved = Repair::ProveBooked { reference };
     check(
         &[refused()],
-        Some(view(1)),
+        Some(&view(1)),
         Some((UnconfirmedAtProvider, proved)),
     );
-    for view in [None, Some(view(0)), Some(view(1))] {
-        check(
-            &[exhausted()],
-            view.clone(),
-            Some((FailedUncompensated, cancel())),
-        );
+    for view in [None, Some(&view(0)), Some(&view(1))] {
+        check(&[exhausted()], view, Some((FailedUncompensated, cancel())));
         check(
             &[refused(), Command::Cancel],
             view,
@@ -152,7 +146,7 @@ fn every_line_of_the_table() {
     let zombie = [exhausted(), acknowledged()];
     check(
         &zombie,
-        Some(view(1)),
+        Some(&view(1)),
         Some((NotCancelledAtProvider, cancel())),
     );
 }
@@ -170,7 +164,7 @@ fn young_rows_are_left_alone() {
     assert_eq!(reconcile(Some(&row), &[], &[], None, almost, HORIZON), None);
     // So are rows from a future that a clock jumped back from.
     assert_eq!(
-        reconcile(Some(&row), &[], &[], None, Default::default(), HORIZON),
+        reconcile(Some(&row), &[], &[], None, Timestamp::default(), HORIZON),
         None
     );
 }

@@ -3,10 +3,13 @@
 //! The one invariant: the table that people read is the one that is tested.
 //! It deliberately has no second copy of the table.
 
+use std::slice::from_ref;
+
 use proptest::prelude::*;
 use rehearsal_core::{
     appointment::{Appointment, State},
     command::Command,
+    event::Event,
     invariant,
     outbox::Kind,
     rejection::Rejection,
@@ -75,7 +78,8 @@ fn observe(row: Option<Appointment>, command: &Command) -> (String, Option<Appoi
         (true, true) => panic!("the row changed without an event"),
     };
     for entry in &decision.enqueue {
-        words += &format!(" + {}", entry.kind.as_str());
+        words.push_str(" + ");
+        words.push_str(entry.kind.as_str());
     }
     (words, Some(after))
 }
@@ -131,8 +135,8 @@ fn rows() -> Vec<Option<Appointment>> {
     vec![
         None,
         Some(row(&[])),
-        Some(row(&[cancel.clone()])),
-        Some(row(&[confirmed.clone()])),
+        Some(row(from_ref(&cancel))),
+        Some(row(from_ref(&confirmed))),
         Some(row(&[refused(), proven])),
         Some(row(&[confirmed.clone(), cancel.clone()])),
         Some(row(&[cancel.clone(), confirmed.clone()])),
@@ -187,7 +191,7 @@ fn an_acknowledged_cancel_of_a_pending_row_takes_two_legal_steps() {
     let steps: Vec<_> = decision
         .events
         .iter()
-        .filter_map(|it| it.transition())
+        .filter_map(Event::transition)
         .collect();
     let expect = [
         (Some(State::Pending), State::Failed),
