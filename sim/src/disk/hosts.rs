@@ -1,0 +1,181 @@
+//! The disks of all hosts, as the simulator and its reports see them.
+//!
+//! **Invariant**: a path is `/<host>/<file>`; no operation on one host's files touches another's. A host's disk exists, empty and switched
+//! on, from its first mention.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use rand_chacha::{ChaCha8Rng, rand_core::Rng};
+use sha2::{Digest, Sha256};
+
+use super::{
+    fault::{Counters, Fault},
+    handle::locked,
+    loss::Loss,
+    volume::Volume,
+};
+use crate::chance::Chance;
+
+/// All hosts' files. Clones are handles to the same files.
+#[derive(Clone, Debug)]
+pub struct Disk(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    volumes: Mutex<BTreeMap<String, Arc<Mutex<Volume>>>>,
+    entropy: Mutex<ChaCha8Rng>,
+    sleeps: Mutex<u64>,
+}
+
+impl Disk {
+    /// Empty disks. SQLite's own random numbers come from the stream `sqlite` of `seed`.
+    pub fn new(seed: u64) -> Self {
+        Self(Arc::new(Inner {
+            volumes: Mutex::default(),
+            entropy: Mutex::new(Chance::new(seed).named("sqlite").rng()),
+            sleeps: Mutex::new(0),
+        }))
+    }
+
+    /// The path of `file` on `host`, to open a database by.
+    pub fn path(host: &str, file: &str) -> String {
+        format!("/{host}/{file}")
+    }
+
+    /// The machine is up (again). Returns the boot's number, which is higher than that of any boot before a crash.
+    pub fn start(&self, host: &str) -> u64 {
+        self.with(host, Volume::start)
+    }
+
+    /// The process is killed: its open files are dead and its locks void; what it wrote stays. The disk is off until [`Disk::start`].
+    ///
+    /// Drop the dead boot's connections before starting the next one.
+    pub fn kill(&self, host: &str) {
+        self.with(host, Volume::kill);
+    }
+
+    /// The machine loses its power: as [`Disk::kill`], and of the unsynced writes only those survive that `loss` and `draw` leave.
+    pub fn power_loss(&self, host: &str, loss: Loss, draw: u64) {
+        self.with(host, |volume| volume.power_loss(loss, draw));
+    }
+
+    /// The machine is replaced: as [`Disk::power_loss`], with no file left.
+    pub fn wipe(&self, host: &str) {
+        self.with(host, Volume::wipe);
+    }
+
+    /// Plans a power loss at the operation with this index (see [`Disk::operation_index`]): it fails, and so does everything after it,
+    /// until [`Disk::start`]. The operation itself counts as one more unsynced write. An index that has passed means the next operation.
+    pub fn cut_power_at(&self, host: &str, index: u64, loss: Loss, draw: u64) {
+        self.with(host, |volume| volume.cut_power_at(index, loss, draw));
+    }
+
+    /// Whether the disk has power. False after a kill, a power loss, a wipe, or a planned cut whose operation came.
+    pub fn is_on(&self, host: &str) -> bool {
+        self.with(host, |volume| volume.is_on())
+    }
+
+    /// Adds a fault; it stays until [`Disk::heal`].
+    pub fn inject(&self, host: &str, fault: Fault) {
+        self.with(host, |volume| volume.inject(fault));
+    }
+
+    /// Takes every fault, and a planned power cut that has not come yet, away.
+    pub fn heal(&self, host: &str) {
+        self.with(host, Volume::heal);
+    }
+
+    /// What the host's disk did and suffered.
+    pub fn counters(&self, host: &str) -> Counters {
+        self.with(host, |volume| volume.counters())
+    }
+
+    /// How many operations have changed the host's disk: the next one's index. Counts creations, writes, resizes, syncs and removals, not
+    /// those that a [`Fault`] failed.
+    pub fn operation_index(&self, host: &str) -> u64 {
+        self.with(host, |volume| volume.operations())
+    }
+
+    /// The host's files in the order of their names, with their sizes in bytes.
+    pub fn files(&self, host: &str) -> Vec<(String, usize)> {
+        self.with(host, |volume| {
+            volume
+                .files()
+                .map(|(name, bytes)| (name.to_owned(), bytes.len()))
+                .collect()
+        })
+    }
+
+    /// A file's bytes as written.
+    pub fn contents(&self, host: &str, file: &str) -> Option<Vec<u8>> {
+        self.with(host, |volume| {
+            volume
+                .files()
+                .find(|(name, _)| *name == file)
+                .map(|(_, bytes)| bytes.to_vec())
+        })
+    }
+
+    /// A file's bytes as a power loss that keeps nothing unsynced would leave them.
+    pub fn durable(&self, host: &str, file: &str) -> Option<Vec<u8>> {
+        self.with(host, |volume| volume.durable(file))
+    }
+
+    /// Puts a whole, durable file there, in place of any other of its name.
+    pub fn load(&self, host: &str, file: &str, bytes: Vec<u8>) {
+        self.with(host, |volume| volume.load(file, bytes));
+    }
+
+    /// SHA-256 over the host's file names and bytes as written.
+    pub fn digest(&self, host: &str) -> [u8; 32] {
+        self.with(host, |volume| {
+            let mut hash = Sha256::new();
+            for (name, bytes) in volume.files() {
+                hash.update((name.len() as u64).to_le_bytes());
+                hash.update(name.as_bytes());
+                hash.update((bytes.len() as u64).to_le_bytes());
+                hash.update(bytes);
+            }
+            hash.finalize().into()
+        })
+    }
+
+    /// How often SQLite asked to sleep. Always zero when its busy timeout is: a sleep returns at once, and a wait that does not wait is a bug.
+    pub fn sleeps(&self) -> u64 {
+        *self.0.sleeps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn slept(&self) {
+        *self.0.sleeps.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+    }
+
+    pub(super) fn fill_entropy(&self, bytes: &mut [u8]) {
+        let mut stream = self
+            .0
+            .entropy
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        stream.fill_bytes(bytes);
+    }
+
+    pub(super) fn volume(&self, host: &str) -> Arc<Mutex<Volume>> {
+        let mut volumes = self
+            .0
+            .volumes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(volume) = volumes.get(host) {
+            return volume.clone();
+        }
+        let volume = Arc::new(Mutex::new(Volume::new()));
+        volumes.insert(host.to_owned(), volume.clone());
+        volume
+    }
+
+    fn with<R>(&self, host: &str, act: impl FnOnce(&mut Volume) -> R) -> R {
+        act(&mut locked(&self.volume(host)))
+    }
+}

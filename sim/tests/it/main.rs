@@ -1,0 +1,5 @@
+//! The simulator's integration tests. Each simulated run is a forked child, as in production.
+
+mod child;
+mod disk;
+mod interpose;
