@@ -9,8 +9,8 @@ use std::{borrow::Cow, fmt};
 /// Deeper documents are refused: each level costs stack.
 pub const DEPTH: usize = 128;
 
-/// A JSON value.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A JSON value. Two objects are equal whatever the order of their members.
+#[derive(Clone, Debug)]
 pub enum Json<'a> {
     /// `null`
     Null,
@@ -100,6 +100,25 @@ impl PartialEq for Number<'_> {
     }
 }
 impl Eq for Number<'_> {}
+
+impl PartialEq for Json<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Null, Self::Null) => true,
+            (Self::Bool(a), Self::Bool(b)) => a == b,
+            (Self::Number(a), Self::Number(b)) => a == b,
+            (Self::String(a), Self::String(b)) => a == b,
+            (Self::Array(a), Self::Array(b)) => a == b,
+            (Self::Object(a), Self::Object(b)) => {
+                a.len() == b.len()
+                    && a.iter()
+                        .all(|(key, value)| other.get(key).is_some_and(|known| known == value))
+            }
+            _ => false,
+        }
+    }
+}
+impl Eq for Json<'_> {}
 
 impl<'a> Json<'a> {
     /// The member `key` of an object.

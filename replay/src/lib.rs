@@ -16,3 +16,7 @@ pub mod rules;
 
 pub mod plan;
 pub mod run;
+
+pub mod pairs;
+
+pub mod diff;

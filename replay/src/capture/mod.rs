@@ -22,3 +22,4 @@ pub use goreplay::GoReplay;
 pub use lines::{Lines, Manifest, Writer};
 pub use open::{Capture, Format, Reader, load, open};
 pub use problem::{CaptureError, Fault, Record, Skipped, SkippedKind};
+pub(crate) use session::hex;

@@ -13,6 +13,8 @@ pub enum Matcher {
     AtLeast(f64),
     /// A string that begins so.
     StartsWith(String),
+    /// `null`, which TOML cannot write.
+    Null,
 }
 
 /// What both sides' values have to be; `None` is any value.
@@ -31,6 +33,7 @@ impl Matcher {
             (Self::OneOf(values), Some(value)) => values.iter().any(|known| known == value),
             (Self::AtLeast(limit), Some(Json::Number(number))) => number.as_f64() >= *limit,
             (Self::StartsWith(prefix), Some(Json::String(text))) => text.starts_with(prefix),
+            (Self::Null, Some(Json::Null)) => true,
             _ => false,
         }
     }
@@ -72,6 +75,8 @@ mod tests {
         assert!(!when.fits(Some(&confirmed), None));
         assert!(!when.fits(None, Some(&number("2"))));
         assert!(When::default().fits(None, None));
+        assert!(Matcher::Null.fits(Some(&Json::Null)));
+        assert!(!Matcher::Null.fits(None));
         assert!(Matcher::StartsWith("conf".into()).fits(Some(&confirmed)));
     }
 }

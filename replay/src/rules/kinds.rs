@@ -268,7 +268,7 @@ fn matcher(
     let Some(value) = section.value(key) else {
         return Ok(None);
     };
-    let expected = "a value, several in an array, { at_least = N } or { starts_with = \"..\" }";
+    let expected = "a value, several in an array, { at_least = N }, { starts_with = \"..\" } or { null = true }";
     let fail = |section: &Section<'_, '_>| Err(section.wrong(key, value, expected));
     let matcher = match value.get_ref() {
         DeValue::Array(items) => {
@@ -282,9 +282,15 @@ fn matcher(
             let Some(mut inner) = section.section(key)? else {
                 return Ok(None);
             };
-            let matcher = match (inner.number("at_least")?, inner.string("starts_with")?) {
-                (Some(limit), None) => Matcher::AtLeast(limit),
-                (None, Some(prefix)) => Matcher::StartsWith(prefix),
+            let null = inner.value("null").map(|value| value.get_ref().as_bool());
+            let matcher = match (
+                inner.number("at_least")?,
+                inner.string("starts_with")?,
+                null,
+            ) {
+                (Some(limit), None, None) => Matcher::AtLeast(limit),
+                (None, Some(prefix), None) => Matcher::StartsWith(prefix),
+                (None, None, Some(Some(true))) => Matcher::Null,
                 _ => return fail(section),
             };
             inner.finish()?;

@@ -26,8 +26,11 @@ mod read;
 mod rule;
 mod template;
 
+pub(crate) use condition::status_value;
 pub use condition::{Matcher, When};
 pub use document::RulesError;
 pub use pattern::{Pattern, Step};
+pub(crate) use pattern::{general_pointer, pointer};
+pub(crate) use rule::VOLATILE_HEADERS;
 pub use rule::{Effect, Place, Rule, Rules, Side, StateReads, Subject};
 pub use template::{Endpoint, Template, generic_template};

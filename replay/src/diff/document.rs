@@ -1,0 +1,278 @@
+//! Two JSON documents, compared by structure.
+//!
+//! Objects are compared by key whatever their order, arrays in order unless a rule says otherwise, numbers by value; null, missing and empty are
+//! three things.
+//!
+//! **Invariant**: two documents without a difference are equal up to the rules that were counted.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use crate::{
+    diff::{
+        DifferenceKind,
+        ledger::{Ledger, Location},
+    },
+    json::Json,
+    rules::{Effect, Step},
+};
+
+/// Above this many items, items without a key are compared in order: pairing equal ones costs the square of their number.
+const UNKEYED: usize = 1_000;
+
+type Member<'j> = (Cow<'j, str>, Json<'j>);
+
+impl<'l> Ledger<'l> {
+    /// Writes down what differs between two values at `path`.
+    pub(super) fn values<'j>(
+        &mut self,
+        path: &mut Vec<Step<'j>>,
+        legacy: &'j Json<'j>,
+        candidate: &'j Json<'j>,
+    ) {
+        match (legacy, candidate) {
+            (Json::Object(a), Json::Object(b)) => self.objects(path, a, b),
+            (Json::Array(a), Json::Array(b)) => self.arrays(path, a, b),
+            (Json::String(_) | Json::Number(_), Json::String(_) | Json::Number(_)) => {
+                self.scalars(path, legacy, candidate);
+            }
+            (a, b) if a == b => {}
+            (a, b) => {
+                let kind = if a.kind() == b.kind() {
+                    DifferenceKind::Value
+                } else {
+                    DifferenceKind::Type
+                };
+                self.differ(kind, Location::Body(path), Some(a), Some(b));
+            }
+        }
+    }
+
+    fn scalars(&mut self, path: &[Step<'_>], legacy: &Json<'_>, candidate: &Json<'_>) {
+        let same = legacy == candidate;
+        if let Some(rule) = self.binding(path) {
+            let paired = self.bindings.pair(rule, &text(legacy), &text(candidate));
+            if !paired {
+                let (a, b) = (Some(legacy), Some(candidate));
+                self.differ(DifferenceKind::Binding, Location::Body(path), a, b);
+            } else if !same {
+                self.comparison.equated.push(rule);
+            }
+            return;
+        }
+        if same {
+            return;
+        }
+        let kind = if legacy.kind() == candidate.kind() {
+            DifferenceKind::Value
+        } else {
+            DifferenceKind::Type
+        };
+        self.differ(kind, Location::Body(path), Some(legacy), Some(candidate));
+    }
+
+    fn objects<'j>(
+        &mut self,
+        path: &mut Vec<Step<'j>>,
+        legacy: &'j [Member<'j>],
+        candidate: &'j [Member<'j>],
+    ) {
+        let mut used = vec![false; candidate.len()];
+        let index = Index::of(candidate);
+        let mut renamed: Vec<(usize, usize, usize)> = Vec::new();
+        for (at, (key, value)) in legacy.iter().enumerate() {
+            if let Some(found) = index.find(at, key) {
+                used[found] = true;
+                path.push(Step::Key(Cow::Borrowed(key)));
+                self.values(path, value, &candidate[found].1);
+                path.pop();
+                continue;
+            }
+            path.push(Step::Key(Cow::Borrowed(key)));
+            match self.new_name(path, legacy, &index) {
+                Some((rule, found)) => renamed.push((rule, at, found)),
+                None => self.differ(
+                    DifferenceKind::Missing,
+                    Location::Body(path),
+                    Some(value),
+                    None,
+                ),
+            }
+            path.pop();
+        }
+        for (rule, at, found) in renamed {
+            used[found] = true;
+            self.comparison.equated.push(rule);
+            path.push(Step::Key(Cow::Borrowed(&legacy[at].0)));
+            self.values(path, &legacy[at].1, &candidate[found].1);
+            path.pop();
+        }
+        for ((key, value), used) in candidate.iter().zip(used) {
+            if !used {
+                path.push(Step::Key(Cow::Borrowed(key)));
+                self.differ(
+                    DifferenceKind::Extra,
+                    Location::Body(path),
+                    None,
+                    Some(value),
+                );
+                path.pop();
+            }
+        }
+    }
+
+    /// Where the candidate has the field at `path` under another name that legacy does not use itself, and the rule that says so.
+    fn new_name(
+        &self,
+        path: &[Step<'_>],
+        legacy: &[Member<'_>],
+        candidate: &Index<'_>,
+    ) -> Option<(usize, usize)> {
+        let mut found = None;
+        let rule = self.first_rule(|effect| {
+            matches!(effect, Effect::Rename { legacy: pattern, .. } if pattern.matches(path))
+        })?;
+        if let Effect::Rename {
+            candidate: name, ..
+        } = &self.rules.rules[rule].effect
+            && !legacy.iter().any(|(key, _)| key == name)
+        {
+            found = candidate.find(usize::MAX, name);
+        }
+        found.map(|found| (rule, found))
+    }
+
+    fn arrays<'j>(
+        &mut self,
+        path: &mut Vec<Step<'j>>,
+        legacy: &'j [Json<'j>],
+        candidate: &'j [Json<'j>],
+    ) {
+        let unordered = if legacy == candidate {
+            None
+        } else {
+            self.first_rule(|effect| {
+                matches!(effect, Effect::Unordered { path: pattern, .. } if pattern.matches(path))
+            })
+        };
+        let Some(rule) = unordered else {
+            let left: Vec<_> = legacy.iter().enumerate().collect();
+            let right: Vec<_> = candidate.iter().enumerate().collect();
+            self.in_order(path, &left, &right);
+            return;
+        };
+        let key = match &self.rules.rules[rule].effect {
+            Effect::Unordered { key, .. } => key.as_deref(),
+            _ => None,
+        };
+        let before = self.comparison.differences.len();
+        match key {
+            Some(key) => self.by_key(path, legacy, candidate, key),
+            None => self.as_sets(path, legacy, candidate),
+        }
+        if self.comparison.differences.len() == before {
+            self.comparison.equated.push(rule);
+        }
+    }
+
+    fn in_order<'j>(
+        &mut self,
+        path: &mut Vec<Step<'j>>,
+        legacy: &[(usize, &'j Json<'j>)],
+        candidate: &[(usize, &'j Json<'j>)],
+    ) {
+        for at in 0..legacy.len().max(candidate.len()) {
+            let (left, right) = (legacy.get(at), candidate.get(at));
+            let index = left.or(right).map_or(at, |(index, _)| *index);
+            path.push(Step::Index(index));
+            match (left, right) {
+                (Some((_, a)), Some((_, b))) => self.values(path, a, b),
+                (Some((_, a)), None) => {
+                    self.differ(DifferenceKind::Missing, Location::Body(path), Some(a), None);
+                }
+                (None, Some((_, b))) => {
+                    self.differ(DifferenceKind::Extra, Location::Body(path), None, Some(b));
+                }
+                (None, None) => {}
+            }
+            path.pop();
+        }
+    }
+
+    fn by_key<'j>(
+        &mut self,
+        path: &mut Vec<Step<'j>>,
+        legacy: &'j [Json<'j>],
+        candidate: &'j [Json<'j>],
+        key: &str,
+    ) {
+        let keyed = |items: &'j [Json<'j>]| {
+            let mut groups: BTreeMap<String, Vec<(usize, &'j Json<'j>)>> = BTreeMap::new();
+            for (at, item) in items.iter().enumerate() {
+                let name = item.get(key).map(Json::to_string).unwrap_or_default();
+                groups.entry(name).or_default().push((at, item));
+            }
+            groups
+        };
+        let (left, mut right) = (keyed(legacy), keyed(candidate));
+        for (name, items) in left {
+            self.in_order(path, &items, &right.remove(&name).unwrap_or_default());
+        }
+        for items in right.into_values() {
+            self.in_order(path, &[], &items);
+        }
+    }
+
+    fn as_sets<'j>(
+        &mut self,
+        path: &mut Vec<Step<'j>>,
+        legacy: &'j [Json<'j>],
+        candidate: &'j [Json<'j>],
+    ) {
+        let mut right: Vec<_> = candidate.iter().enumerate().collect();
+        let mut left: Vec<_> = legacy.iter().enumerate().collect();
+        if left.len().max(right.len()) <= UNKEYED {
+            left.retain(|(_, item)| {
+                let twin = right.iter().position(|(_, other)| other == item);
+                twin.map(|at| right.remove(at)).is_none()
+            });
+        }
+        self.in_order(path, &left, &right);
+    }
+}
+
+/// Finds a member by its key: at the same place, by search in small objects, by an index in large ones.
+struct Index<'j> {
+    members: &'j [Member<'j>],
+    places: Option<BTreeMap<&'j str, usize>>,
+}
+
+impl<'j> Index<'j> {
+    fn of(members: &'j [Member<'j>]) -> Self {
+        let places = (members.len() > 32).then(|| {
+            let keys = members.iter().enumerate();
+            keys.map(|(at, (key, _))| (key.as_ref(), at)).collect()
+        });
+        Self { members, places }
+    }
+
+    fn find(&self, guess: usize, key: &str) -> Option<usize> {
+        if self
+            .members
+            .get(guess)
+            .is_some_and(|(known, _)| known == key)
+        {
+            return Some(guess);
+        }
+        match &self.places {
+            Some(places) => places.get(key).copied(),
+            None => self.members.iter().position(|(known, _)| known == key),
+        }
+    }
+}
+
+fn text(value: &Json<'_>) -> String {
+    match value {
+        Json::String(text) => text.to_string(),
+        other => other.to_string(),
+    }
+}
