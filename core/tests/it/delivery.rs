@@ -133,6 +133,29 @@ fn nothing_found_is_no_proof_while_the_send_may_still_land() {
 }
 
 #[test]
+fn a_clock_that_jumped_back_an_hour_delays_the_resend_by_two_horizons_at_most() {
+    let policy = Policy::default();
+    let mut entry = held(&settled(&sent(&booking()), &unknown(false)));
+    entry.last_sent_at = Some(NOW.plus(Duration::from_hours(1)));
+    let mut now = NOW;
+    while let AfterResolve::WaitUntil(until) =
+        after_resolve(&entry, &Resolution::Absent, now, &policy)
+    {
+        entry = held(&settle(&entry, &defer(&entry, until, "in flight")));
+        now = until;
+        assert!(now.since(NOW) < Duration::from_secs(21));
+    }
+}
+
+#[test]
+fn a_throttled_look_up_leaves_the_doubt() {
+    let doubtful = held(&settled(&sent(&booking()), &unknown(false)));
+    let back = settled(&doubtful, &throttled(5));
+    assert!(back.uncertain && !back.answered);
+    assert_eq!(back.last_sent_at, Some(NOW));
+}
+
+#[test]
 fn look_ups_settle_what_they_find() {
     let entry = held(&settled(&sent(&booking()), &unknown(false)));
     let resolve = |resolution| after_resolve(&entry, &resolution, NOW, &Policy::default());
@@ -153,10 +176,8 @@ fn look_ups_settle_what_they_find() {
     });
     assert_eq!(failed, AfterResolve::Settle(unknown(false)));
     // A failed look-up sent nothing, so the time of the send stays.
-    let mut later = settled(&entry, &unknown(false));
-    assert_eq!(later.last_sent_at, Some(NOW));
-    later.last_sent_at = None;
-    assert!(later.uncertain);
+    let later = settled(&entry, &unknown(false));
+    assert_eq!((later.uncertain, later.last_sent_at), (true, Some(NOW)));
 }
 
 #[test]

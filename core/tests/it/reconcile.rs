@@ -152,6 +152,16 @@ fn every_line_of_the_table() {
 }
 
 #[test]
+fn a_cancelled_view_has_no_live_booking_whatever_it_counts() {
+    let cancelled = ProviderView {
+        status: ProviderStatus::Cancelled,
+        ..view(1)
+    };
+    check(&[exhausted(), acknowledged()], Some(&cancelled), None);
+    assert!(one_live_booking(&[view(1), cancelled]));
+}
+
+#[test]
 fn a_booking_without_a_row_is_an_orphan() {
     let expect = Some((FindingKind::OrphanAtProvider, Repair::None));
     assert_eq!(found(None, &[], &[], Some(&view(1))), expect);
