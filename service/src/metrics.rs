@@ -17,7 +17,7 @@ pub enum Counter {
     Idempotency,
     /// Delivery attempts by destination and outcome.
     OutboxAttempts,
-    /// Attempts put off to a later time, by destination.
+    /// Attempts that will be followed by another, by destination; those put off without counting are not in it.
     Retries,
     /// Settles that a newer lease had overtaken.
     StaleSettles,
@@ -123,7 +123,7 @@ impl Counter {
             ),
             Self::Retries => (
                 "appt_retries_total",
-                "Attempts put off to a later time.",
+                "Attempts that will be followed by another.",
                 &["destination"],
             ),
             Self::SagaTransitions => (

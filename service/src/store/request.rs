@@ -14,7 +14,7 @@ use rehearsal_core::{
     event::Event,
     idempotency::Stored,
     identity::{AppointmentId, ProviderName, RequestId, Tenant, WorkerId},
-    outbox::{Entry, NewEntry},
+    outbox::Entry,
     reconcile::{Finding, FindingKind, Repair},
     rejection::Rejection,
     time::Timestamp,
@@ -265,12 +265,12 @@ pub struct Settled {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// In effect; what happened to the appointment and what was queued.
+    /// In effect.
     Applied {
-        /// The appointment's events.
+        /// What happened to the appointment.
         events: Vec<Event>,
-        /// New outbox entries.
-        enqueued: Vec<NewEntry>,
+        /// Whether an entry may be due earlier than was known at the claim: a retry, a queued cancel, or one that waited for this entry.
+        follow_up: bool,
     },
     /// It was in effect already: the answer to the first time was lost.
     Repeated,

@@ -87,10 +87,12 @@ fn carry_out(
         Some(Err(rejection)) => return Ok(Verdict::Refused(rejection)),
     };
     let tenant = row.tenant.clone();
+    // The row's own star: a cancel that was queued behind this entry is no longer blocked.
+    let follow_up = command.is_none() || !decision.enqueue.is_empty() || row.cancel_queued();
     enact(database, Some(row), &decision, &tenant, now)?;
     Ok(Verdict::Applied {
         events: decision.events,
-        enqueued: decision.enqueue,
+        follow_up,
     })
 }
 
