@@ -1,7 +1,7 @@
 //! Traffic replay and shadow comparison: a capture is replayed against a legacy service and its replacement, and what both answered is judged.
 //!
 //! The modules stand in the order of the work: `capture -> plan -> run -> pairs -> diff -> verdict -> report`. Each stage is a function
-//! between two plain values; `judge` walks all that follow a run. The crate knows HTTP and JSON, nothing of what the services are for:
+//! between two plain values; [`judge`](judge::judge) walks all that follow a run. The crate knows HTTP and JSON, nothing of what the services are for:
 //! what is special about one migration stands in a rule file ([`rules`]), each rule with its reason.
 //!
 //! **Invariant**: nothing is dropped in silence. What a capture holds is an exchange or a counted [`capture::Skipped`]; what a plan holds is
@@ -20,3 +20,15 @@ pub mod run;
 pub mod pairs;
 
 pub mod diff;
+
+pub mod statistics;
+
+pub mod sensitivity;
+
+pub mod clusters;
+
+pub mod verdict;
+
+pub mod report;
+
+pub mod judge;
