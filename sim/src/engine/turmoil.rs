@@ -1,3 +1,0 @@
-//! (being written)
-use super::{Director, EngineError, Setup};
-pub(crate) fn run(_: Setup, _: &mut dyn Director) -> Result<(), EngineError> { Err(EngineError::Broken("not yet".to_owned())) }
