@@ -51,8 +51,8 @@ pub fn judge(
         planned: plan.requests.len() as u64,
         lost: plan.source.lost,
         sessions: (
-            count.sessions.len() as u64,
-            count.wrong_sessions.len() as u64,
+            count.alone.0 + count.sessions.len() as u64,
+            count.alone.1 + count.wrong_sessions.len() as u64,
         ),
         mutations: (sensitivity.mutations, sensitivity.caught),
         down: [legacy, candidate].into_iter().filter_map(down).collect(),
@@ -85,6 +85,7 @@ struct Count<'a> {
     suppressed: Vec<u64>,
     sessions: BTreeSet<&'a str>,
     wrong_sessions: BTreeSet<&'a str>,
+    alone: (u64, u64),
     accepted: u64,
     sample: Sample<'a>,
 }
@@ -101,6 +102,7 @@ impl<'a> Count<'a> {
             suppressed: vec![0; rules.rules.len()],
             sessions: BTreeSet::new(),
             wrong_sessions: BTreeSet::new(),
+            alone: (0, 0),
             accepted: 0,
             sample: Sample::new(&plan.source.sha256),
         }
@@ -130,12 +132,15 @@ impl<'a> Count<'a> {
         }
         let wrong = matches!(category, Category::Mismatched | Category::FailedOneSide);
         if wrong || category == Category::Matched {
-            // A request without a session is one of its own.
             if let Some(session) = pair.session {
                 self.sessions.insert(session);
                 if wrong {
                     self.wrong_sessions.insert(session);
                 }
+            } else {
+                // A request without a session is one of its own.
+                self.alone.0 += 1;
+                self.alone.1 += u64::from(wrong);
             }
         }
         self.common(pair, category, comparison);

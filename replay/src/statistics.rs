@@ -13,8 +13,11 @@ pub fn upper_bound(mismatches: u64, total: u64, confidence: f64) -> f64 {
     if mismatches >= total {
         return 1.0;
     }
-    let (k, n) = (mismatches as f64, total as f64);
-    quantile(k + 1.0, n - k, confidence)
+    quantile(
+        mismatches as f64 + 1.0,
+        (total - mismatches) as f64,
+        confidence,
+    )
 }
 
 /// The lowest rate that `mismatches` of `total` leave possible, at `confidence`; 0 when nothing was compared.
@@ -96,21 +99,20 @@ fn incomplete_beta(a: f64, b: f64, x: f64) -> f64 {
 fn continued_fraction(a: f64, b: f64, x: f64) -> f64 {
     const TINY: f64 = 1e-300;
     let floor = |value: f64| if value.abs() < TINY { TINY } else { value };
-    let mut c = 1.0;
-    let mut d = 1.0 / floor(1.0 - (a + b) * x / (a + 1.0));
-    let mut fraction = d;
+    let mut numerator = 1.0;
+    let mut denominator = 1.0 / floor(1.0 - (a + b) * x / (a + 1.0));
+    let mut fraction = denominator;
     for step in 1..10_000 {
-        let m = f64::from(step);
-        let even = m * (b - m) * x / ((a + 2.0 * m - 1.0) * (a + 2.0 * m));
-        d = 1.0 / floor(1.0 + even * d);
-        c = floor(1.0 + even / c);
-        fraction *= d * c;
-        let odd = -(a + m) * (a + b + m) * x / ((a + 2.0 * m) * (a + 2.0 * m + 1.0));
-        d = 1.0 / floor(1.0 + odd * d);
-        c = floor(1.0 + odd / c);
-        let change = d * c;
-        fraction *= change;
-        if (change - 1.0).abs() < 1e-15 {
+        let step = f64::from(step);
+        let even = step * (b - step) * x / ((a + 2.0 * step - 1.0) * (a + 2.0 * step));
+        let odd = -(a + step) * (a + b + step) * x / ((a + 2.0 * step) * (a + 2.0 * step + 1.0));
+        let before = fraction;
+        for term in [even, odd] {
+            denominator = 1.0 / floor(1.0 + term * denominator);
+            numerator = floor(1.0 + term / numerator);
+            fraction *= denominator * numerator;
+        }
+        if (fraction / before - 1.0).abs() < 1e-15 {
             break;
         }
     }

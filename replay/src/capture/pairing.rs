@@ -113,15 +113,14 @@ impl Pairing {
             }
             Half::Response(response) => {
                 self.bytes += size(&response.body);
-                match self.open_request(&response) {
-                    Some(place) => self.attach(place, response),
-                    None => {
-                        self.early_order.push_back(response.id.clone());
-                        self.early
-                            .entry(response.id.clone())
-                            .or_default()
-                            .push_back((offset, response));
-                    }
+                if let Some(place) = self.open_request(&response) {
+                    self.attach(place, response);
+                } else {
+                    self.early_order.push_back(response.id.clone());
+                    self.early
+                        .entry(response.id.clone())
+                        .or_default()
+                        .push_back((offset, response));
                 }
             }
         }

@@ -21,7 +21,7 @@ const UNKEYED: usize = 1_000;
 
 type Member<'j> = (Cow<'j, str>, Json<'j>);
 
-impl<'l> Ledger<'l> {
+impl Ledger<'_> {
     /// Writes down what differs between two values at `path`.
     pub(super) fn values<'j>(
         &mut self,

@@ -56,12 +56,9 @@ impl Rules {
 }
 
 fn state(mut section: Section<'_, '_>) -> Result<StateReads, RulesError> {
-    let create = section.required("create")?;
-    let create = match Endpoint::parse(&create) {
-        Ok(endpoint @ Endpoint::Path { .. }) => endpoint,
-        _ => {
-            return Err(section.error_at("create", format!("{create:?}"), "`METHOD /path`"));
-        }
+    let text = section.required("create")?;
+    let Ok(create @ Endpoint::Path { .. }) = Endpoint::parse(&text) else {
+        return Err(section.error_at("create", format!("{text:?}"), "`METHOD /path`"));
     };
     let id = section.required("id")?;
     if !id.starts_with('/') {

@@ -7,12 +7,19 @@ use hdrhistogram::Histogram;
 /// Microseconds up to an hour, to three digits.
 const HIGHEST_US: u64 = 3_600_000_000;
 
-/// Three histograms, in microseconds.
+/// Three distributions, in microseconds.
 #[derive(Clone, Debug)]
 pub struct Latency {
-    response: Histogram<u64>,
-    service: Histogram<u64>,
-    late: Histogram<u64>,
+    response: Distribution,
+    service: Distribution,
+    late: Distribution,
+}
+
+/// A histogram and the exact largest value, which a histogram rounds.
+#[derive(Clone, Debug)]
+struct Distribution {
+    histogram: Histogram<u64>,
+    max_us: u64,
 }
 
 /// What a report says about a histogram, in milliseconds.
@@ -31,56 +38,73 @@ pub struct Percentiles {
 }
 
 impl Latency {
-    pub(super) fn new() -> Self {
-        let histogram = || {
-            Histogram::new_with_bounds(1, HIGHEST_US, 3).expect("the bounds are constants that fit")
-        };
+    /// Nothing recorded.
+    pub fn new() -> Self {
         Self {
-            response: histogram(),
-            service: histogram(),
-            late: histogram(),
+            response: Distribution::new(),
+            service: Distribution::new(),
+            late: Distribution::new(),
         }
     }
 
     /// Records one answer: intended, sent and answered, in nanoseconds from the same start.
-    pub(super) fn record(&mut self, intended_ns: u64, sent_ns: u64, answered_ns: u64) {
-        let us = |from: u64, to: u64| to.saturating_sub(from) / 1_000;
-        self.response
-            .saturating_record(us(intended_ns, answered_ns));
-        self.service.saturating_record(us(sent_ns, answered_ns));
+    pub fn record(&mut self, intended_ns: u64, sent_ns: u64, answered_ns: u64) {
+        self.response.record(intended_ns, answered_ns);
+        self.service.record(sent_ns, answered_ns);
     }
 
     /// Records one sending: how late it was.
-    pub(super) fn record_sending(&mut self, intended_ns: u64, sent_ns: u64) {
-        self.late
-            .saturating_record(sent_ns.saturating_sub(intended_ns) / 1_000);
+    pub fn record_sending(&mut self, intended_ns: u64, sent_ns: u64) {
+        self.late.record(intended_ns, sent_ns);
     }
 
     /// From the intended time to the answer.
     pub fn response(&self) -> Percentiles {
-        percentiles(&self.response)
+        self.response.percentiles()
     }
 
     /// From the sending to the answer.
     pub fn service(&self) -> Percentiles {
-        percentiles(&self.service)
+        self.service.percentiles()
     }
 
     /// From the intended time to the sending.
     pub fn late(&self) -> Percentiles {
-        percentiles(&self.late)
+        self.late.percentiles()
     }
 }
 
-fn percentiles(histogram: &Histogram<u64>) -> Percentiles {
-    let ms = |us: u64| us as f64 / 1_000.0;
-    let at = |quantile: f64| ms(histogram.value_at_quantile(quantile).min(histogram.max()));
-    Percentiles {
-        count: histogram.len(),
-        p50: at(0.50),
-        p95: at(0.95),
-        p99: at(0.99),
-        max: ms(histogram.max()),
+impl Default for Latency {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Distribution {
+    fn new() -> Self {
+        Self {
+            histogram: Histogram::new_with_bounds(1, HIGHEST_US, 3)
+                .expect("the bounds are constants that fit"),
+            max_us: 0,
+        }
+    }
+
+    fn record(&mut self, from_ns: u64, to_ns: u64) {
+        let us = to_ns.saturating_sub(from_ns) / 1_000;
+        self.max_us = self.max_us.max(us);
+        self.histogram.saturating_record(us);
+    }
+
+    fn percentiles(&self) -> Percentiles {
+        let ms = |us: u64| us as f64 / 1_000.0;
+        let at = |quantile: f64| ms(self.histogram.value_at_quantile(quantile).min(self.max_us));
+        Percentiles {
+            count: self.histogram.len(),
+            p50: at(0.50),
+            p95: at(0.95),
+            p99: at(0.99),
+            max: ms(self.max_us),
+        }
     }
 }
 

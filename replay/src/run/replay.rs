@@ -19,6 +19,7 @@ use futures_util::{FutureExt, Stream, stream::FuturesUnordered};
 use rehearsal_host::{
     Host,
     client::{Client, ClientLimits, Failure, FailureKind},
+    machine::Sleep,
 };
 
 use crate::{
@@ -182,6 +183,76 @@ enum Event {
     Due,
 }
 
+/// What is due, and what waits for an earlier request of its entity.
+#[derive(Default)]
+struct Queue<'p> {
+    /// The first job that is not due yet.
+    next: usize,
+    /// Jobs that may be sent.
+    ready: VecDeque<usize>,
+    /// For each entity with a request under way, the later ones.
+    chains: BTreeMap<&'p str, VecDeque<usize>>,
+}
+
+impl<'p> Queue<'p> {
+    /// Moves what is due by `now` to where it waits; returns how many of it cannot be sent.
+    fn release(&mut self, jobs: &[Job<'p>], now: u64) -> usize {
+        let mut unsendable = 0;
+        while let Some(job) = jobs.get(self.next).filter(|job| job.at_ns <= now) {
+            let at = self.next;
+            self.next += 1;
+            if job.request.is_err() {
+                unsendable += 1;
+                continue;
+            }
+            if let Some(key) = job.order {
+                if let Some(waiting) = self.chains.get_mut(key) {
+                    waiting.push_back(at);
+                    continue;
+                }
+                self.chains.insert(key, VecDeque::new());
+            }
+            self.ready.push_back(at);
+        }
+        unsendable
+    }
+
+    /// Lets the next request of an entity go.
+    fn finished(&mut self, order: Option<&'p str>) {
+        let Some(key) = order else { return };
+        match self.chains.get_mut(key).and_then(VecDeque::pop_front) {
+            Some(waiting) => self.ready.push_back(waiting),
+            None => {
+                self.chains.remove(key);
+            }
+        }
+    }
+}
+
+/// Waits for whatever comes first; answers come before the clock.
+async fn next_event(
+    stop: &mut Pin<&mut impl Future<Output = ()>>,
+    in_flight: &mut (impl Stream<Item = Answered> + Unpin),
+    mut timer: Option<&mut Sleep>,
+) -> Event {
+    poll_fn(|cx| {
+        if stop.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Event::Stopped);
+        }
+        if let Poll::Ready(Some((at, sent_ns, answer))) = Pin::new(&mut *in_flight).poll_next(cx) {
+            return Poll::Ready(Event::Done(at, sent_ns, answer));
+        }
+        match &mut timer {
+            Some(sleep) => sleep.as_mut().poll(cx).map(|()| Event::Due),
+            None => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// A job, when it was sent, and what came of it.
+type Answered = (usize, u64, Result<http::Response<Bytes>, Failure>);
+
 impl<P: FnMut(Progress) + Send> Run<'_, P> {
     fn now_ns(&self) -> u64 {
         let elapsed = self.host.elapsed().saturating_sub(self.start);
@@ -196,94 +267,56 @@ impl<P: FnMut(Progress) + Send> Run<'_, P> {
         stop: &mut Pin<&mut impl Future<Output = ()>>,
     ) -> (Vec<Outcome>, bool) {
         let total = jobs.len();
+        let skipped = |job: &Job<'_>| job.request.as_ref().err().copied();
         let mut outcomes: Vec<Outcome> = jobs
             .iter()
-            .map(|job| {
-                Outcome::Skipped(
-                    job.request
-                        .as_ref()
-                        .err()
-                        .copied()
-                        .unwrap_or(SkipReason::Stopped),
-                )
-            })
+            .map(|job| Outcome::Skipped(skipped(job).unwrap_or(SkipReason::Stopped)))
             .collect();
-        // A chain holds the later requests of an entity whose earlier one is under way.
-        let mut chains: BTreeMap<&str, VecDeque<usize>> = BTreeMap::new();
-        let mut ready: VecDeque<usize> = VecDeque::new();
+        let mut queue = Queue::default();
         let mut in_flight = FuturesUnordered::new();
         let mut timer = None;
-        let (mut next, mut done, mut failed) = (0, 0, 0);
+        let (mut done, mut failed) = (0, 0);
         loop {
             let now = self.now_ns();
-            while next < total && jobs[next].at_ns <= now {
-                match jobs[next].order {
-                    _ if jobs[next].request.is_err() => done += 1,
-                    Some(key) => match chains.get_mut(key) {
-                        Some(waiting) => waiting.push_back(next),
-                        None => {
-                            chains.insert(key, VecDeque::new());
-                            ready.push_back(next);
-                        }
-                    },
-                    None => ready.push_back(next),
-                }
-                next += 1;
-            }
+            done += queue.release(&jobs, now);
             while in_flight.len() < self.options.in_flight.max(1) {
-                let Some(at) = ready.pop_front() else { break };
+                let Some(at) = queue.ready.pop_front() else {
+                    break;
+                };
                 let unsent = Err(SkipReason::Stopped);
                 if let Ok(request) = std::mem::replace(&mut jobs[at].request, unsent) {
                     let sent_ns = self.now_ns();
                     self.latency.record_sending(jobs[at].at_ns, sent_ns);
                     let (client, deadline) = (self.client.clone(), self.options.deadline);
-                    in_flight
-                        .push(async move { (at, sent_ns, client.send(request, deadline).await) });
+                    in_flight.push(async move {
+                        let answer = client.send(request, deadline).await;
+                        (at, sent_ns, answer)
+                    });
                 }
             }
-            if next == total && in_flight.is_empty() {
+            if queue.next == total && in_flight.is_empty() {
                 return (outcomes, false);
             }
-            let due = jobs.get(next).map(|job| job.at_ns);
+            let due = jobs.get(queue.next).map(|job| job.at_ns);
             if timer.as_ref().map(|(at, _)| *at) != due {
-                timer = due.map(|at| (at, self.host.sleep(Duration::from_nanos(at - now.min(at)))));
+                let sleep = |at: u64| {
+                    self.host
+                        .sleep(Duration::from_nanos(at.saturating_sub(now)))
+                };
+                timer = due.map(|at| (at, sleep(at)));
             }
-            let event = poll_fn(|cx| {
-                if stop.as_mut().poll(cx).is_ready() {
-                    return Poll::Ready(Event::Stopped);
-                }
-                if let Poll::Ready(Some((at, sent_ns, answer))) =
-                    Pin::new(&mut in_flight).poll_next(cx)
-                {
-                    return Poll::Ready(Event::Done(at, sent_ns, answer));
-                }
-                match &mut timer {
-                    Some((_, sleep)) => sleep.as_mut().poll(cx).map(|()| Event::Due),
-                    None => Poll::Pending,
-                }
-            })
-            .await;
-            match event {
+            match next_event(stop, &mut in_flight, timer.as_mut().map(|(_, sleep)| sleep)).await {
                 Event::Stopped => return (outcomes, true),
                 // The timer is spent; a clock that lags behind it gets a new one.
                 Event::Due => timer = None,
                 Event::Done(at, sent_ns, answer) => {
-                    if answer.is_ok() {
-                        let now = self.now_ns();
-                        self.latency.record(jobs[at].at_ns, sent_ns, now);
-                    } else {
-                        failed += 1;
+                    match &answer {
+                        Ok(_) => self.latency.record(jobs[at].at_ns, sent_ns, self.now_ns()),
+                        Err(_) => failed += 1,
                     }
                     outcomes[at] = outcome(answer);
                     done += 1;
-                    if let Some(key) = jobs[at].order {
-                        match chains.get_mut(key).and_then(VecDeque::pop_front) {
-                            Some(waiting) => ready.push_back(waiting),
-                            None => {
-                                chains.remove(key);
-                            }
-                        }
-                    }
+                    queue.finished(jobs[at].order);
                     (self.progress)(Progress {
                         side: self.target.side,
                         phase,

@@ -1,3 +1,7 @@
 //! Integration tests of the replay room, one binary.
 
 mod captures;
+mod reports;
+mod runs;
+mod sabotage;
+mod server;

@@ -1,0 +1,194 @@
+//! Runs against real sockets: order, accounting, early ends, the final state.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use rehearsal_replay::{
+    capture::Body,
+    plan::{Pace, plan},
+    rules::{Rules, Side},
+    run::{Observations, Outcome, Phase, Progress, SkipReason, Target, side},
+};
+
+use crate::server::{captured, observed, on_this_machine, options, planned, reads, rules, service};
+
+fn answered(observations: &Observations) -> Vec<u16> {
+    let status = |outcome: &Outcome| match outcome {
+        Outcome::Answered(answer) => answer.status,
+        _ => 0,
+    };
+    observations.outcomes.iter().map(status).collect()
+}
+
+#[test]
+fn requests_of_one_entity_keep_their_order_and_others_do_not_wait() {
+    on_this_machine(|host| async move {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let log = seen.clone();
+        let url = service(&host, usize::MAX, move |method, target, body| {
+            let body = String::from_utf8_lossy(body).into_owned();
+            log.lock()
+                .expect("no panic")
+                .push(format!("{method} {target} {body}"));
+            (200, "application/json", "{}".to_owned())
+        })
+        .await;
+        let rules = rules(
+            "[state]\ncreate = \"POST /things\"\nid = \"/id\"\nlegacy = \"/things/{id}\"\ncandidate = \"/v1/things/{id}\"",
+        );
+        let requests = (0..200).map(|at| {
+            let entity = at % 10;
+            match at / 10 {
+                0 => (
+                    "POST",
+                    "/things".to_owned(),
+                    format!("{{\"id\":\"t-{entity}\"}}"),
+                ),
+                step => (
+                    "GET",
+                    format!("/things/t-{entity}?step={step}"),
+                    String::new(),
+                ),
+            }
+        });
+        let plan = planned(captured(requests), &rules);
+        assert_eq!(plan.entities.len(), 10);
+        let run = observed(&host, Side::Candidate, &url, &plan, &rules).await;
+        assert!(run.accounting().balances());
+        assert_eq!(run.accounting().answered, 200);
+        assert_eq!(run.latency.response().count, 200);
+        let seen = seen.lock().expect("no panic");
+        for entity in 0..10 {
+            let of_entity: Vec<&String> = seen
+                .iter()
+                .filter(|line| line.contains(&format!("t-{entity}")))
+                .collect();
+            assert!(of_entity[0].starts_with("POST /things "));
+            let steps = of_entity[1..20].iter().enumerate();
+            for (at, line) in steps {
+                assert_eq!(**line, format!("GET /things/t-{entity}?step={} ", at + 1));
+            }
+            assert_eq!(
+                *of_entity[20],
+                format!("GET /v1/things/t-{entity} "),
+                "the final state"
+            );
+        }
+        assert_eq!(run.state.len(), 10);
+        assert!(run.state.iter().all(
+            |read| matches!(&read.outcome, Outcome::Answered(answer) if answer.status == 200)
+        ));
+    });
+}
+
+#[test]
+fn every_request_is_accounted_for_when_the_target_dies_in_the_middle() {
+    on_this_machine(|host| async move {
+        let url = service(&host, 100, |_, _, _| (200, "text/plain", "ok".to_owned())).await;
+        let rules = Rules::default();
+        let plan = planned(reads(2_000), &rules);
+        let run = observed(&host, Side::Legacy, &url, &plan, &rules).await;
+        let accounting = run.accounting();
+        assert_eq!(run.outcomes.len(), 2_000);
+        assert!(accounting.balances(), "{accounting:?}");
+        assert_eq!(accounting.planned, 2_000);
+        assert!(
+            accounting.answered >= 100 && accounting.failed > 0,
+            "{accounting:?}"
+        );
+        assert!(run.gone_from().is_some());
+    });
+}
+
+#[test]
+fn a_stopped_run_skips_what_has_no_answer() {
+    on_this_machine(|host| async move {
+        let url = service(&host, usize::MAX, |_, _, _| {
+            (200, "text/plain", "ok".to_owned())
+        })
+        .await;
+        let rules = Rules::default();
+        let plan = plan(reads(500), &rules, Pace::Rate(1_000.0));
+        let target = Target {
+            side: Side::Legacy,
+            url,
+        };
+        let stop = host.sleep(Duration::from_millis(100));
+        let mut last: Option<Progress> = None;
+        let run = side(
+            &host,
+            &target,
+            &plan,
+            &rules,
+            &options(),
+            stop,
+            |progress| {
+                last = Some(progress);
+            },
+        )
+        .await;
+        let accounting = run.accounting();
+        assert!(accounting.balances());
+        assert!(
+            accounting.answered > 0 && accounting.skipped > 0,
+            "{accounting:?}"
+        );
+        assert_eq!(
+            accounting.skipped_by_reason.keys().collect::<Vec<_>>(),
+            [&"stopped"]
+        );
+        let last = last.expect("progress was told");
+        assert_eq!((last.phase, last.total), (Phase::Replay, 500));
+    });
+}
+
+#[test]
+fn what_cannot_be_sent_says_why() {
+    on_this_machine(|host| async move {
+        let url = service(&host, usize::MAX, |_, _, _| {
+            (200, "text/plain", "ok".to_owned())
+        })
+        .await;
+        let rules = Rules::default();
+        let mut capture = reads(3);
+        capture.exchanges[0].request.body = Body::Missing;
+        capture.exchanges[1].request.method = "BAD METHOD".to_owned();
+        let plan = planned(capture, &rules);
+        let run = observed(&host, Side::Legacy, &url, &plan, &rules).await;
+        assert_eq!(answered(&run), [0, 0, 200]);
+        assert_eq!(run.outcomes[1], Outcome::Skipped(SkipReason::NotHttp));
+        assert_eq!(
+            run.accounting().skipped_by_reason,
+            [("body_missing", 1), ("not_http", 1)].into()
+        );
+    });
+}
+
+#[test]
+fn a_run_can_be_a_task_of_a_host() {
+    fn task<F: Future<Output = Observations> + Send>(future: F) -> F {
+        future
+    }
+    on_this_machine(|host| async move {
+        let rules = Rules::default();
+        let plan = planned(reads(1), &rules);
+        let target = Target {
+            side: Side::Legacy,
+            url: "http://127.0.0.1:1".to_owned(),
+        };
+        let stop = std::future::pending();
+        let run = task(side(
+            &host,
+            &target,
+            &plan,
+            &rules,
+            &options(),
+            stop,
+            |_| (),
+        ))
+        .await;
+        assert_eq!(run.accounting().failed_by_reason, [("connect", 1)].into());
+    });
+}
