@@ -3,3 +3,6 @@
 mod child;
 mod disk;
 mod interpose;
+mod second_system;
+mod shadow;
+mod sockets;

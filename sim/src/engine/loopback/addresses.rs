@@ -16,9 +16,10 @@ pub(crate) fn addresses(names: &[String]) -> Result<BTreeMap<String, Address>, E
     // All at once, or the kernel may give the same port twice.
     let mut listeners = Vec::new();
     for name in names {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|it| Ok((it.local_addr()?, it)));
-        let (address, listener) =
-            listener.map_err(|error| EngineError::Broken(format!("no free port for {name}: {error}")))?;
+        let listener =
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|it| Ok((it.local_addr()?, it)));
+        let (address, listener) = listener
+            .map_err(|error| EngineError::Broken(format!("no free port for {name}: {error}")))?;
         listeners.push((name.clone(), address.to_string(), listener));
     }
     let address = |text: String| Address {
@@ -32,7 +33,9 @@ pub(crate) fn addresses(names: &[String]) -> Result<BTreeMap<String, Address>, E
 }
 
 /// Keeps the ports for the run: bound but not listening, so that a host may still listen there and nobody else is given one. Needs a runtime.
-pub(super) fn reserve(addresses: &BTreeMap<String, Address>) -> Result<Vec<TcpSocket>, EngineError> {
+pub(super) fn reserve(
+    addresses: &BTreeMap<String, Address>,
+) -> Result<Vec<TcpSocket>, EngineError> {
     let one = |text: &str| -> Result<TcpSocket, std::io::Error> {
         let address: SocketAddr = text.parse().map_err(std::io::Error::other)?;
         let socket = TcpSocket::new_v4()?;

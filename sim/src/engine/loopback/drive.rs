@@ -13,7 +13,10 @@ use crate::engine::{Director, EngineError, Next, Setup};
 pub(crate) fn run(setup: Setup, director: &mut dyn Director) -> Result<(), EngineError> {
     if setup.network.loss > 0.0 {
         let what = "lost segments (network.loss): loopback loses nothing".to_owned();
-        return Err(EngineError::Unsupported { engine: "loopback", what });
+        return Err(EngineError::Unsupported {
+            engine: "loopback",
+            what,
+        });
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -34,7 +37,9 @@ async fn conduct(setup: Setup, director: &mut dyn Director) -> Result<(), Engine
             let now = start.elapsed();
             clock.set(now);
             if now >= due {
-                let escaped = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+                let escaped = tokio::runtime::Handle::current()
+                    .metrics()
+                    .num_alive_tasks();
                 if escaped > 0 {
                     return Poll::Ready(Err(EngineError::Escaped(escaped)));
                 }
@@ -59,4 +64,4 @@ async fn conduct(setup: Setup, director: &mut dyn Director) -> Result<(), Engine
 }
 
 /// Longer than any run.
-const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
+const FAR: Duration = Duration::from_hours(365 * 24);

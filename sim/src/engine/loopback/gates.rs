@@ -158,7 +158,9 @@ impl Gates {
 
     /// It does so no longer.
     pub(super) fn unslow(&self, pairs: &[Pair], number: usize) {
-        self.change(pairs, |gate| gate.slow.retain(|(other, _)| *other != number));
+        self.change(pairs, |gate| {
+            gate.slow.retain(|(other, _)| *other != number);
+        });
     }
 
     fn change(&self, pairs: &[Pair], change: impl Fn(&mut Gate)) {
@@ -196,7 +198,10 @@ mod tests {
         gates.shut(&pairs);
         gates.unshut(&pairs);
         assert!(gates.is_shut(&a, &b, Waker::noop()));
-        assert!(!gates.is_shut(&b, &a, Waker::noop()), "the way back is another way");
+        assert!(
+            !gates.is_shut(&b, &a, Waker::noop()),
+            "the way back is another way"
+        );
         gates.unshut(&pairs);
         assert!(!gates.is_shut(&a, &b, Waker::noop()));
     }

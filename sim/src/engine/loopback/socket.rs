@@ -144,12 +144,25 @@ pub(super) struct Listening {
 
 impl Listening {
     /// Listens on `address`. Returns where it really listens as well.
-    pub(super) async fn bind(gates: Arc<Gates>, host: Name, address: &str) -> io::Result<(Self, String)> {
-        let named = |error: io::Error| io::Error::new(error.kind(), format!("listening on {address}: {error}"));
+    pub(super) async fn bind(
+        gates: Arc<Gates>,
+        host: Name,
+        address: &str,
+    ) -> io::Result<(Self, String)> {
+        let named = |error: io::Error| {
+            io::Error::new(error.kind(), format!("listening on {address}: {error}"))
+        };
         let address: SocketAddr = parse(address)?;
         let listener = TcpListener::bind(address).await.map_err(named)?;
         let local = listener.local_addr()?.to_string();
-        Ok((Self { listener, gates, host }, local))
+        Ok((
+            Self {
+                listener,
+                gates,
+                host,
+            },
+            local,
+        ))
     }
 }
 
@@ -157,7 +170,12 @@ impl Accept for Listening {
     fn accept(&mut self) -> BoxFuture<'_, io::Result<Stream>> {
         Box::pin(async move {
             let (stream, peer) = self.listener.accept().await?;
-            let socket = Socket::new(stream, self.gates.clone(), self.host.clone(), Peer::From(peer))?;
+            let socket = Socket::new(
+                stream,
+                self.gates.clone(),
+                self.host.clone(),
+                Peer::From(peer),
+            )?;
             Ok(Stream::new(socket, peer.to_string()))
         })
     }
@@ -191,6 +209,11 @@ pub(super) async fn connect(gates: Arc<Gates>, host: Name, address: &str) -> io:
 
 /// Only numbers: a name would be looked up outside of this machine.
 fn parse(address: &str) -> io::Result<SocketAddr> {
-    let unknown = |_| io::Error::new(io::ErrorKind::NotFound, format!("no host has the address {address:?}"));
+    let unknown = |_| {
+        io::Error::new(
+            io::ErrorKind::NotFound,
+            format!("no host has the address {address:?}"),
+        )
+    };
     address.parse().map_err(unknown)
 }

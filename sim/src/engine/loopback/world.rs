@@ -2,12 +2,7 @@
 //!
 //! **Invariant**: a host's tasks live in its `LocalSet` alone, so dropping that is its crash; a host is up when no crash holds it down.
 
-use std::{
-    collections::BTreeMap,
-    pin::Pin,
-    sync::Arc,
-    task::Context,
-};
+use std::{collections::BTreeMap, pin::Pin, sync::Arc, task::Context};
 
 use rehearsal_host::Host;
 use tokio::{task::LocalSet, time::Instant};
@@ -22,6 +17,9 @@ use crate::{
     fault::{Crash, Effect, Fault, Kind},
     system::Node,
 };
+
+/// Called with (host, boot) whenever a host boots.
+type Booted = Box<dyn FnMut(&str, u32)>;
 
 struct Hosted {
     name: Name,
@@ -46,7 +44,7 @@ pub(super) struct World {
     gates: Arc<Gates>,
     start: Instant,
     chance: Chance,
-    booted: Box<dyn FnMut(&str, u32)>,
+    booted: Booted,
     before: BTreeMap<usize, Before>,
     refusal: Option<EngineError>,
 }
@@ -98,7 +96,8 @@ impl World {
         let host = &mut self.hosts[index];
         host.boot += 1;
         let entropy = self.chance.named(&host.name).named(host.boot).rng();
-        let machine = LoopbackMachine::new(self.gates.clone(), host.name.clone(), self.start, entropy);
+        let machine =
+            LoopbackMachine::new(self.gates.clone(), host.name.clone(), self.start, entropy);
         (self.booted)(&host.name, host.boot);
         let tasks = LocalSet::new();
         tasks.spawn_local((host.node.main)(Host::new(machine), host.boot));
@@ -110,50 +109,47 @@ impl World {
     }
 
     fn crash(&mut self, name: &str, before: &mut Before) {
-        let Some(index) = self.index(name) else { return };
+        let Some(index) = self.index(name) else {
+            return;
+        };
         let host = &mut self.hosts[index];
         host.crashes += 1;
-        let Some(tasks) = host.tasks.take() else { return };
+        let Some(tasks) = host.tasks.take() else {
+            return;
+        };
         before.processes += 1;
         before.connections += self.gates.connections_of(name);
         drop(tasks);
     }
 
     fn restart(&mut self, name: &str) {
-        let Some(index) = self.index(name) else { return };
+        let Some(index) = self.index(name) else {
+            return;
+        };
         let host = &mut self.hosts[index];
         host.crashes = host.crashes.saturating_sub(1);
         if host.crashes == 0 && host.tasks.is_none() {
             self.boot(index);
         }
     }
-
-    /// The directions between two hosts that a fault is on.
-    fn pairs(&self, fault: &Fault) -> Vec<Pair> {
-        let both = !matches!(fault.kind, Kind::Partition { one_way: true });
-        let name = |name: &String| Name::from(name.as_str());
-        let mut pairs = Vec::new();
-        for a in fault.targets.iter().map(name) {
-            for b in fault.peers.iter().map(name).filter(|b| a != *b) {
-                pairs.extend(both.then(|| (b.clone(), a.clone())));
-                pairs.push((a.clone(), b));
-            }
-        }
-        pairs
-    }
 }
 
 impl Control for World {
     fn start(&mut self, number: usize, fault: &Fault) {
-        let pairs = self.pairs(fault);
+        let pairs = pairs(fault);
         let mut before = Before {
             deeds: self.gates.deeds(&pairs),
             ..Before::default()
         };
         match &fault.kind {
-            Kind::Crash { mode: Crash::PowerLoss } => {
+            Kind::Crash {
+                mode: Crash::PowerLoss,
+            } => {
                 let what = "a power loss: the kernel under a host lives on".to_owned();
-                self.refusal = Some(EngineError::Unsupported { engine: "loopback", what });
+                self.refusal = Some(EngineError::Unsupported {
+                    engine: "loopback",
+                    what,
+                });
             }
             Kind::Crash { mode: Crash::Kill } => {
                 for target in &fault.targets {
@@ -170,7 +166,7 @@ impl Control for World {
         let Some(before) = self.before.remove(&number) else {
             return Effect::new();
         };
-        let pairs = self.pairs(fault);
+        let pairs = pairs(fault);
         let deeds = self.gates.deeds(&pairs);
         let effect = |name: &str, count| Effect::from([(name.to_owned(), count)]);
         match &fault.kind {
@@ -190,4 +186,18 @@ impl Control for World {
             }
         }
     }
+}
+
+/// The directions between two hosts that a fault is on.
+fn pairs(fault: &Fault) -> Vec<Pair> {
+    let both = !matches!(fault.kind, Kind::Partition { one_way: true });
+    let name = |name: &String| Name::from(name.as_str());
+    let mut pairs = Vec::new();
+    for a in fault.targets.iter().map(name) {
+        for b in fault.peers.iter().map(name).filter(|b| a != *b) {
+            pairs.extend(both.then(|| (b.clone(), a.clone())));
+            pairs.push((a.clone(), b));
+        }
+    }
+    pairs
 }

@@ -272,7 +272,8 @@ impl Links {
         let crosses = |end: &End| {
             (&end.from, &end.to) == (&pair.0, &pair.1) || (&end.from, &end.to) == (&pair.1, &pair.0)
         };
-        let wanted = |end: &End| crosses(end) && end.connection.is_some_and(|key| lost.contains(&key));
+        let wanted =
+            |end: &End| crosses(end) && end.connection.is_some_and(|key| lost.contains(&key));
         let healed: Vec<Key> = state
             .ends
             .values()
@@ -306,7 +307,9 @@ impl Links {
     pub(super) fn down(&self, host: &Name) {
         let mut state = self.lock();
         state.down.insert(host.clone());
-        let wakers = state.doom(Fate::Broken, |end| end.connection.is_none() && end.to == *host);
+        let wakers = state.doom(Fate::Broken, |end| {
+            end.connection.is_none() && end.to == *host
+        });
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -344,7 +347,10 @@ mod tests {
         links.sent(here);
         assert_eq!(fate(&links, there), Fate::Alive);
         links.heal(&pair);
-        assert_eq!((fate(&links, here), fate(&links, there)), (Fate::Broken, Fate::Broken));
+        assert_eq!(
+            (fate(&links, here), fate(&links, there)),
+            (Fate::Broken, Fate::Broken)
+        );
         assert_eq!(links.segments(&[pair]), 1);
     }
 
@@ -372,7 +378,11 @@ mod tests {
         links.close(there, false);
         assert_eq!(fate(&links, here), Fate::Alive);
         links.heal(&back);
-        assert_eq!(fate(&links, here), Fate::Broken, "the end of the stream was lost");
+        assert_eq!(
+            fate(&links, here),
+            Fate::Broken,
+            "the end of the stream was lost"
+        );
     }
 
     #[test]

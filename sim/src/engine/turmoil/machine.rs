@@ -75,7 +75,11 @@ impl Machine for TurmoilMachine {
         let (links, from) = (self.links.clone(), self.host.clone());
         let target = parse(address).and_then(|(name, port)| {
             let own = name == "localhost" || name == "127.0.0.1";
-            let to = if own { Some(from.clone()) } else { links.host(name) };
+            let to = if own {
+                Some(from.clone())
+            } else {
+                links.host(name)
+            };
             let unknown = || {
                 let message = format!("no host is named {name:?}");
                 io::Error::new(io::ErrorKind::NotFound, message)

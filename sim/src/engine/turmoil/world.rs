@@ -31,7 +31,10 @@ const TICK: Duration = Duration::from_millis(1);
 /// Segments in flight or unread before a writer has to wait, and connection requests before turmoil panics.
 const CAPACITY: usize = 1_024;
 /// Only a run with clients ends by itself, and this engine's have none.
-const NO_END: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+const NO_END: Duration = Duration::from_hours(10 * 365 * 24);
+
+/// Called with (host, boot) whenever a host boots.
+type Booted = Box<dyn FnMut(&str, u32)>;
 
 /// A direction between two hosts.
 type Pair = (Name, Name);
@@ -74,7 +77,9 @@ impl World {
     /// A world with every host booted, at time zero.
     pub(super) fn new(setup: Setup) -> Result<Self, EngineError> {
         if setup.network.loss > 0.0 {
-            return Err(unsupported("lost segments (network.loss): it never sends them again"));
+            return Err(unsupported(
+                "lost segments (network.loss): it never sends them again",
+            ));
         }
         let usual = Span::of(setup.network.latency);
         let mut builder = Builder::new();
@@ -90,7 +95,10 @@ impl World {
             .rng_seed(setup.chance.named("turmoil").seed());
         let sim = builder.build();
         sim.set_message_latency_curve(usual.lambda);
-        let names = setup.nodes.iter().map(|node| Name::from(node.name.as_str()));
+        let names = setup
+            .nodes
+            .iter()
+            .map(|node| Name::from(node.name.as_str()));
         let links = Arc::new(Links::new(names, (usual.low * 2).max(TICK)));
         let mut world = Self {
             sim,
@@ -146,7 +154,9 @@ impl World {
     /// One tick.
     pub(super) fn step(&mut self) -> Result<(), EngineError> {
         let stepped = self.sim.step();
-        stepped.map(drop).map_err(|error| EngineError::Broken(error.to_string()))
+        stepped
+            .map(drop)
+            .map_err(|error| EngineError::Broken(error.to_string()))
     }
 
     /// A fault that could not be done since the last call.
@@ -192,7 +202,10 @@ impl World {
     fn settle(&self, (a, b): &Pair) {
         let back = (b.clone(), a.clone());
         let pair = (a.clone(), b.clone());
-        let cuts = [(&pair, self.links.is_cut(&pair)), (&back, self.links.is_cut(&back))];
+        let cuts = [
+            (&pair, self.links.is_cut(&pair)),
+            (&back, self.links.is_cut(&back)),
+        ];
         let held = self.holds.contains_key(&pair) || self.holds.contains_key(&back);
         if held && cuts.iter().all(|(_, cut)| !cut) {
             self.sim.hold(&**a, &**b);
@@ -216,7 +229,10 @@ impl World {
         let Some(name) = self.links.host(name) else {
             return Before::default();
         };
-        let standing = self.hosts.get_mut(&name).expect("every host has its standing");
+        let standing = self
+            .hosts
+            .get_mut(&name)
+            .expect("every host has its standing");
         standing.crashes += 1;
         if standing.crashes > 1 {
             return Before::default();
@@ -242,7 +258,10 @@ impl World {
         let Some(name) = self.links.host(name) else {
             return;
         };
-        let standing = self.hosts.get_mut(&name).expect("every host has its standing");
+        let standing = self
+            .hosts
+            .get_mut(&name)
+            .expect("every host has its standing");
         standing.crashes = standing.crashes.saturating_sub(1);
         if standing.crashes > 0 {
             return;
@@ -265,11 +284,17 @@ impl World {
     fn pairs(&self, fault: &Fault) -> Vec<Pair> {
         let both = !matches!(fault.kind, Kind::Partition { one_way: true });
         let names = |names: &[String]| -> Vec<Name> {
-            names.iter().filter_map(|name| self.links.host(name)).collect()
+            names
+                .iter()
+                .filter_map(|name| self.links.host(name))
+                .collect()
         };
         let (targets, peers) = (names(&fault.targets), names(&fault.peers));
         let mut pairs = Vec::new();
-        for (a, b) in targets.iter().flat_map(|a| peers.iter().map(move |b| (a, b))) {
+        for (a, b) in targets
+            .iter()
+            .flat_map(|a| peers.iter().map(move |b| (a, b)))
+        {
             if a != b {
                 pairs.push((a.clone(), b.clone()));
                 pairs.extend(both.then(|| (b.clone(), a.clone())));
@@ -303,7 +328,10 @@ impl Control for World {
             }
             Kind::Latency { latency } => {
                 for pair in pairs {
-                    self.slow.entry(pair.clone()).or_default().push((number, *latency));
+                    self.slow
+                        .entry(pair.clone())
+                        .or_default()
+                        .push((number, *latency));
                     self.settle_latency(&pair);
                 }
             }
@@ -341,7 +369,10 @@ impl Control for World {
             }
             Kind::Latency { .. } => {
                 for pair in pairs {
-                    self.slow.entry(pair.clone()).or_default().retain(|(other, _)| *other != number);
+                    self.slow
+                        .entry(pair.clone())
+                        .or_default()
+                        .retain(|(other, _)| *other != number);
                     self.settle_latency(&pair);
                 }
                 effect("segments_slowed", passed)
@@ -365,14 +396,19 @@ struct Boot {
     links: Arc<Links>,
     clock: crate::trace::Clock,
     chance: crate::chance::Chance,
-    booted: Rc<RefCell<Box<dyn FnMut(&str, u32)>>>,
+    booted: Rc<RefCell<Booted>>,
 }
 
 impl Boot {
     fn host(&self, name: &Name, number: u32) -> Host {
         (self.booted.borrow_mut())(name, number);
         let entropy = self.chance.named(number).rng();
-        let machine = TurmoilMachine::new(self.links.clone(), name.clone(), self.clock.clone(), entropy);
+        let machine = TurmoilMachine::new(
+            self.links.clone(),
+            name.clone(),
+            self.clock.clone(),
+            entropy,
+        );
         Host::new(machine)
     }
 }
