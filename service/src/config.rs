@@ -264,7 +264,7 @@ mod tests {
                 |it| {
                     it.providers
                         .values_mut()
-                        .for_each(|url| bad.clone_into(url))
+                        .for_each(|url| bad.clone_into(url));
                 },
                 "providers.acme",
             );

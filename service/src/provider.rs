@@ -112,8 +112,7 @@ impl Provider {
             note: details.note.as_deref(),
         })
         .expect("strings always serialize");
-        let request = self
-            .effect(entry, format!("{}/bookings", self.base))
+        let request = effect(entry, format!("{}/bookings", self.base))
             .header(header::CONTENT_TYPE, "application/json")
             .body(Bytes::from(body));
         let sent = self.send(request).await;
@@ -141,7 +140,7 @@ impl Provider {
     /// Cancels by the entry's key: a tombstone, also when nothing was booked.
     pub async fn cancel(&self, entry: &Entry, details: &Details) -> Answer<Outcome> {
         let url = format!("{}/bookings/{}/cancel", self.base, encode(&entry.key));
-        let sent = self.send(self.effect(entry, url).body(Bytes::new())).await;
+        let sent = self.send(effect(entry, url).body(Bytes::new())).await;
         self.judge(sent, details, |status, body| {
             (status.is_success() && body.status == Some(ProviderStatus::Cancelled))
                 .then_some(Outcome::Accepted { reference: None })
@@ -201,14 +200,6 @@ impl Provider {
             StatusCode::NOT_FOUND => Err("the provider has no list"),
             _ => serde_json::from_slice(body).map_err(|_| "the list's answer cannot be read"),
         })
-    }
-
-    fn effect(&self, entry: &Entry, url: String) -> http::request::Builder {
-        Request::builder()
-            .method(Method::POST)
-            .uri(url)
-            .header("idempotency-key", encode(&entry.key))
-            .header("x-attempt-epoch", entry.lease_epoch)
     }
 
     async fn send(
@@ -280,6 +271,15 @@ impl Provider {
             .filter_map(|value| parse_retry_after(value.to_str().ok()?, self.host.now()))
             .max()
     }
+}
+
+/// A call with an effect: it carries the idempotency key and the lease's epoch.
+fn effect(entry: &Entry, url: String) -> http::request::Builder {
+    Request::builder()
+        .method(Method::POST)
+        .uri(url)
+        .header("idempotency-key", encode(&entry.key))
+        .header("x-attempt-epoch", entry.lease_epoch)
 }
 
 fn answer<T>(meaning: T, class: CallClass, timed_out: bool) -> Answer<T> {

@@ -191,14 +191,12 @@ impl Worker {
             claimed: &claimed,
             claimed_at,
         };
-        let next = match AssertUnwindSafe(attempt.run()).catch_unwind().await {
-            Ok(next) => next,
-            Err(_) => {
-                self.telemetry.metrics.count(Counter::WorkerPanics, &[]);
-                self.log(&claimed.entry, Evt::WorkerError, "the delivery panicked");
-                attempt.lost()
-            }
-        };
+        let run = AssertUnwindSafe(attempt.run()).catch_unwind().await;
+        let next = run.unwrap_or_else(|_| {
+            self.telemetry.metrics.count(Counter::WorkerPanics, &[]);
+            self.log(&claimed.entry, Evt::WorkerError, "the delivery panicked");
+            attempt.lost()
+        });
         let ended = Ended {
             entry: claimed.entry,
             next,

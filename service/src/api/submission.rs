@@ -26,6 +26,8 @@ const BODY_TIME: Duration = Duration::from_secs(10);
 const DEPTH: u32 = 32;
 /// A field's name is repeated up to this length.
 const NAME_CHARS: usize = 64;
+/// From this likeness on (Jaro-Winkler, 0 to 1), a known name is offered for an unknown one.
+const ALIKE: f64 = 0.75;
 
 const FIELDS: [&str; 7] = [
     "id",
@@ -120,6 +122,10 @@ fn parse(body: &[u8]) -> Result<Submission, Problem> {
         Problem::new(400, "not_utf8", detail)
     })?;
     check_depth(text)?;
+    // serde would also read the fields from an array, by position.
+    if !text.trim_start().starts_with('{') && serde_json::from_str::<Value>(text).is_ok() {
+        return Err(not_an_object());
+    }
     serde_json::from_str(text).map_err(|error| explain(text, &error))
 }
 
@@ -155,7 +161,7 @@ fn explain(text: &str, error: &serde_json::Error) -> Problem {
     };
     let fields = match serde_json::from_str(text) {
         Ok(Value::Object(fields)) => fields,
-        Ok(_) => return Problem::new(400, "malformed_json", "the body has to be a JSON object"),
+        Ok(_) => return not_an_object(),
         Err(error) => return malformed(&error),
     };
     let errors: Vec<_> = fields
@@ -175,6 +181,10 @@ fn explain(text: &str, error: &serde_json::Error) -> Problem {
     Problem::new(400, "invalid", detail).with_errors(errors)
 }
 
+fn not_an_object() -> Problem {
+    Problem::new(400, "malformed_json", "the body has to be a JSON object")
+}
+
 fn wrong_field(name: &str, value: &Value) -> Option<FieldError> {
     let detail = if FIELDS.contains(&name) {
         if value.is_string() || value.is_null() {
@@ -184,9 +194,9 @@ fn wrong_field(name: &str, value: &Value) -> Option<FieldError> {
     } else {
         let nearest = FIELDS
             .iter()
-            .map(|known| (strsim::damerau_levenshtein(known, name), known))
-            .min()
-            .filter(|(distance, known)| *distance <= known.len() / 2);
+            .map(|known| (strsim::jaro_winkler(known, name), known))
+            .max_by(|left, right| left.0.total_cmp(&right.0))
+            .filter(|(likeness, _)| *likeness >= ALIKE);
         match nearest {
             Some((_, known)) => format!("unknown field; did you mean `{known}`?"),
             None => format!("unknown field; known are {}", FIELDS.join(", ")),

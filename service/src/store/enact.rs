@@ -7,7 +7,7 @@
 use rehearsal_core::{
     appointment::{Appointment, Decision, State, apply},
     event::{Change, Event},
-    identity::Tenant,
+    identity::{Reference, Tenant},
     outbox::{Entry, NewEntry},
     time::Timestamp,
 };
@@ -90,7 +90,7 @@ fn update(database: &Connection, row: &Appointment) -> rusqlite::Result<()> {
             row.attempts,
             row.generation,
             row.cancel_requested,
-            row.reference.as_ref().map(|reference| reference.as_str()),
+            row.reference.as_ref().map(Reference::as_str),
             failure,
             row.updated_at.as_micros(),
             row.version,

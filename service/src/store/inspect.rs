@@ -63,7 +63,8 @@ pub(super) fn open_entries(database: &Connection, limit: u32) -> rusqlite::Resul
         .prepare_cached(concat!(
             "SELECT ",
             entry_columns!(),
-            " FROM outbox o WHERE o.wake_at IS NOT NULL ORDER BY o.id LIMIT ?1"
+            " FROM outbox o INDEXED BY outbox_claimable WHERE o.wake_at IS NOT NULL \
+             ORDER BY o.id LIMIT ?1"
         ))?
         .query_map([limit], entry)?
         .collect()
@@ -79,7 +80,8 @@ pub(super) fn dead_letters(
         .prepare_cached(concat!(
             "SELECT ",
             entry_columns!(),
-            ", o.settled_at FROM outbox o WHERE o.state = 'dead' AND o.id > ?1 ORDER BY o.id LIMIT ?2"
+            ", o.settled_at FROM outbox o INDEXED BY outbox_dead WHERE o.state = 'dead' AND o.id > ?1 \
+             ORDER BY o.id LIMIT ?2"
         ))?
         .query_map(params![after, limit], |row| {
             Ok(DeadLetter {

@@ -33,10 +33,6 @@ pub trait Store: Send + Sync + 'static {
 /// One thing asked of the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "requests are moved a few times; a box would cost an allocation per accept"
-)]
 pub enum Request {
     /// Appointment, outbox entry and stored answer in one transaction, or what the key's first request got.
     Accept {
@@ -183,10 +179,6 @@ pub struct Settlement {
 /// The store's answer, one kind for each kind of request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "replies are matched at once and never kept"
-)]
 pub enum Reply {
     /// To `Accept`.
     Accepted(AcceptReply),

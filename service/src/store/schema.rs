@@ -3,7 +3,7 @@
 //! **Invariant**: a migration that has shipped is never edited; a change is another one at the end of [`MIGRATIONS`].
 //! It deliberately has no down migrations: a rollback of the program reads a newer schema or refuses it by number.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, config::DbConfig};
 
 use super::{request::StoreError, sqlite::broken};
 
@@ -106,6 +106,10 @@ pub(super) fn prepare(connection: &Connection) -> Result<(), StoreError> {
     connection.set_prepared_statement_cache_capacity(64);
     connection
         .busy_timeout(std::time::Duration::ZERO)
+        .map_err(broken)?;
+    // Without it, SQLite (built with STAT4) plans a statement anew whenever a bound value is compared with an indexed column.
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
         .map_err(broken)?;
     connection
         .execute_batch(

@@ -140,6 +140,10 @@ impl Attempt<'_> {
     }
 
     /// The right to call the provider now, or what to settle with instead.
+    #[expect(
+        clippy::result_large_err,
+        reason = "what comes next is no error; it is moved once"
+    )]
     fn start(&self) -> Result<Call<'_>, Next> {
         let (entry, worker) = (&self.claimed.entry, self.worker);
         let now = worker.telemetry.host.now();

@@ -27,7 +27,7 @@ use crate::{journal::Telemetry, metrics::Counter};
 #[derive(Debug)]
 pub(crate) struct Lanes {
     telemetry: Telemetry,
-    lanes: BTreeMap<ProviderName, Mutex<Lane>>,
+    by_provider: BTreeMap<ProviderName, Mutex<Lane>>,
     /// Rung when a slot of a full lane is free again.
     freed: Arc<Notify>,
 }
@@ -83,7 +83,7 @@ impl Lanes {
         };
         Self {
             telemetry,
-            lanes: providers.map(lane).collect(),
+            by_provider: providers.map(lane).collect(),
             freed,
         }
     }
@@ -94,15 +94,15 @@ impl Lanes {
         now: Timestamp,
         batch: u32,
     ) -> (Vec<(ProviderName, u32)>, Option<Timestamp>) {
-        let mut limits = Vec::with_capacity(self.lanes.len());
+        let mut limits = Vec::with_capacity(self.by_provider.len());
         let mut reopens: Option<Timestamp> = None;
-        for (name, lane) in &self.lanes {
+        for (name, lane) in &self.by_provider {
             let lane = lock(lane);
-            let closed_until = match (lane.paused_until, lane.breaker.state()) {
-                (Some(until), _) if until > now => Some(until),
-                (_, BreakerState::Open { until }) if until > now => Some(until),
-                _ => None,
+            let open_until = match lane.breaker.state() {
+                BreakerState::Open { until } => Some(until),
+                BreakerState::Closed | BreakerState::HalfOpen => None,
             };
+            let closed_until = lane.paused_until.max(open_until).filter(|it| *it > now);
             if let Some(until) = closed_until {
                 reopens = Some(reopens.map_or(until, |earliest| earliest.min(until)));
                 continue;
@@ -121,7 +121,7 @@ impl Lanes {
 
     /// Takes a slot; `None` when the lane is full or unknown.
     pub(crate) fn enter(self: &Arc<Self>, provider: &ProviderName) -> Option<Slot> {
-        let entered = lock(self.lanes.get(provider)?).bulkhead.try_enter();
+        let entered = lock(self.by_provider.get(provider)?).bulkhead.try_enter();
         entered.then(|| Slot {
             lanes: self.clone(),
             provider: provider.clone(),
@@ -131,7 +131,7 @@ impl Lanes {
     /// Asks the breaker for one call; the error is when to ask again.
     pub(crate) fn admit<'a>(&'a self, provider: &'a ProviderName) -> Result<Call<'a>, Timestamp> {
         let now = self.telemetry.host.now();
-        let lane = self.lanes.get(provider).ok_or(now)?;
+        let lane = self.by_provider.get(provider).ok_or(now)?;
         let (admission, transition) = lock(lane).breaker.admit(now);
         self.report(provider, transition);
         match admission {
@@ -152,7 +152,7 @@ impl Lanes {
 
     /// Leaves a provider alone until then; an earlier end never shortens a longer pause.
     pub(crate) fn pause(&self, provider: &ProviderName, until: Timestamp) {
-        if let Some(lane) = self.lanes.get(provider) {
+        if let Some(lane) = self.by_provider.get(provider) {
             let mut lane = lock(lane);
             lane.paused_until = lane.paused_until.max(Some(until));
         }
@@ -161,7 +161,7 @@ impl Lanes {
     /// Whether calls start as they like: the breaker is closed, and the provider has not asked for a pause.
     pub(crate) fn calm(&self, provider: &ProviderName) -> bool {
         let now = self.telemetry.host.now();
-        self.lanes.get(provider).is_some_and(|lane| {
+        self.by_provider.get(provider).is_some_and(|lane| {
             let lane = lock(lane);
             lane.breaker.state() == BreakerState::Closed
                 && lane.paused_until.is_none_or(|until| until <= now)
@@ -170,7 +170,7 @@ impl Lanes {
 
     /// Slots in use over all lanes.
     pub(crate) fn in_use(&self) -> u32 {
-        self.lanes
+        self.by_provider
             .values()
             .map(|lane| lock(lane).bulkhead.in_use())
             .sum()
@@ -188,7 +188,7 @@ impl Lanes {
                 limit: lane.bulkhead.limit(),
             }
         };
-        self.lanes.iter().map(status).collect()
+        self.by_provider.iter().map(status).collect()
     }
 
     fn report(&self, provider: &ProviderName, transition: Option<Transition>) {
@@ -226,7 +226,7 @@ impl Call<'_> {
         let Some(permit) = self.permit.take() else {
             return;
         };
-        let Some(lane) = self.lanes.lanes.get(self.provider) else {
+        let Some(lane) = self.lanes.by_provider.get(self.provider) else {
             return;
         };
         let host = &self.lanes.telemetry.host;
@@ -249,7 +249,7 @@ impl Drop for Call<'_> {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let Some(lane) = self.lanes.lanes.get(&self.provider) else {
+        let Some(lane) = self.lanes.by_provider.get(&self.provider) else {
             return;
         };
         let mut lane = lock(lane);
