@@ -230,6 +230,27 @@ fn ids_may_hold_any_printable_character() {
 }
 
 #[test]
+fn a_held_database_is_a_503_that_consumes_nothing() {
+    with_service(
+        |_| {},
+        async |service| {
+            let held = service.hold_database();
+            let busy = service.submit(submission("a-1")).await;
+            assert_eq!(
+                (busy.status.as_u16(), code(&busy)),
+                (503, "store_busy".into())
+            );
+            assert_eq!(busy.headers["retry-after"], "1");
+            assert_eq!(service.get("/readyz").await.status, 200, "reads go on");
+            drop(held);
+            let accepted = service.submit(submission("a-1")).await;
+            assert_eq!(accepted.status, 202);
+            assert!(!accepted.headers.contains_key("idempotency-replayed"));
+        },
+    );
+}
+
+#[test]
 fn status_follows_the_instance_and_its_store() {
     with_service(
         |_| {},

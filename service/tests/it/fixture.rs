@@ -10,8 +10,11 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use rehearsal_core::{
-    backoff::Backoff, breaker::BreakerPolicy, delivery::Policy, identity::ProviderName,
-    log::LogEvent,
+    backoff::Backoff,
+    breaker::BreakerPolicy,
+    delivery::Policy,
+    identity::ProviderName,
+    log::{Evt, LogEvent},
 };
 use rehearsal_host::{
     Host,
@@ -32,11 +35,23 @@ const BOUND: Duration = Duration::from_secs(10);
 pub(crate) const NAME: &str = "Quirinius Canary";
 
 #[derive(Default)]
-pub(crate) struct Recorder(Mutex<Vec<LogEvent>>);
+pub(crate) struct Recorder {
+    events: Mutex<Vec<LogEvent>>,
+    /// A request whose next attempt finds a journal that panics.
+    poison: Mutex<Option<&'static str>>,
+}
 
 impl Journal for Recorder {
     fn log(&self, event: &LogEvent) {
-        self.0.lock().unwrap().push(event.clone());
+        let poisoned = self.poison.lock().unwrap().take_if(|request| {
+            event.evt == Evt::AttemptStarted
+                && event
+                    .request_id
+                    .as_ref()
+                    .is_some_and(|id| id.as_str() == *request)
+        });
+        assert!(poisoned.is_none(), "a planted panic");
+        self.events.lock().unwrap().push(event.clone());
     }
 }
 
@@ -62,6 +77,7 @@ pub(crate) struct Service {
     client: Client,
     stop: Option<oneshot::Sender<()>>,
     stopped: Arc<Notify>,
+    path: String,
     _dir: tempfile::TempDir,
 }
 
@@ -112,8 +128,8 @@ impl Service {
         let mut config = quick(url);
         change(&mut config);
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("db.sqlite");
-        let store = SqliteStore::open(path.to_str().unwrap()).unwrap();
+        let path = dir.path().join("db.sqlite").to_str().unwrap().to_owned();
+        let store = SqliteStore::open(&path).unwrap();
         let store: Arc<dyn Store> = Arc::new(InlineStore::new(store));
         let listener = host.bind(&config.listen).await.unwrap();
         let address = listener.address().to_owned();
@@ -147,6 +163,7 @@ impl Service {
             address,
             stop: Some(stop),
             stopped,
+            path,
             _dir: dir,
         }
     }
@@ -216,7 +233,7 @@ impl Service {
     /// The names of what was logged about a request, in order.
     pub(crate) fn events(&self, request_id: &str) -> Vec<&'static str> {
         self.journal
-            .0
+            .events
             .lock()
             .unwrap()
             .iter()
@@ -231,8 +248,20 @@ impl Service {
     }
 
     pub(crate) fn log(&self) -> String {
-        let events = self.journal.0.lock().unwrap();
+        let events = self.journal.events.lock().unwrap();
         events.iter().map(|event| event.to_line() + "\n").collect()
+    }
+
+    /// Panics in the next attempt for this request.
+    pub(crate) fn poison(&self, request_id: &'static str) {
+        *self.journal.poison.lock().unwrap() = Some(request_id);
+    }
+
+    /// Holds the database as another writer would, until it is dropped.
+    pub(crate) fn hold_database(&self) -> rusqlite::Connection {
+        let other = rusqlite::Connection::open(&self.path).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        other
     }
 
     /// Stops the service and waits until it has.

@@ -269,6 +269,57 @@ fn a_dead_workers_lease_is_rescued_by_looking_up_first() {
 }
 
 #[test]
+fn a_settle_waits_for_a_held_database() {
+    with_service(
+        |_| {},
+        async |service| {
+            service.stub.script(&[Act::EffectThenHang]);
+            service.submit(submission("a-1")).await;
+            service
+                .until("the attempt is under way", async || {
+                    !service.stub.calls().is_empty()
+                })
+                .await;
+            let held = service.hold_database();
+            service
+                .until("the settle has failed", async || {
+                    service.log().contains("\"settle\"")
+                })
+                .await;
+            drop(held);
+            service.until_state("a-1", "confirmed").await;
+            assert_eq!(service.stub.live("a-1"), 1);
+            assert!(
+                !service.log().contains("lease_expired"),
+                "{}",
+                service.log()
+            );
+        },
+    );
+}
+
+#[test]
+fn a_panic_costs_one_attempt_and_no_slot() {
+    with_service(
+        |config| config.bulkhead = 1,
+        async |service| {
+            service.poison("r-a-1");
+            service.submit(submission("a-1")).await;
+            service.submit(submission("a-2")).await;
+            let row = service.until_state("a-1", "confirmed").await;
+            assert_eq!(row["attempts"], 2);
+            service.until_state("a-2", "confirmed").await;
+            assert!(service.events("r-a-1").contains(&"worker_error"));
+            // What panicked may have been sent: it was looked up first.
+            assert_eq!(service.stub.live("a-1"), 1);
+            assert!(service.stub.calls().contains(&"look up a-1".to_owned()));
+            let breakers = service.get("/admin/breakers").await.json();
+            assert_eq!(breakers["breakers"][0]["in_use"], 0);
+        },
+    );
+}
+
+#[test]
 fn shutdown_finishes_what_has_started() {
     with_service(
         |config| config.poll_every = Duration::from_mins(1),
