@@ -1,0 +1,224 @@
+//! The cluster's database: a server that owns the store, and the store that reaches it over the network.
+//!
+//! It stands in for a PostgreSQL server: the same store requests, one transaction each, with a network between caller and commit, so that
+//! answers are lost after the commit as they are in production. Frames are a length (4 bytes, big-endian) and JSON.
+//!
+//! **Invariant**: a connection carries one request at a time and is dropped after any failure, so an answer never meets another's request. A
+//! call that failed after its request may have left reports an unknown outcome. It never retries: that is the caller's decision.
+
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures_util::future::{BoxFuture, FutureExt};
+use rehearsal_host::{Host, Listener, Stream};
+use rehearsal_service::store::{Reply, Request, Store, StoreError};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// Longest time for a connection to be made, as drivers have it.
+const CONNECT: Duration = Duration::from_secs(1);
+/// Longest time for an answer: an answer that takes longer is given up, and its outcome is unknown.
+const ANSWER: Duration = Duration::from_secs(3);
+/// Longest frame: a page of rows is far below it.
+const FRAME: usize = 64 << 20;
+/// Most idle connections that a client keeps.
+const IDLE: usize = 32;
+
+/// Serves `store` on `listener` for as long as the host is up.
+pub(super) async fn serve(host: Host, mut listener: Listener, store: Arc<dyn Store>) {
+    loop {
+        match listener.accept().await {
+            Ok(stream) => host.spawn(session(stream, store.clone())),
+            Err(_) => host.sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
+
+/// One client's connection, until either side ends it.
+async fn session(mut stream: Stream, store: Arc<dyn Store>) {
+    while let Ok(frame) = read(&mut stream).await {
+        // A frame that is no request ends the connection: its sender is not one of ours.
+        let Ok(request) = serde_json::from_slice::<Request>(&frame) else {
+            return;
+        };
+        let answer = store.call(request).await;
+        if write(&mut stream, &answer).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// A store on another host.
+#[derive(Debug)]
+pub(super) struct RemoteStore {
+    host: Host,
+    address: String,
+    idle: Mutex<Vec<Stream>>,
+}
+
+impl RemoteStore {
+    /// The store that the server at `address` owns, as `host` reaches it.
+    pub(super) fn new(host: Host, address: String) -> Self {
+        Self {
+            host,
+            address,
+            idle: Mutex::default(),
+        }
+    }
+
+    async fn exchange(&self, request: &Request) -> Result<Reply, StoreError> {
+        let idle = self
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        let mut stream = match idle {
+            Some(stream) => stream,
+            None => self.connect().await?,
+        };
+        let answer = self.host.timeout(ANSWER, async {
+            write(&mut stream, request).await?;
+            read(&mut stream).await
+        });
+        let frame = match answer.await {
+            Ok(Ok(frame)) => frame,
+            Ok(Err(error)) => return Err(lost(&self.address, &error)),
+            Err(_) => {
+                return Err(lost(
+                    &self.address,
+                    &io::Error::from(io::ErrorKind::TimedOut),
+                ));
+            }
+        };
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < IDLE {
+            idle.push(stream);
+        }
+        drop(idle);
+        serde_json::from_slice::<Result<Reply, StoreError>>(&frame)
+            .map_err(|_| StoreError::Protocol)?
+    }
+
+    async fn connect(&self) -> Result<Stream, StoreError> {
+        let unreachable = |cause: &dyn std::fmt::Display| {
+            StoreError::Unavailable(format!("no connection to {}: {cause}", self.address))
+        };
+        match self
+            .host
+            .timeout(CONNECT, self.host.connect(&self.address))
+            .await
+        {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(error)) => Err(unreachable(&error)),
+            Err(_) => Err(unreachable(&"timed out")),
+        }
+    }
+}
+
+impl Store for RemoteStore {
+    fn call(&self, request: Request) -> BoxFuture<'_, Result<Reply, StoreError>> {
+        async move { self.exchange(&request).await }.boxed()
+    }
+}
+
+fn lost(address: &str, error: &io::Error) -> StoreError {
+    StoreError::Unavailable(format!("outcome unknown: {address}: {error}"))
+}
+
+async fn write<T: serde::Serialize>(stream: &mut Stream, value: &T) -> io::Result<()> {
+    let mut frame = vec![0; 4];
+    serde_json::to_writer(&mut frame, value)?;
+    let length = u32::try_from(frame.len() - 4).map_err(|_| io::ErrorKind::InvalidData)?;
+    frame[..4].copy_from_slice(&length.to_be_bytes());
+    stream.write_all(&frame).await?;
+    stream.flush().await
+}
+
+async fn read(stream: &mut Stream) -> io::Result<Vec<u8>> {
+    let mut length = [0; 4];
+    stream.read_exact(&mut length).await?;
+    let length = u32::from_be_bytes(length) as usize;
+    if length > FRAME {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut frame = vec![0; length];
+    stream.read_exact(&mut frame).await?;
+    Ok(frame)
+}
+
+#[cfg(test)]
+mod tests {
+    use rehearsal_host::real;
+    use rehearsal_service::store::{InlineStore, SqliteStore};
+
+    use super::*;
+
+    fn on_a_real_host(test: impl AsyncFnOnce(Host)) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async { test(real::RealMachine::host()).await });
+    }
+
+    #[test]
+    fn a_remote_store_answers_as_the_store_itself() {
+        on_a_real_host(async |host| {
+            let store: Arc<dyn Store> =
+                Arc::new(InlineStore::new(SqliteStore::open(":memory:").unwrap()));
+            let listener = host.bind("127.0.0.1:0").await.unwrap();
+            let address = listener.address().to_owned();
+            host.spawn(serve(host.clone(), listener, store.clone()));
+            let remote = RemoteStore::new(host, address);
+            for request in [Request::Ping, Request::Depths, Request::Dump] {
+                assert_eq!(
+                    remote.call(request.clone()).await,
+                    store.call(request).await
+                );
+            }
+            assert_eq!(
+                remote.idle.lock().unwrap().len(),
+                1,
+                "one connection did it all"
+            );
+        });
+    }
+
+    #[test]
+    fn a_server_that_hangs_up_leaves_the_outcome_unknown() {
+        on_a_real_host(async |host| {
+            let mut listener = host.bind("127.0.0.1:0").await.unwrap();
+            let remote = RemoteStore::new(host.clone(), listener.address().to_owned());
+            host.spawn(async move {
+                let mut stream = listener.accept().await.unwrap();
+                read(&mut stream).await.unwrap();
+            });
+            let error = remote.call(Request::Ping).await.unwrap_err();
+            assert!(
+                matches!(&error, StoreError::Unavailable(message) if message.contains("outcome unknown")),
+                "{error}"
+            );
+            assert!(
+                remote.idle.lock().unwrap().is_empty(),
+                "a broken connection is not used again"
+            );
+        });
+    }
+
+    #[test]
+    fn nobody_there_is_no_unknown_outcome() {
+        on_a_real_host(async |host| {
+            let address = host.bind("127.0.0.1:0").await.unwrap().address().to_owned();
+            let error = RemoteStore::new(host, address)
+                .call(Request::Ping)
+                .await
+                .unwrap_err();
+            assert!(
+                matches!(&error, StoreError::Unavailable(message) if message.contains("no connection")),
+                "{error}"
+            );
+        });
+    }
+}

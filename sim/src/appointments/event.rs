@@ -1,0 +1,126 @@
+//! What the appointment service, its clients and its providers write into the trace.
+//!
+//! **Invariant**: typed values only, as their writers made them; nothing was parsed back from a log. Entries are compact, as every byte is hashed.
+
+use rehearsal_core::{
+    appointment::{Appointment, State},
+    log::LogEvent,
+    outbox::Entry,
+};
+use rehearsal_mocks::provider::{BookingView, ProviderEvent};
+use rehearsal_service::store::{FindingRow, TransitionRow};
+use serde::{Deserialize, Serialize};
+
+use super::{operation::Operation, tables::Tables};
+
+/// One event.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// The tables that the run was made from: its first entry, for oracles.
+    Given(Box<Tables>),
+    /// A client starts an operation.
+    Invoked {
+        /// The plan's step.
+        step: u64,
+        /// What it does.
+        operation: Operation,
+    },
+    /// The operation got a whole answer.
+    Answered {
+        /// The plan's step.
+        step: u64,
+        /// The answer.
+        answer: Answer,
+    },
+    /// The operation got no whole answer: whether it took effect is unknown, unless nothing was sent.
+    Unanswered {
+        /// The plan's step.
+        step: u64,
+        /// Whether anything may have reached the service.
+        sent: bool,
+        /// Why, for people.
+        cause: String,
+        /// How long it took to find out.
+        took_us: u64,
+    },
+    /// A client's last look at an appointment, once everything was quiet.
+    Observed {
+        /// Which.
+        id: String,
+        /// What was answered; `None` when nothing was.
+        answer: Option<Answer>,
+    },
+    /// A client read a service host's metrics, at the same time.
+    Scraped {
+        /// The host.
+        host: String,
+        /// The Prometheus text; `None` when nothing was answered.
+        text: Option<String>,
+    },
+    /// The service wrote a line of its log.
+    Log(LogEvent),
+    /// The service's process ended by itself and was started again.
+    Restarted {
+        /// Why.
+        error: String,
+    },
+    /// A provider did something.
+    Provider(ProviderEvent),
+    /// At the end: an appointment.
+    Row(Appointment),
+    /// At the end: an outbox entry.
+    Outbox(Entry),
+    /// At the end: a committed step of an appointment, in order of commit.
+    Transition(TransitionRow),
+    /// At the end: a finding of the auditor.
+    Finding(FindingRow),
+    /// At the end: what a provider holds under a key.
+    View {
+        /// The provider.
+        provider: String,
+        /// What it holds.
+        view: BookingView,
+    },
+}
+
+/// A whole answer of the API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The appointment's id, if the body names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The appointment's state, if the body names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<State>,
+    /// Whether the answer says that it repeats an earlier one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replayed: bool,
+    /// FNV-1a of the body, to tell two bodies apart.
+    pub body: u64,
+    /// The body of a refusal (4xx and 5xx), whole: it must not hold personal data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+    /// From the first byte sent to the last one read.
+    pub took_us: u64,
+}
+
+/// FNV-1a, 64 bits: to tell two texts of one run apart, not to withstand an attacker.
+pub fn fnv(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fnv_is_the_published_function() {
+        assert_eq!(fnv(b""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(fnv(b"foobar"), 0x8594_4171_f739_67e8);
+    }
+}

@@ -1,0 +1,412 @@
+//! The deployment: which hosts boot, what runs on each, and how their state is looked at from outside.
+//!
+//! **Invariant**: what outlives a crash is what a disk or a third party would keep: the database's files and the providers' ledgers. Everything
+//! else is made anew at each boot.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures_util::future::{BoxFuture, FutureExt};
+use rehearsal_core::{identity::ProviderName, time::Timestamp};
+use rehearsal_host::Host;
+use rehearsal_mocks::provider::{self as mock, Ledger, ProviderEvent};
+use rehearsal_service::{
+    config::{Config, Roles},
+    journal::Journal,
+    store::{Dump, InlineStore, Reply, Request, SqliteStore, Store},
+};
+
+use super::{
+    client::{self, Script},
+    database::{self, RemoteStore},
+    event::{Event, fnv},
+    operation::Operation,
+    quiet::{Audits, Quiet},
+    tables::Tables,
+    topology::Layout,
+};
+use crate::{
+    disk::Loss,
+    fault::Crash,
+    system::{Address, Deployment, Node, Stage, Step, Storage},
+    trace::HostRecorder,
+};
+
+/// A process that ended by itself is started again after this long, as a supervisor would.
+const RESTART: Duration = Duration::from_millis(500);
+
+/// The database that is open at present, for a look from outside. Empty while its host is down.
+pub(super) type Open = Arc<Mutex<Option<Arc<InlineStore>>>>;
+
+/// Builds the hosts of `tables`.
+pub(super) fn deploy(
+    tables: &Tables,
+    steps: &[Step<Operation>],
+    stage: Stage<Event>,
+) -> Deployment<Event> {
+    stage
+        .recorder
+        .at("harness", 0)
+        .record(Event::Given(Box::new(tables.clone())));
+    let open = Open::default();
+    let audits = Audits::default();
+    let ledgers: BTreeMap<String, Ledger> = tables
+        .providers
+        .keys()
+        .map(|name| (name.clone(), Ledger::new()))
+        .collect();
+    let mut nodes: Vec<Node> = tables
+        .providers
+        .keys()
+        .map(|name| provider(tables, name, &ledgers[name], &stage))
+        .collect();
+    if tables.topology.layout == Layout::Cluster {
+        nodes.push(database_host(tables, &open, &stage));
+    }
+    for name in tables.topology.service_hosts() {
+        nodes.push(service_host(tables, &name, &open, &audits, &stage));
+    }
+    let clients = scripts(tables, steps, &stage);
+    nodes.extend(
+        clients
+            .into_iter()
+            .map(|(name, script)| client_host(&name, script)),
+    );
+    let quiet = Quiet::new(open.clone(), audits, tables);
+    Deployment {
+        nodes,
+        clients: tables.topology.clients,
+        quiet: Box::new(move || quiet.look()),
+        snapshot: snapshot(open.clone(), ledgers),
+        dying: dying(tables, open, stage.storage),
+    }
+}
+
+fn node(name: &str, main: impl Fn(Host, u32) -> BoxFuture<'static, ()> + 'static) -> Node {
+    Node {
+        name: name.to_owned(),
+        main: Box::new(main),
+    }
+}
+
+fn provider(tables: &Tables, name: &str, ledger: &Ledger, stage: &Stage<Event>) -> Node {
+    let host_name = Tables::provider_host(name);
+    let listen = stage.addresses[&host_name].listen.clone();
+    let table = tables.providers[name].clone();
+    let (ledger, recorder) = (ledger.clone(), stage.recorder.clone());
+    // The first boot's time: windows count from there, also after a crash.
+    let started: Arc<Mutex<Option<Timestamp>>> = Arc::default();
+    let name = host_name.clone();
+    node(&host_name, move |host, boot| {
+        let behaviour = table.behaviour(*lock(&started).get_or_insert_with(|| host.now()));
+        let recorder = recorder.at(&name, boot);
+        let (listen, ledger) = (listen.clone(), ledger.clone());
+        async move {
+            let journal = recorder.clone();
+            let journal =
+                Arc::new(move |event: ProviderEvent| journal.record(Event::Provider(event)));
+            loop {
+                let ended = mock::run(
+                    host.clone(),
+                    &listen,
+                    behaviour.clone(),
+                    ledger.clone(),
+                    journal.clone(),
+                    std::future::pending(),
+                )
+                .await;
+                restart(&host, &recorder, &format!("{ended:?}")).await;
+            }
+        }
+        .boxed()
+    })
+}
+
+async fn restart(host: &Host, recorder: &HostRecorder<Event>, error: &str) {
+    recorder.record(Event::Restarted {
+        error: error.to_owned(),
+    });
+    host.sleep(RESTART).await;
+}
+
+/// Opens the database of this host, trying again for as long as that fails.
+async fn opened(
+    host: &Host,
+    recorder: &HostRecorder<Event>,
+    path: &str,
+    open: &Open,
+) -> Arc<InlineStore> {
+    loop {
+        match SqliteStore::open(path) {
+            Ok(store) => {
+                let store = Arc::new(InlineStore::new(store));
+                *lock(open) = Some(store.clone());
+                return store;
+            }
+            Err(error) => restart(host, recorder, &format!("opening the database: {error}")).await,
+        }
+    }
+}
+
+fn power_on(storage: &Storage, name: &str) {
+    if let Storage::Simulated(disk) = storage {
+        disk.start(name);
+    }
+}
+
+fn database_host(tables: &Tables, open: &Open, stage: &Stage<Event>) -> Node {
+    let name = tables.topology.database_host();
+    let listen = stage.addresses[name].listen.clone();
+    let (open, storage, recorder) = (open.clone(), stage.storage.clone(), stage.recorder.clone());
+    node(name, move |host, boot| {
+        power_on(&storage, name);
+        let path = storage.path(name, "appointments.db");
+        let (open, listen, recorder) = (open.clone(), listen.clone(), recorder.at(name, boot));
+        async move {
+            let store = opened(&host, &recorder, &path, &open).await;
+            loop {
+                match host.bind(&listen).await {
+                    Ok(listener) => database::serve(host.clone(), listener, store.clone()).await,
+                    Err(error) => restart(&host, &recorder, &format!("listening: {error}")).await,
+                }
+            }
+        }
+        .boxed()
+    })
+}
+
+fn service_host(
+    tables: &Tables,
+    name: &str,
+    open: &Open,
+    audits: &Audits,
+    stage: &Stage<Event>,
+) -> Node {
+    let config = config(
+        tables,
+        roles(name, tables),
+        &stage.addresses,
+        &stage.addresses[name].listen,
+    );
+    let embedded = tables.topology.layout == Layout::Embedded;
+    let database = embedded.then(String::new).unwrap_or_else(|| {
+        stage.addresses[tables.topology.database_host()]
+            .dial
+            .clone()
+    });
+    let (open, audits, storage, recorder) = (
+        open.clone(),
+        audits.clone(),
+        stage.storage.clone(),
+        stage.recorder.clone(),
+    );
+    let name = name.to_owned();
+    node(&name.clone(), move |host, boot| {
+        let recorder = recorder.at(&name, boot);
+        let journal = Arc::new(TraceJournal {
+            recorder: recorder.clone(),
+            audits: audits.clone(),
+        });
+        let path = storage.path(&name, "appointments.db");
+        if embedded {
+            power_on(&storage, &name);
+        }
+        let (config, open, database) = (config.clone(), open.clone(), database.clone());
+        async move {
+            let store: Arc<dyn Store> = if embedded {
+                opened(&host, &recorder, &path, &open).await
+            } else {
+                Arc::new(RemoteStore::new(host.clone(), database))
+            };
+            loop {
+                let ended = rehearsal_service::role::run(
+                    host.clone(),
+                    config.clone(),
+                    store.clone(),
+                    journal.clone(),
+                    std::future::pending(),
+                )
+                .await;
+                restart(&host, &recorder, &format!("{ended:?}")).await;
+            }
+        }
+        .boxed()
+    })
+}
+
+fn roles(host: &str, tables: &Tables) -> Roles {
+    match host.split('-').next() {
+        Some("api") => Roles::API,
+        Some("worker") => Roles::WORKER,
+        Some("auditor") => Roles::AUDITOR,
+        _ => Roles {
+            auditor: tables.topology.auditor,
+            ..Roles::ALL
+        },
+    }
+}
+
+/// The service's configuration for one host.
+pub(super) fn config(
+    tables: &Tables,
+    roles: Roles,
+    addresses: &BTreeMap<String, Address>,
+    listen: &str,
+) -> Config {
+    let url = |name: &String| format!("http://{}", addresses[&Tables::provider_host(name)].dial);
+    let name = |name: &String| ProviderName::parse(name).expect("checked with the tables");
+    let providers = tables
+        .providers
+        .keys()
+        .map(|provider| (name(provider), url(provider)))
+        .collect();
+    tables.service.configure(
+        Config {
+            roles,
+            ..Config::new(listen, providers)
+        },
+        &tables.topology,
+    )
+}
+
+/// The service's log, in the trace.
+struct TraceJournal {
+    recorder: HostRecorder<Event>,
+    audits: Audits,
+}
+
+impl Journal for TraceJournal {
+    fn log(&self, event: &rehearsal_core::log::LogEvent) {
+        self.audits.note(event);
+        self.recorder.record(Event::Log(event.clone()));
+    }
+}
+
+fn scripts(
+    tables: &Tables,
+    steps: &[Step<Operation>],
+    stage: &Stage<Event>,
+) -> Vec<(String, Script)> {
+    let dial = |name: &String| stage.addresses[name].dial.clone();
+    let hosts = tables.topology.service_hosts();
+    let mut looked_at = std::collections::BTreeSet::new();
+    let script = |(number, name): (usize, String)| {
+        let steps: Vec<_> = steps
+            .iter()
+            .filter(|step| step.client as usize == number)
+            .cloned()
+            .collect();
+        let submitted = steps.iter().filter_map(|step| match &step.operation {
+            Operation::Submit(submission) => Some(submission.id.clone()),
+            _ => None,
+        });
+        let appointments = submitted
+            .filter(|id| looked_at.insert(id.clone()))
+            .collect();
+        let service = if number == 0 {
+            hosts
+                .iter()
+                .map(|host| (host.clone(), dial(host)))
+                .collect()
+        } else {
+            Vec::new()
+        };
+        let script = Script {
+            steps,
+            apis: tables.topology.api_hosts().iter().map(dial).collect(),
+            timeout: Duration::from_secs_f64(tables.workload.client_timeout_ms / 1000.0),
+            appointments,
+            service,
+            recorder: stage.recorder.at(&name, 1),
+            phase: stage.phase.clone(),
+            progress: stage.progress.clone(),
+        };
+        (name, script)
+    };
+    tables
+        .topology
+        .client_hosts()
+        .into_iter()
+        .enumerate()
+        .map(script)
+        .collect()
+}
+
+fn client_host(name: &str, script: Script) -> Node {
+    let script = Arc::new(script);
+    node(name, move |host, _boot| {
+        client::run(script.clone(), host).boxed()
+    })
+}
+
+fn snapshot(open: Open, ledgers: BTreeMap<String, Ledger>) -> Box<dyn FnMut() -> Vec<Event>> {
+    Box::new(move || {
+        let Dump {
+            appointments,
+            outbox,
+            transitions,
+            findings,
+        } = dump(&open).unwrap_or_default();
+        let mut events: Vec<Event> = appointments.into_iter().map(Event::Row).collect();
+        events.extend(outbox.into_iter().map(Event::Outbox));
+        events.extend(transitions.into_iter().map(Event::Transition));
+        events.extend(findings.into_iter().map(Event::Finding));
+        for (provider, ledger) in &ledgers {
+            events.extend(ledger.views().into_iter().map(|view| Event::View {
+                provider: provider.clone(),
+                view,
+            }));
+        }
+        events
+    })
+}
+
+/// Everything in the open database; `None` while it is closed or does not answer.
+pub(super) fn dump(open: &Open) -> Option<Dump> {
+    match ask(open, Request::Dump)? {
+        Reply::Dump(dump) => Some(dump),
+        _ => None,
+    }
+}
+
+/// One request to the open database, from outside.
+pub(super) fn ask(open: &Open, request: Request) -> Option<Reply> {
+    let store = lock(open).clone()?;
+    store.call(request).now_or_never()?.ok()
+}
+
+/// See [`Deployment::dying`].
+type Dying = Box<dyn FnMut(&str, Crash)>;
+
+fn dying(tables: &Tables, open: Open, storage: Storage) -> Dying {
+    let database = tables.topology.database_host();
+    let seeds: Vec<u8> = tables
+        .providers
+        .values()
+        .flat_map(|provider| provider.seed.unwrap_or_default().to_le_bytes())
+        .collect();
+    let mut deaths = 0_u64;
+    Box::new(move |host, crash| {
+        if host != database {
+            return;
+        }
+        deaths += 1;
+        if let Storage::Simulated(disk) = &storage {
+            match crash {
+                Crash::Kill => disk.kill(host),
+                Crash::PowerLoss => {
+                    disk.power_loss(host, Loss::Subset, fnv(&seeds).wrapping_add(deaths));
+                }
+            }
+        }
+        // The connection dies with the process: its files are dead already, so that closing it writes nothing.
+        lock(&open).take();
+    })
+}
+
+fn lock<T>(cell: &Mutex<T>) -> MutexGuard<'_, T> {
+    cell.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,127 @@
+//! What a client does, as data: a step of a plan.
+//!
+//! **Invariant**: a step holds all that it sends, so it means the same when the others are removed. Names and emails are canaries: strings
+//! that nothing else in the world holds, so finding one in a log is proof of a leak.
+
+use serde::{Deserialize, Serialize};
+
+/// One operation of the workload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Operation {
+    /// Asks for an appointment. A repeat of an earlier step is a duplicate; one with its `request_id` and other details a conflict.
+    Submit(Submission),
+    /// Cancels an appointment.
+    Cancel {
+        /// Which.
+        id: String,
+    },
+    /// Reads an appointment.
+    Read {
+        /// Which.
+        id: String,
+    },
+}
+
+/// The body of a request for an appointment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Submission {
+    /// The appointment's id.
+    pub id: String,
+    /// The idempotency key.
+    pub request_id: String,
+    /// The provider.
+    pub provider: String,
+    /// RFC 3339.
+    pub time: String,
+    /// A canary.
+    pub patient_name: String,
+    /// A canary.
+    pub email: String,
+}
+
+/// Parts of every canary that survive a change of the first letter's case or a cut at the end. No other text of a run holds them.
+const CANARIES: [&str; 3] = ["uillon", "orblax", "canary.example"];
+
+impl Submission {
+    /// The request number `n` of a run, for `provider`.
+    pub fn new(n: u64, provider: &str) -> Self {
+        // Quarter hours from 2027 on, in months of 28 days.
+        let (quarter, day) = (n % 40, n / 40);
+        let (minute, hour) = (quarter % 4 * 15, 8 + quarter / 4);
+        let (date, month, year) = (1 + day % 28, 1 + day / 28 % 12, 2027 + day / 336 % 10);
+        Self {
+            id: format!("a-{n}"),
+            request_id: format!("r-{n}"),
+            provider: provider.to_owned(),
+            time: format!("{year}-{month:02}-{date:02}T{hour:02}:{minute:02}:00Z"),
+            patient_name: format!("Quillon Zorblax-{n}"),
+            email: format!("quillon.zorblax-{n}@canary.example"),
+        }
+    }
+
+    /// The same key with another payload.
+    #[must_use]
+    pub fn conflicting(&self) -> Self {
+        Self {
+            patient_name: format!("{}-II", self.patient_name),
+            ..self.clone()
+        }
+    }
+}
+
+/// The canary that `text` holds, with what follows it.
+pub fn canary(text: &str) -> Option<&str> {
+    let at = CANARIES.iter().filter_map(|mark| text.find(mark)).min()?;
+    let end = text[at..]
+        .char_indices()
+        .nth(40)
+        .map_or(text.len(), |(offset, _)| at + offset);
+    Some(&text[at..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn canaries_are_found_whole_and_cut_and_not_when_masked() {
+        let submission = Submission::new(7, "acme");
+        for leak in [
+            submission.patient_name.as_str(),
+            &submission.email,
+            "QUILLON".to_lowercase().as_str(),
+            "for Zorblax-7",
+        ] {
+            assert!(canary(&format!("text {leak} text")).is_some(), "{leak}");
+        }
+        for fine in ["Q*** and ***", "quill", "a-7 r-7 acme", ""] {
+            assert_eq!(canary(fine), None, "{fine}");
+        }
+    }
+
+    #[test]
+    fn times_are_valid_and_differ() {
+        let mut times: Vec<String> = (0..40 * 28 * 13)
+            .map(|n| Submission::new(n, "acme").time)
+            .collect();
+        assert_eq!(times[0], "2027-01-01T08:00:00Z");
+        assert_eq!(times[40 * 28 * 12], "2028-01-01T08:00:00Z");
+        let count = times.len();
+        times.sort();
+        times.dedup();
+        assert_eq!(times.len(), count);
+    }
+
+    #[test]
+    fn a_conflict_keeps_the_key_and_changes_the_payload() {
+        let first = Submission::new(1, "acme");
+        let other = first.conflicting();
+        assert_eq!(
+            (&first.id, &first.request_id),
+            (&other.id, &other.request_id)
+        );
+        assert_ne!(first, other);
+    }
+}

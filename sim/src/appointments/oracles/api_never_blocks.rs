@@ -1,0 +1,104 @@
+//! The API answers at its own pace, whatever the provider does: it never waits for a provider, and it never calls one.
+
+use rehearsal_core::{appointment::State, log::Evt};
+
+use crate::{
+    appointments::{
+        event::Event,
+        history::{Trace, exchanges, fault_spans, logs},
+        operation::Operation,
+    },
+    oracle::{Findings, Oracle},
+};
+
+pub(super) const ORACLE: Oracle<Event> = Oracle {
+    name: "api_never_blocks",
+    property: "every answer comes within a second unless the API's own hosts or links were disturbed, and no API host delivers",
+    check,
+};
+
+/// An answer that takes longer waited for something: five times the objective of 200 ms, for networks that draw badly.
+const LONGEST_US: u64 = 1_000_000;
+/// What a disturbance leaves behind (retransmissions, leases, restarts) may last this long and as long again as itself.
+const AFTERMATH_US: u64 = 5_000_000;
+
+fn check(trace: &Trace) -> Findings {
+    let mut findings = Findings::default();
+    let spans = fault_spans(trace);
+    let disturbed = |from: u64, to: u64| {
+        spans.iter().any(|(start, end)| {
+            let over = end
+                .saturating_add(end.saturating_sub(*start))
+                .saturating_add(AFTERMATH_US);
+            *start <= to && from <= over
+        })
+    };
+    for exchange in exchanges(trace) {
+        let Some(answer) = exchange.answer else {
+            continue;
+        };
+        let slow = answer.took_us > LONGEST_US && !disturbed(exchange.from_us, exchange.to_us);
+        let what = match exchange.operation {
+            Operation::Submit(submission) => &submission.id,
+            Operation::Cancel { id } | Operation::Read { id } => id,
+        };
+        let submitted = matches!(exchange.operation, Operation::Submit(_)) && answer.status == 202;
+        let wrong = if slow {
+            Some(format!(
+                "{what}: the answer took {} ms",
+                answer.took_us / 1000
+            ))
+        } else if submitted && answer.state != Some(State::Pending) {
+            Some(format!(
+                "{what}: accepted as {:?}: the API has waited for the provider",
+                answer.state
+            ))
+        } else {
+            None
+        };
+        findings.examine(exchange.to_us, wrong);
+    }
+    for (entry, event) in logs(trace) {
+        if matches!(event.evt, Evt::AttemptStarted | Evt::ResolveStarted)
+            && entry.host.starts_with("api-")
+        {
+            findings.examine(
+                entry.at_us,
+                Some(format!("{}: a delivery was started there", entry.host)),
+            );
+        }
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::fixture, *};
+
+    fn slow() -> fixture::Story {
+        fixture::edit(fixture::confirmed(), |event| {
+            if let Event::Answered { answer, .. } = event {
+                answer.took_us = 2_000_000;
+            }
+        })
+    }
+
+    #[test]
+    fn a_slow_answer_is_caught_unless_the_world_was_disturbed() {
+        fixture::catches(&ORACLE, &slow(), "a-1: the answer took 2000 ms");
+        assert_eq!((ORACLE.check)(&fixture::disturbed(&slow())).violations, []);
+    }
+
+    #[test]
+    fn an_api_that_waits_for_the_provider_or_delivers_is_caught() {
+        let bad = fixture::edit(fixture::confirmed(), |event| {
+            if let Event::Answered { answer, .. } = event {
+                answer.state = Some(State::Confirmed);
+            }
+        });
+        fixture::catches(&ORACLE, &bad, "has waited for the provider");
+        let mut bad = fixture::confirmed();
+        bad.push((17, "api-1", fixture::started("book")));
+        fixture::catches(&ORACLE, &bad, "api-1: a delivery was started there");
+    }
+}

@@ -1,0 +1,135 @@
+//! The metrics say what the log says: attempts, retries, compensations, dead letters and breaker openings of each process.
+
+use std::collections::BTreeMap;
+
+use rehearsal_core::log::{Evt, LogEvent};
+
+use crate::{
+    appointments::{
+        event::Event,
+        history::{Trace, extra, logs, scrapes},
+        metrics::sum,
+    },
+    oracle::{Findings, Oracle},
+};
+
+pub(super) const ORACLE: Oracle<Event> = Oracle {
+    name: "attempts_counted",
+    property: "each process's counters of attempts, retries, compensations, dead letters and breaker openings agree with its log",
+    check,
+};
+
+/// What is counted: for people, the metric, the label that picks its rows, and the lines that it must agree with.
+type Pair = (
+    &'static str,
+    &'static str,
+    (&'static str, &'static str),
+    fn(&LogEvent) -> bool,
+);
+
+const PAIRS: [Pair; 5] = [
+    (
+        "attempts",
+        "appt_outbox_attempts_total",
+        ("", ""),
+        is_attempt,
+    ),
+    ("retries", "appt_retries_total", ("", ""), |event| {
+        event.evt == Evt::RetryScheduled
+    }),
+    (
+        "compensations",
+        "appt_compensations_total",
+        ("", ""),
+        |event| event.evt == Evt::CompensationQueued,
+    ),
+    (
+        "dead letters",
+        "appt_dead_letters_total",
+        ("", ""),
+        |event| event.evt == Evt::DeadLettered,
+    ),
+    (
+        "breaker openings",
+        "appt_breaker_transitions_total",
+        ("to", "open"),
+        |event| event.evt == Evt::BreakerOpened,
+    ),
+];
+
+/// The line that ends an attempt: the provider's answer or its absence, or a look-up that settled the matter.
+fn is_attempt(event: &LogEvent) -> bool {
+    match event.evt {
+        Evt::ProviderAnswered | Evt::ProviderError | Evt::ProviderTimeout => true,
+        Evt::Resolved => extra(event, "found") != "absent",
+        _ => false,
+    }
+}
+
+fn check(trace: &Trace) -> Findings {
+    let mut findings = Findings::default();
+    let mut boots: BTreeMap<&str, u32> = BTreeMap::new();
+    for (entry, _) in logs(trace) {
+        let boot = boots.entry(&entry.host).or_default();
+        *boot = (*boot).max(entry.boot);
+    }
+    for (at, host, text) in scrapes(trace) {
+        let boot = boots.get(host).copied().unwrap_or(0);
+        let written = |wanted: fn(&LogEvent) -> bool| {
+            logs(trace)
+                .filter(|(entry, event)| {
+                    *entry.host == *host
+                        && entry.boot == boot
+                        && entry.ordinal < at.ordinal
+                        && wanted(event)
+                })
+                .count()
+        };
+        for (what, metric, (key, value), wanted) in PAIRS {
+            let (counted, written) = (sum(text, metric, key, value), written(wanted));
+            let differs = (counted - written as f64).abs() > 0.5;
+            findings.examine(
+                at.at_us,
+                differs.then(|| {
+                    format!("{host}: {metric} counts {counted} {what}, its log tells of {written}")
+                }),
+            );
+        }
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::fixture, *};
+
+    #[test]
+    fn an_attempt_that_was_not_counted_is_caught() {
+        let bad = fixture::edit(fixture::confirmed(), |event| {
+            if let Event::Scraped { text, .. } = event {
+                *text = Some(String::new());
+            }
+        });
+        fixture::catches(
+            &ORACLE,
+            &bad,
+            "appt_outbox_attempts_total counts 0 attempts, its log tells of 1",
+        );
+    }
+
+    #[test]
+    fn a_retry_that_was_not_logged_is_caught() {
+        let bad = fixture::edit(fixture::confirmed(), |event| {
+            if let Event::Scraped {
+                text: Some(text), ..
+            } = event
+            {
+                *text = text.replace(
+                    "appt_retries_total{destination=\"acme\"} 0",
+                    "appt_retries_total{destination=\"acme\"} 2",
+                );
+            }
+        });
+        fixture::catches(&ORACLE, &bad, "counts 2 retries, its log tells of 0");
+    }
+}

@@ -1,0 +1,146 @@
+//! The log of each request tells its story: the events that its end demands, in their order, each with the request's id.
+
+use rehearsal_core::log::{Evt, LogEvent};
+
+use crate::{
+    appointments::{
+        event::Event,
+        history::{Trace, disturbed, given, logs_of, rows},
+    },
+    oracle::{Findings, Oracle},
+    trace::Entry,
+};
+
+pub(super) const ORACLE: Oracle<Event> = Oracle {
+    name: "log_sequence",
+    property: "each appointment's log holds the events of its final state in order, and every line of it carries its request_id",
+    check,
+};
+
+/// Lines of two hosts may stand in the other order by this much: each writes after its own answer from the database has arrived.
+const SKEW_US: u64 = 250_000;
+
+fn check(trace: &Trace) -> Findings {
+    let mut findings = Findings::default();
+    let logs = given(trace)
+        .map(|tables| tables.logs.clone())
+        .unwrap_or_default();
+    let by_id = logs_of(trace);
+    let disturbed = disturbed(trace);
+    for (at, row) in rows(trace) {
+        let lines = by_id.get(row.id.as_str()).map_or(&[][..], Vec::as_slice);
+        let stranger = lines
+            .iter()
+            .find(|(_, event)| event.request_id.as_ref() != Some(&row.request_id));
+        let missing = missing(lines, logs.of(row.state));
+        let wrong = match (stranger, missing) {
+            (Some((_, event)), _) => Some(format!(
+                "{}: `{}` carries request_id {:?}",
+                row.id,
+                event.evt.as_str(),
+                event.request_id
+            )),
+            // A process that died, or never heard that its commit succeeded, could not write the line.
+            (None, Some(_)) if disturbed => None,
+            (None, Some(evt)) => {
+                let found: Vec<_> = lines.iter().map(|(_, event)| event.evt.as_str()).collect();
+                Some(format!(
+                    "{}: {}, and `{}` is not in its place: {}",
+                    row.id,
+                    row.state,
+                    evt.as_str(),
+                    found.join(" ")
+                ))
+            }
+            (None, None) => None,
+        };
+        findings.examine(at.at_us, wrong);
+    }
+    findings
+}
+
+/// The first event of `expected` that has no line in its place.
+fn missing(lines: &[(&Entry<Event>, &LogEvent)], expected: &[Evt]) -> Option<Evt> {
+    let mut used = vec![false; lines.len()];
+    let mut last: Option<&Entry<Event>> = None;
+    for evt in expected {
+        let follows = |entry: &Entry<Event>| match last {
+            None => true,
+            Some(last) if last.host == entry.host => entry.ordinal > last.ordinal,
+            Some(last) => entry.at_us + SKEW_US >= last.at_us,
+        };
+        let found = lines
+            .iter()
+            .enumerate()
+            .find(|(place, (entry, event))| !used[*place] && event.evt == *evt && follows(entry));
+        let Some((place, (entry, _))) = found else {
+            return Some(*evt);
+        };
+        used[place] = true;
+        last = Some(entry);
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::fixture, *};
+
+    #[test]
+    fn a_missing_line_and_a_wrong_order_are_caught() {
+        let missing = fixture::without(fixture::confirmed(), |event| {
+            fixture::is_log(event, Evt::AttemptStarted)
+        });
+        fixture::catches(
+            &ORACLE,
+            &missing,
+            "`attempt_started` is not in its place: request_accepted provider_answered confirmed",
+        );
+        let mut swapped = fixture::confirmed();
+        let at = |evt| {
+            swapped
+                .iter()
+                .position(|(.., event)| fixture::is_log(event, evt))
+                .unwrap()
+        };
+        let (one, other) = (at(Evt::RequestAccepted), at(Evt::Confirmed));
+        swapped.swap(one, other);
+        fixture::catches(&ORACLE, &swapped, "is not in its place");
+    }
+
+    #[test]
+    fn a_line_without_its_request_is_caught() {
+        let bad = fixture::edit(fixture::confirmed(), |event| match event {
+            Event::Log(log) if log.evt == Evt::Confirmed => log.request_id = None,
+            _ => {}
+        });
+        fixture::catches(&ORACLE, &bad, "`confirmed` carries request_id None");
+    }
+
+    #[test]
+    fn a_scenario_asks_for_its_own_sequence() {
+        let strict = fixture::given(fixture::confirmed(), |tables| {
+            tables.logs.confirmed = vec![Evt::RequestAccepted, Evt::RetryScheduled];
+        });
+        fixture::catches(&ORACLE, &strict, "`retry_scheduled` is not in its place");
+    }
+
+    #[test]
+    fn two_hosts_may_be_out_of_step_by_a_little_and_a_crash_takes_lines_with_it() {
+        let mut story = fixture::confirmed();
+        let accepted = story
+            .iter()
+            .position(|(.., event)| fixture::is_log(event, Evt::RequestAccepted))
+            .unwrap();
+        let (_, _, event) = story.remove(accepted);
+        story.insert(6, (17, "api-1", event));
+        assert_eq!(
+            fixture::judge(&ORACLE, &story).violations,
+            [],
+            "one millisecond"
+        );
+        story[6].0 = 400;
+        fixture::catches(&ORACLE, &story, "is not in its place");
+        assert_eq!((ORACLE.check)(&fixture::disturbed(&story)).violations, []);
+    }
+}

@@ -1,0 +1,112 @@
+//! At the end both sides agree: a confirmed row has its booking, any other has none, unless the auditor has reported the difference.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rehearsal_core::{appointment::State, identity::Reference};
+
+use crate::{
+    appointments::{
+        event::Event,
+        history::{Trace, findings as reports, rows, views},
+    },
+    oracle::{Findings, Oracle},
+};
+
+pub(super) const ORACLE: Oracle<Event> = Oracle {
+    name: "sides_agree",
+    property: "at the end every confirmed row names a live booking and no other row has one, or the auditor has reported it",
+    check,
+};
+
+fn check(trace: &Trace) -> Findings {
+    let mut findings = Findings::default();
+    let held: BTreeMap<(&str, &str), _> = views(trace)
+        .map(|(_, provider, view)| ((provider, view.key.as_str()), view))
+        .collect();
+    let reported: BTreeSet<&str> = reports(trace)
+        .filter(|(_, finding)| finding.resolved_at.is_none())
+        .map(|(_, finding)| finding.key.as_str())
+        .collect();
+    let mut known = BTreeSet::new();
+    for (entry, row) in rows(trace) {
+        let id = row.id.as_str();
+        known.insert(id);
+        let view = held.get(&(row.provider.as_str(), id));
+        let live = view.map_or(0, |view| view.bookings);
+        let held = view.and_then(|view| view.reference.as_deref());
+        let confirmed = row.state == State::Confirmed;
+        let wrong = match live {
+            _ if reported.contains(id) => None,
+            0 if confirmed => Some(format!(
+                "{id}: confirmed, and {} holds no booking",
+                row.provider
+            )),
+            1 if confirmed && held != row.reference.as_ref().map(Reference::as_str) => {
+                Some(format!(
+                    "{id}: confirmed as {:?}, and {} holds {held:?}",
+                    row.reference, row.provider
+                ))
+            }
+            1.. if !confirmed => Some(format!(
+                "{id}: {}, and {} holds a live booking",
+                row.state, row.provider
+            )),
+            _ => None,
+        };
+        findings.examine(entry.at_us, wrong);
+    }
+    for (entry, provider, view) in views(trace) {
+        let id = view.key.as_str();
+        let orphan = view.bookings > 0 && !known.contains(id) && !reported.contains(id);
+        findings.examine(
+            entry.at_us,
+            orphan.then(|| format!("{id}: {provider} holds a booking that belongs to no row")),
+        );
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use rehearsal_mocks::provider::BookingStatus;
+
+    use super::{super::fixture, *};
+
+    #[test]
+    fn differences_are_caught() {
+        let no_view = fixture::without(fixture::confirmed(), |event| {
+            matches!(event, Event::View { .. })
+        });
+        fixture::catches(&ORACLE, &no_view, "acme holds no booking");
+        let no_row = fixture::without(fixture::confirmed(), |event| matches!(event, Event::Row(_)));
+        fixture::catches(&ORACLE, &no_row, "belongs to no row");
+        let other = fixture::edit(fixture::confirmed(), |event| {
+            if let Event::View { view, .. } = event {
+                view.reference = Some("bk-9".to_owned());
+            }
+        });
+        fixture::catches(&ORACLE, &other, "acme holds Some(\"bk-9\")");
+        let mut live = fixture::without(fixture::cancelled(), |event| {
+            matches!(event, Event::View { .. })
+        });
+        live.push((99, "harness", fixture::view(BookingStatus::Booked, 1)));
+        fixture::catches(
+            &ORACLE,
+            &live,
+            "a-1: cancelled, and acme holds a live booking",
+        );
+    }
+
+    #[test]
+    fn a_reported_difference_is_accounted_for() {
+        let mut story = fixture::failed();
+        story.push((99, "harness", fixture::view(BookingStatus::Booked, 1)));
+        assert_eq!(fixture::judge(&ORACLE, &story).violations, []);
+        let silent = fixture::without(story, |event| matches!(event, Event::Finding(_)));
+        fixture::catches(
+            &ORACLE,
+            &silent,
+            "a-1: failed, and acme holds a live booking",
+        );
+    }
+}

@@ -1,0 +1,190 @@
+//! Whether the service has nothing left to do.
+//!
+//! Quiet means: no entry of the outbox is open, the auditor has compared both sides of every provider when no row was too young for it, it has
+//! done what it will about what it found, and every given-up cancel is reported. **Invariant**: a look changes nothing. Its answer ends the convergence phase; whether the state is right
+//! is the oracles' question.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use rehearsal_core::{
+    appointment::Appointment,
+    invariant,
+    log::{Evt, LogEvent},
+    reconcile::Finding,
+    time::Timestamp,
+};
+use rehearsal_service::store::{Dump, Reply, Request};
+
+use super::{
+    hosts::{Open, ask, dump},
+    tables::Tables,
+};
+
+/// What the log has told of the auditor's sweeps, and of everything else. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Audits(Arc<Mutex<Sweeps>>);
+
+#[derive(Debug, Default)]
+struct Sweeps {
+    /// When anything but a sweep was last logged.
+    last_change: Timestamp,
+    /// By provider: when the sweep under way started.
+    started: BTreeMap<String, Timestamp>,
+    /// By provider: when the last sweep that ended had started.
+    swept_from: BTreeMap<String, Timestamp>,
+}
+
+impl Audits {
+    /// Takes one event of the service's log.
+    pub(super) fn note(&self, event: &LogEvent) {
+        let mut sweeps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let provider = || {
+            event
+                .extra
+                .get("provider")
+                .and_then(|name| name.as_str())
+                .unwrap_or_default()
+                .to_owned()
+        };
+        match event.evt {
+            Evt::AuditStarted => {
+                sweeps.started.insert(provider(), event.time);
+            }
+            Evt::AuditDone => {
+                let provider = provider();
+                if let Some(started) = sweeps.started.remove(&provider) {
+                    sweeps.swept_from.insert(provider, started);
+                }
+            }
+            Evt::AuditFinding | Evt::Started => {}
+            _ => sweeps.last_change = sweeps.last_change.max(event.time),
+        }
+    }
+
+    /// Whether `providers` sweeps have ended that started when nothing had changed for `horizon`, so that they left no row out.
+    fn swept(&self, horizon: Duration, providers: usize) -> bool {
+        let sweeps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let settled = sweeps.last_change.plus(horizon);
+        sweeps
+            .swept_from
+            .values()
+            .filter(|started| **started >= settled)
+            .count()
+            >= providers
+    }
+}
+
+/// Sightings after which the auditor has done about a difference what it ever will.
+const SIGHTINGS: u32 = 2;
+/// Findings that one look considers.
+const FINDINGS: u32 = 1_000_000;
+
+/// Looks again and again.
+pub(super) struct Quiet {
+    open: Open,
+    audits: Audits,
+    providers: usize,
+    auditor: bool,
+    horizon: Duration,
+}
+
+impl Quiet {
+    pub(super) fn new(open: Open, audits: Audits, tables: &Tables) -> Self {
+        Self {
+            open,
+            audits,
+            providers: tables.providers.len(),
+            auditor: tables.topology.auditor,
+            horizon: Duration::from_secs_f64(tables.topology.audit_horizon_s),
+        }
+    }
+
+    /// One look.
+    pub(super) fn look(&self) -> bool {
+        let Some(Reply::Depths(depths)) = ask(&self.open, Request::Depths) else {
+            return false;
+        };
+        let count = |dead: bool| {
+            depths
+                .iter()
+                .filter(|depth| (depth.state == "dead") == dead)
+                .map(|depth| depth.entries)
+                .sum::<u64>()
+        };
+        if count(false) > 0 {
+            return false;
+        }
+        if !self.auditor {
+            return true;
+        }
+        self.audits.swept(self.horizon, self.providers)
+            && self.sighted()
+            && (count(true) == 0 || dump(&self.open).is_some_and(|dump| reported(&dump)))
+    }
+
+    /// Whether the auditor will do nothing more about what it has found.
+    fn sighted(&self) -> bool {
+        let Some(Reply::Findings(findings)) =
+            ask(&self.open, Request::Findings { limit: FINDINGS })
+        else {
+            return false;
+        };
+        findings
+            .iter()
+            .all(|finding| finding.resolved_at.is_some() || finding.sightings >= SIGHTINGS)
+    }
+}
+
+/// Whether every failed appointment is compensated, being compensated, or reported.
+fn reported(dump: &Dump) -> bool {
+    let findings: Vec<Finding> = dump.findings.iter().map(finding).collect();
+    let fine = |row: &Appointment| {
+        invariant::failed_is_compensated_or_reported(row, &dump.outbox, &findings)
+    };
+    dump.appointments.iter().all(fine)
+}
+
+/// The core's finding of a stored one.
+pub(super) fn finding(row: &rehearsal_service::store::FindingRow) -> Finding {
+    Finding {
+        kind: row.kind,
+        appointment_id: row.appointment_id.clone(),
+        request_id: row.request_id.clone(),
+        key: row.key.clone(),
+        detail: row.detail.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_sweep_of_settled_rows_counts() {
+        let audits = Audits::default();
+        let note = |second: i64, evt, provider: &str| {
+            audits.note(
+                &LogEvent::new(Timestamp::from_secs(second), evt, "").with("provider", provider),
+            );
+        };
+        let horizon = Duration::from_secs(5);
+        note(1, Evt::Confirmed, "acme");
+        note(5, Evt::AuditStarted, "acme");
+        note(7, Evt::AuditDone, "acme");
+        assert!(!audits.swept(horizon, 1), "the row was too young for it");
+        note(7, Evt::AuditStarted, "acme");
+        assert!(!audits.swept(horizon, 1), "it has not ended");
+        note(8, Evt::AuditDone, "acme");
+        assert!(audits.swept(horizon, 1));
+        assert!(
+            !audits.swept(horizon, 2),
+            "the other provider was not swept"
+        );
+        note(9, Evt::Cancelled, "acme");
+        assert!(!audits.swept(horizon, 1), "something has changed since");
+    }
+}

@@ -1,0 +1,67 @@
+//! [`Appointments`]: the harness's view of it all.
+//!
+//! **Invariant**: nothing is decided here; each method hands over to the module that its answer comes from.
+
+use std::collections::BTreeMap;
+
+use super::{
+    draw, effects, event::Event, hosts, measures, operation::Operation, oracles, summary,
+    tables::Tables, tally::Tally,
+};
+use crate::{
+    chance::Chance,
+    fault::Effect,
+    oracle::Oracle,
+    system::{Deployment, Stage, Step, System, Tables as _},
+    trace::Trace,
+};
+
+/// The appointment service, its providers and its clients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Appointments;
+
+impl System for Appointments {
+    type Tables = Tables;
+    type Operation = Operation;
+    type Event = Event;
+
+    fn draw(tables: &mut Tables, chance: &Chance) -> Result<Vec<Step<Operation>>, String> {
+        draw::draw(tables, chance)
+    }
+
+    fn names(tables: &Tables) -> Vec<String> {
+        tables
+            .hosts()
+            .into_iter()
+            .chain(tables.topology.client_hosts())
+            .collect()
+    }
+
+    fn deploy(
+        tables: &Tables,
+        steps: &[Step<Operation>],
+        stage: Stage<Event>,
+    ) -> Deployment<Event> {
+        hosts::deploy(tables, steps, stage)
+    }
+
+    fn oracles() -> Vec<Oracle<Event>> {
+        oracles::all()
+    }
+
+    fn measure_names() -> Vec<&'static str> {
+        measures::names()
+    }
+
+    fn measures(trace: &Trace<Event>) -> BTreeMap<String, f64> {
+        measures::of(&Tally::of(trace))
+    }
+
+    fn summary(trace: &Trace<Event>) -> serde_json::Map<String, serde_json::Value> {
+        summary::of(&Tally::of(trace))
+    }
+
+    fn own_faults(tables: &Tables, trace: &Trace<Event>) -> Vec<(String, u64, Effect)> {
+        effects::of(tables, trace)
+    }
+}
