@@ -350,7 +350,7 @@ fn notes(plan: &Plan, count: &Count<'_>, verdict: Verdict, rules: &Rules) -> Vec
         .collect();
     if !unseen.is_empty() {
         notes.push(format!(
-            "these rules forgave nothing here and can go: {}",
+            "`ignore` rules that forgave nothing here: {}",
             unseen.join(", ")
         ));
     }

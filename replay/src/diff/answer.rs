@@ -64,6 +64,7 @@ impl<'r> Comparer<'r> {
             subject,
             bindings: &mut self.bindings,
             comparison: Comparison::default(),
+            givens: Vec::new(),
         };
         if let Some(rule) = by_status(&ledger, legacy, candidate) {
             ledger.comparison.by_status = true;
@@ -176,7 +177,12 @@ fn bodies(ledger: &mut Ledger<'_>, legacy: &Answer, candidate: &Answer) {
     };
     if json(legacy, &a) || json(candidate, &b) {
         match (parse(&a), parse(&b)) {
-            (Ok(a), Ok(b)) => return ledger.values(&mut Vec::new(), &a, &b),
+            (Ok(a), Ok(b)) => {
+                if ledger.rules.rules.iter().any(|rule| rule.given.is_some()) {
+                    ledger.look_up_givens(&a, &b);
+                }
+                return ledger.values(&mut Vec::new(), &a, &b);
+            }
             (Ok(_), Err(_)) | (Err(_), Ok(_)) => {
                 return raw(ledger, DifferenceKind::Type, &a, &b);
             }

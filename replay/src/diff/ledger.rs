@@ -30,6 +30,8 @@ pub(super) struct Ledger<'l> {
     pub(super) subject: Subject<'l>,
     pub(super) bindings: &'l mut Bindings,
     pub(super) comparison: Comparison,
+    /// For each rule whether what it is `given` holds; empty where no rule asks.
+    pub(super) givens: Vec<bool>,
 }
 
 impl Ledger<'_> {
@@ -45,7 +47,7 @@ impl Ledger<'_> {
             let Some(ruling) = ruling(&rule.effect, kind, location, legacy, candidate) else {
                 continue;
             };
-            if self.rules.speaks(rule, &self.subject) {
+            if self.holds(at) && self.rules.speaks(rule, &self.subject) {
                 match ruling {
                     Ruling::Equated => self.comparison.equated.push(at),
                     Ruling::Ignored => self.comparison.ignored.push(at),
@@ -74,6 +76,24 @@ impl Ledger<'_> {
             legacy: text(legacy),
             candidate: text(candidate),
         });
+    }
+
+    /// Looks up, for a pair of documents, what rules are given.
+    pub(super) fn look_up_givens(&mut self, legacy: &Json<'_>, candidate: &Json<'_>) {
+        let rules = self.rules.rules.iter();
+        self.givens = rules
+            .map(|rule| {
+                let given = rule.given.as_ref();
+                given.is_none_or(|given| given.holds(legacy, candidate))
+            })
+            .collect();
+    }
+
+    fn holds(&self, rule: usize) -> bool {
+        match self.givens.get(rule) {
+            Some(holds) => *holds,
+            None => self.rules.rules[rule].given.is_none(),
+        }
     }
 
     /// The `binding` rule for the value at `path`, if there is one.

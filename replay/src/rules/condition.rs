@@ -26,6 +26,23 @@ pub struct When {
     pub candidate: Option<Matcher>,
 }
 
+/// A condition on another field of the same documents: the rule holds only where that field has these values.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Given {
+    /// Which field: a JSON pointer, looked up in each side's own document.
+    pub path: String,
+    /// Its values.
+    pub when: When,
+}
+
+impl Given {
+    /// Whether the documents are so.
+    pub fn holds(&self, legacy: &Json<'_>, candidate: &Json<'_>) -> bool {
+        let fields = (legacy.pointer(&self.path), candidate.pointer(&self.path));
+        self.when.fits(fields.0, fields.1)
+    }
+}
+
 impl Matcher {
     /// Whether `value` is such a value.
     pub fn fits(&self, value: Option<&Json<'_>>) -> bool {

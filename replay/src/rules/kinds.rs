@@ -7,7 +7,7 @@ use toml::de::DeValue;
 use crate::{
     json::{Json, Number},
     rules::{
-        Effect, Endpoint, Matcher, Pattern, Place, Rule, RulesError, Side, Template, When,
+        Effect, Endpoint, Given, Matcher, Pattern, Place, Rule, RulesError, Side, Template, When,
         document::{Section, nearest, number},
     },
 };
@@ -33,13 +33,40 @@ pub(super) fn rule(mut section: Section<'_, '_>) -> Result<Rule, RulesError> {
     let reason = section.required("reason")?;
     let endpoints = endpoints(&mut section, &kind)?;
     let effect = effect(&mut section, &kind, &endpoints)?;
+    let given = given(&mut section, &effect)?;
     section.finish()?;
     Ok(Rule {
         id,
         reason,
         endpoints,
+        given,
         effect,
     })
+}
+
+fn given(section: &mut Section<'_, '_>, effect: &Effect) -> Result<Option<Given>, RulesError> {
+    let Some(mut inner) = section.section("given")? else {
+        return Ok(None);
+    };
+    let of_a_field = match effect {
+        Effect::Map { place, .. } | Effect::Ignore { place, .. } => matches!(place, Place::Body(_)),
+        Effect::Drop { .. } | Effect::Tolerance { .. } | Effect::Time { .. } => true,
+        _ => false,
+    };
+    if !of_a_field {
+        let expected = "`given` in rules about one JSON field only";
+        return Err(section.error_at("given", "`given`", expected));
+    }
+    let path = inner.required("path")?;
+    if !path.starts_with('/') || path.contains('*') {
+        return Err(inner.error_at("path", format!("{path:?}"), "a JSON pointer without `*`"));
+    }
+    let when = when(&mut inner)?;
+    if when == When::default() {
+        return Err(inner.error("no condition", "`legacy`, `candidate` or both"));
+    }
+    inner.finish()?;
+    Ok(Some(Given { path, when }))
 }
 
 fn endpoints(section: &mut Section<'_, '_>, kind: &str) -> Result<Vec<Endpoint>, RulesError> {

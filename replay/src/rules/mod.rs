@@ -16,6 +16,9 @@
 //! | `volatile` | these headers mean nothing | match |
 //! | `ignore` | a known difference is forgiven | **ignored**, never a match |
 //!
+//! A rule about a JSON field may carry `given = { path = "/other", legacy = .., candidate = .. }`: it then holds only where that other field of the
+//! same answers has these values.
+//!
 //! **Invariant**: no rule without a reason, none that acts without being counted.
 
 mod condition;
@@ -27,7 +30,7 @@ mod rule;
 mod template;
 
 pub(crate) use condition::status_value;
-pub use condition::{Matcher, When};
+pub use condition::{Given, Matcher, When};
 pub use document::RulesError;
 pub use pattern::{Pattern, Step};
 pub(crate) use pattern::{general_pointer, pointer};

@@ -142,6 +142,27 @@ mod tests {
     }
 
     #[test]
+    fn a_given_is_for_fields_and_says_something() {
+        let head = "[[rule]]\nid = \"a\"\nreason = \"r\"\nendpoint = \"*\"\nkind = \"ignore\"\n";
+        check(
+            &format!("{head}where = \"status\"\ngiven = {{ path = \"/a\", legacy = 1 }}"),
+            "r.toml: line 9: found `given`, expected `given` in rules about one JSON field only",
+        );
+        check(
+            &format!("{head}where = \"/b\"\ngiven = {{ path = \"/a\" }}"),
+            "r.toml: line 9: found no condition, expected `legacy`, `candidate` or both",
+        );
+        check(
+            &format!("{head}where = \"/b\"\ngiven = {{ path = \"/a\", candidat = 1, legacy = 2 }}"),
+            "r.toml: line 9: found an unknown key `candidat`, expected `candidate`, the nearest spelling",
+        );
+        check(
+            &format!("{head}where = \"/b\"\ngiven = {{ path = \"/a\", legacy = 2 }}"),
+            "1 rules",
+        );
+    }
+
+    #[test]
     fn other_versions_are_refused() {
         let error = Rules::read("r.toml", "format = \"rehearsal.rules/2\"\nname = \"n\"")
             .expect_err("a newer major");

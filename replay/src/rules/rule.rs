@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use crate::{
     capture::{Headers, Request},
     json,
-    rules::{Endpoint, Pattern, Template, When, generic_template},
+    rules::{Endpoint, Given, Pattern, Template, When, generic_template},
 };
 
 /// One of the two services that are compared.
@@ -53,6 +53,8 @@ pub struct Rule {
     pub reason: String,
     /// What it speaks of: any of these.
     pub endpoints: Vec<Endpoint>,
+    /// Only where another field of the same answers is so.
+    pub given: Option<Given>,
     /// What it does.
     pub effect: Effect,
 }

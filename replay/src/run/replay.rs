@@ -62,6 +62,8 @@ impl Default for Options {
             settle: Duration::from_secs(30),
             client: ClientLimits {
                 body_bytes: 16 << 20,
+                // Shorter than any server keeps an idle connection, so none is used that the server is just closing.
+                idle: Duration::from_secs(2),
                 ..ClientLimits::default()
             },
         }

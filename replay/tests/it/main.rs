@@ -5,3 +5,4 @@ mod reports;
 mod runs;
 mod sabotage;
 mod server;
+mod shipped_rules;

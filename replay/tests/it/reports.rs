@@ -12,7 +12,7 @@ use rehearsal_replay::{
 
 use crate::server::{captured, planned, rules};
 
-fn answer(status: u16, body: String) -> Outcome {
+pub(crate) fn answer(status: u16, body: String) -> Outcome {
     Outcome::Answered(Answer {
         status,
         headers: vec![("content-type".to_owned(), "application/json".to_owned())],
@@ -20,7 +20,7 @@ fn answer(status: u16, body: String) -> Outcome {
     })
 }
 
-fn observations(
+pub(crate) fn observations(
     side: Side,
     plan: &Plan,
     outcome: impl Fn(usize) -> Outcome,

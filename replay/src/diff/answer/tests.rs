@@ -202,6 +202,25 @@ fn map_and_ignore_hold_for_their_values_only() {
 }
 
 #[test]
+fn a_given_ties_a_rule_to_another_field() {
+    let given = "given = { path = \"/state\", candidate = \"pending\" }";
+    let ignore = rule("ignore", &format!("where = \"/ref\"\n{given}"));
+    bodies(
+        &ignore,
+        r#"{"state":"pending","ref":1}"#,
+        r#"{"state":"pending"}"#,
+        "~r",
+    );
+    bodies(
+        &ignore,
+        r#"{"state":"done","ref":1}"#,
+        r#"{"state":"done"}"#,
+        "missing /ref 1|-",
+    );
+    bodies(&ignore, r#"{"ref":1}"#, r"{}", "missing /ref 1|-");
+}
+
+#[test]
 fn rules_speak_of_their_endpoint_only() {
     let ignore = rule("ignore", "where = \"body\"").replace("/things", "/others");
     bodies(&ignore, "[1]", "[2]", "value /* 1|2");
