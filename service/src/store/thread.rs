@@ -3,6 +3,8 @@
 //! **Invariant**: one thread, one connection, a bounded queue; what has queued up during a commit shares the next one (group commit).
 //! It deliberately serves reads from the same thread: they are short, and see every acknowledged write.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
@@ -41,11 +43,16 @@ fn work(mut store: SqliteStore, mut queue: mpsc::Receiver<Job>) {
     let mut jobs = Vec::with_capacity(BATCH);
     while queue.blocking_recv_many(&mut jobs, BATCH) > 0 {
         let (requests, callers): (Vec<_>, Vec<_>) = jobs.drain(..).unzip();
-        let replies = if requests.len() == 1 {
-            requests.into_iter().map(|one| store.handle(one)).collect()
-        } else {
-            store.handle_all(requests)
-        };
+        let replies = catch_unwind(AssertUnwindSafe(|| {
+            if requests.len() == 1 {
+                requests.into_iter().map(|one| store.handle(one)).collect()
+            } else {
+                store.handle_all(requests)
+            }
+        }));
+        // A bug in one request must not end the writer: its callers learn it by their dropped senders, and the next request rolls back
+        // what it left open.
+        let Ok(replies) = replies else { continue };
         for (caller, reply) in callers.into_iter().zip(replies) {
             // A caller that went away no longer needs its answer; the effect stands.
             let _ = caller.send(reply);
@@ -56,7 +63,7 @@ fn work(mut store: SqliteStore, mut queue: mpsc::Receiver<Job>) {
 impl Store for ThreadStore {
     fn call(&self, request: Request) -> BoxFuture<'_, Result<Reply, StoreError>> {
         Box::pin(async move {
-            let gone = || StoreError::Unavailable("the writer thread has ended".to_owned());
+            let gone = || StoreError::Unavailable("the writer thread gave no answer".to_owned());
             let (caller, reply) = oneshot::channel();
             self.jobs
                 .send((request, caller))
