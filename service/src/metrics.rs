@@ -13,7 +13,7 @@ use std::{
 /// A figure that only grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counter {
-    /// Submissions by what their idempotency key said: `new`, `replay` or `conflict`.
+    /// Submissions by what their idempotency key said: `new`, `replay`, `conflict`, or `rejected` when the id was taken.
     Idempotency,
     /// Delivery attempts by destination and outcome.
     OutboxAttempts,
