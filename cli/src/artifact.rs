@@ -1,0 +1,111 @@
+//! Files that a command writes: whole or not at all.
+//!
+//! **Invariant**: a file appears under its name only when all of it is on the disk: it is written beside its place and renamed.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use crate::problem::Problem;
+
+/// A folder that a command writes to. Making one makes the folder, so that a wrong `--out` is found before any work is done.
+#[derive(Clone, Debug)]
+pub struct Artifacts {
+    folder: PathBuf,
+}
+
+impl Artifacts {
+    /// The folder `folder`, made where it is missing.
+    ///
+    /// # Errors
+    /// When it cannot be made, or is no folder.
+    pub fn new(folder: &Path) -> Result<Self, Problem> {
+        fs::create_dir_all(folder).map_err(|error| {
+            Problem::usage(format!(
+                "--out {}: cannot be a folder: {error}",
+                folder.display()
+            ))
+        })?;
+        Ok(Self {
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// Writes `name` in the folder and returns its path.
+    ///
+    /// # Errors
+    /// When the disk does not take it; the file of this name is then what it was.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<PathBuf, Problem> {
+        let path = self.folder.join(name);
+        write(&path, bytes)?;
+        Ok(path)
+    }
+}
+
+/// Writes a whole file, replacing what has its name.
+///
+/// # Errors
+/// When the disk does not take it; the file of this name is then what it was.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Problem> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let beside = path.with_file_name(format!(".{name}.{}.part", std::process::id()));
+    place(&beside, path, bytes).map_err(|error| {
+        // The half that was written is worth nothing; if it cannot be removed either, the first error says more.
+        let _ = fs::remove_file(&beside);
+        let kind = error.kind();
+        let message = format!("{}: cannot be written: {error}", path.display());
+        match kind {
+            io::ErrorKind::NotFound
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::IsADirectory => Problem::usage(message),
+            _ => Problem::infrastructure(message),
+        }
+    })
+}
+
+fn place(beside: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(beside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(beside, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exit::Exit;
+
+    #[test]
+    fn a_file_is_replaced_whole_and_nothing_is_left_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let artifacts = Artifacts::new(&folder.path().join("a/b")).unwrap();
+        artifacts.write("x.json", b"one").unwrap();
+        let path = artifacts.write("x.json", b"two").unwrap();
+        assert_eq!(fs::read(path).unwrap(), b"two");
+        assert_eq!(fs::read_dir(folder.path().join("a/b")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_cannot_be_replaced_stays_and_leaves_no_half() {
+        let folder = tempfile::tempdir().unwrap();
+        let artifacts = Artifacts::new(folder.path()).unwrap();
+        fs::create_dir(folder.path().join("taken")).unwrap();
+        let problem = artifacts.write("taken", b"x").unwrap_err();
+        assert_eq!(problem.exit, Exit::Usage, "{problem}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_is_no_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("file"), "").unwrap();
+        assert_eq!(
+            Artifacts::new(&folder.path().join("file"))
+                .unwrap_err()
+                .exit,
+            Exit::Usage
+        );
+    }
+}

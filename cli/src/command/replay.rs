@@ -1,0 +1,214 @@
+//! `rehearsal replay`: a capture against two sides, simulated or running, and a verdict on whether they are alike.
+//!
+//! **Invariant**: a running service is sent nothing that may change it unless that was allowed; and the files that are written are those of
+//! a whole judgment.
+
+mod running;
+mod simulated;
+
+use std::{fs, path::Path};
+
+use rehearsal_replay::{
+    plan::{self, Plan},
+    report::{Report, human, markdown},
+    rules::Rules,
+    run::{Options, Phase, Progress},
+    verdict::{Gate, Verdict},
+};
+
+use super::inspect::read;
+use crate::{
+    artifact::Artifacts,
+    exit::Exit,
+    flags::{
+        ReplayFlags,
+        value::{Format, Target},
+    },
+    printer::Printer,
+    problem::Problem,
+    progress::Watch,
+};
+
+/// The rules that ship with the two simulated sides.
+const SHIPPED_RULES: (&str, &str) = (
+    "legacy-to-v2.toml",
+    include_str!("../../../scenarios/rules/legacy-to-v2.toml"),
+);
+
+/// The names of what is written.
+pub(super) const RESULT: &str = "replay.json";
+const COMPARISON: &str = "compare_report.md";
+
+/// Methods that change nothing.
+const READING: [&str; 3] = ["GET", "HEAD", "OPTIONS"];
+
+/// What both sides run, and how it is judged.
+struct Replay {
+    plan: Plan,
+    rules: Rules,
+    options: Options,
+    gate: Gate,
+}
+
+/// A report in its three forms.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+struct Rendered {
+    exit: u8,
+    json: String,
+    human: String,
+    markdown: String,
+}
+
+/// Replays, judges, prints and writes.
+///
+/// # Errors
+/// A capture or rules that cannot be used, writes that were not allowed, or a machine that does not do its part.
+pub(super) fn replay(flags: &ReplayFlags, printer: &Printer) -> Result<Exit, Problem> {
+    let watch = Watch::start();
+    let rules = rules(flags)?;
+    let capture = read(&flags.capture)?;
+    let replay = Replay {
+        plan: plan::plan(capture, &rules, flags.pace),
+        rules,
+        options: Options {
+            settle: flags.settle,
+            ..Options::default()
+        },
+        gate: Gate {
+            kind: flags.gate,
+            limit: flags.limit,
+            ..Gate::default()
+        },
+    };
+    let rendered = match (&flags.legacy, &flags.candidate) {
+        (Target::Sim, Target::Sim) => {
+            let artifacts = Artifacts::new(&flags.out)?;
+            let rendered = simulated::replay(replay, flags.seed, flags.candidate_defect, printer)?;
+            (artifacts, rendered)
+        }
+        (Target::Url(legacy), Target::Url(candidate)) => {
+            check_writes(flags, &replay.plan)?;
+            let artifacts = Artifacts::new(&flags.out)?;
+            (
+                artifacts,
+                running::replay(&replay, legacy, candidate, printer)?,
+            )
+        }
+        _ => {
+            let message = "--legacy, --candidate: found one simulated and one running side, expected both sim or both URLs";
+            return Err(Problem::usage(message)
+                .hint("`rehearsal legacy` and `rehearsal serve` run both sides for real"));
+        }
+    };
+    let (artifacts, rendered) = rendered;
+    let json = timed(&rendered.json, watch.elapsed_ms());
+    artifacts.write(RESULT, json.as_bytes())?;
+    artifacts.write(COMPARISON, rendered.markdown.as_bytes())?;
+    printer.data(match flags.format {
+        Format::Human => &rendered.human,
+        Format::Json => &json,
+        Format::Markdown => &rendered.markdown,
+    })?;
+    printer.talk(&format!(
+        "  results      {}, {}",
+        flags.out.join(RESULT).display(),
+        flags.out.join(COMPARISON).display()
+    ));
+    Ok(exit(rendered.exit))
+}
+
+/// The rules asked for: a file's, or those that ship for two simulated sides, or none.
+fn rules(flags: &ReplayFlags) -> Result<Rules, Problem> {
+    let simulated = (&flags.legacy, &flags.candidate) == (&Target::Sim, &Target::Sim);
+    if let Some(defect) = flags.candidate_defect
+        && !simulated
+    {
+        let message = format!(
+            "--candidate-defect {defect}: found a running candidate, expected --legacy sim --candidate sim"
+        );
+        return Err(Problem::usage(message));
+    }
+    match &flags.rules {
+        Some(file) => Ok(Rules::read(&file.to_string_lossy(), &text(file)?)?),
+        None if simulated => Ok(Rules::read(SHIPPED_RULES.0, SHIPPED_RULES.1)?),
+        None => Ok(Rules::default()),
+    }
+}
+
+fn text(file: &Path) -> Result<String, Problem> {
+    let bytes = fs::read(file).map_err(|error| Problem::unreadable(file, &error))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let place = error.utf8_error().valid_up_to();
+        Problem::usage(format!(
+            "{}: byte {place}: found a byte that is not UTF-8, expected TOML",
+            file.display()
+        ))
+    })
+}
+
+fn check_writes(flags: &ReplayFlags, plan: &Plan) -> Result<(), Problem> {
+    let writes = |planned: &&plan::Planned| !READING.contains(&planned.request.method.as_str());
+    let count = plan.requests.iter().filter(writes).count();
+    if count == 0 || flags.allow_writes {
+        return Ok(());
+    }
+    let message = format!(
+        "{}: found {count} requests that may change a running service",
+        flags.capture.display()
+    );
+    Err(Problem::usage(message)
+        .hint("--allow-writes sends them: to copies, never to what people use"))
+}
+
+/// What a judgment looks like. `timing` is filled in at the end, by [`timed`].
+fn rendered(report: &Report) -> Rendered {
+    Rendered {
+        exit: report.verdict.exit_code(),
+        json: report.json(),
+        human: human(report),
+        markdown: markdown(report),
+    }
+}
+
+/// The report's JSON with the real time that the whole command took. A report is written where no real clock is, so its last object,
+/// `timing`, comes with a zero.
+fn timed(json: &str, wall_ms: u64) -> String {
+    const KEY: &str = "\"wall_ms\": 0";
+    match json.rfind(KEY) {
+        Some(at) => format!(
+            "{}\"wall_ms\": {wall_ms}{}",
+            &json[..at],
+            &json[at + KEY.len()..]
+        ),
+        None => json.to_owned(),
+    }
+}
+
+fn exit(code: u8) -> Exit {
+    let verdicts = [
+        Verdict::Pass,
+        Verdict::Fail,
+        Verdict::Inconclusive,
+        Verdict::Infrastructure,
+    ];
+    verdicts
+        .into_iter()
+        .find(|verdict| verdict.exit_code() == code)
+        .map_or(Exit::Infrastructure, Exit::from)
+}
+
+/// How far a replay is, in a line.
+fn told(progress: Progress) -> String {
+    let doing = match progress.phase {
+        Phase::Replay => "replaying against",
+        Phase::Settle => "waiting for",
+        Phase::State => "reading the final state of",
+    };
+    format!(
+        "  {doing} {}: {} of {}, {} failed",
+        progress.side.name(),
+        progress.done,
+        progress.total,
+        progress.failed
+    )
+}

@@ -1,0 +1,186 @@
+//! `rehearsal run`: scenarios in, verdicts out.
+//!
+//! **Invariant**: nothing is run or written before every file is understood and every seed drawn; and what was finished is on the disk, also
+//! after Ctrl-C.
+
+use std::{num::NonZeroUsize, ops::ControlFlow, path::PathBuf, thread};
+
+use rehearsal_sim::{plan::Source, report::Results, system::System, verdict::Record};
+
+use crate::{
+    artifact::Artifacts,
+    exit::Exit,
+    files::{self, Input},
+    flags::{RunFlags, value::Format},
+    interrupt::Interrupt,
+    printer::Printer,
+    problem::Problem,
+    progress::{Progress, Watch},
+    render::{Origin, Report, human, markdown},
+    session::{self, Finished, Options},
+};
+
+/// The name of the results document.
+pub(super) const RESULTS: &str = "results_post.json";
+
+/// What is finished is written at least this often, in milliseconds of real time.
+const WRITE_EVERY_MS: u64 = 1_000;
+
+/// Runs the command for the system `S`.
+///
+/// # Errors
+/// A file that cannot be used, or a machine that does not do its part.
+pub(super) fn run<S>(flags: &RunFlags, printer: &Printer) -> Result<Exit, Problem>
+where
+    S: System<Tables: Sync, Operation: Sync>,
+{
+    let inputs = files::load::<S>(&flags.paths)?;
+    let seeds = flags
+        .seeds
+        .as_ref()
+        .map_or(flags.seed..flags.seed.saturating_add(1), |seeds| {
+            seeds.0.clone()
+        });
+    let jobs = session::jobs(&inputs, &seeds)?;
+    let artifacts = Artifacts::new(&flags.out)?;
+    let interrupt = Interrupt::listen()?;
+    let one = NonZeroUsize::MIN;
+    let options = Options {
+        engine: flags.engine.into(),
+        jobs: flags
+            .jobs
+            .unwrap_or_else(|| thread::available_parallelism().unwrap_or(one)),
+        keep_trace: flags.trace,
+    };
+    let mut done = Done::new(flags, printer, &inputs, artifacts);
+    let mut ended = Ok(());
+    session::run(
+        &inputs,
+        &jobs,
+        options,
+        &interrupt,
+        |finished, progress| match done.take(finished, progress) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(problem) => {
+                ended = Err(problem);
+                ControlFlow::Break(())
+            }
+        },
+    );
+    ended?;
+    let results = done.write()?;
+    let verdict = Exit::from(results.verdict);
+    let report = Report {
+        results,
+        origins: done.origins,
+        engine: options.engine,
+    };
+    match flags.format {
+        Format::Human => printer.data(&human::closing(printer, &report))?,
+        Format::Json => printer.data(&report.results.to_json())?,
+        Format::Markdown => printer.data(&markdown::markdown(&report))?,
+    }
+    printer.talk(&format!(
+        "  results   {}",
+        flags.out.join(RESULTS).display()
+    ));
+    if interrupt.pressed() {
+        printer.warn(&format!(
+            "interrupted: {} of {} runs were finished",
+            report.results.summary.runs,
+            jobs.len()
+        ));
+        return Ok(Exit::Interrupted);
+    }
+    Ok(verdict)
+}
+
+/// What is finished so far.
+struct Done<'a, S: System> {
+    flags: &'a RunFlags,
+    printer: &'a Printer,
+    inputs: &'a [Input<S>],
+    artifacts: Artifacts,
+    watch: Watch,
+    written_ms: u64,
+    width: usize,
+    runs: Vec<(Record, u64)>,
+    origins: Vec<Origin>,
+}
+
+impl<'a, S: System> Done<'a, S> {
+    fn new(
+        flags: &'a RunFlags,
+        printer: &'a Printer,
+        inputs: &'a [Input<S>],
+        artifacts: Artifacts,
+    ) -> Self {
+        let width = inputs
+            .iter()
+            .map(|input| input.name().chars().count())
+            .max()
+            .unwrap_or(0);
+        let (runs, origins) = (Vec::new(), Vec::new());
+        Self {
+            flags,
+            printer,
+            inputs,
+            artifacts,
+            watch: Watch::start(),
+            written_ms: 0,
+            width,
+            runs,
+            origins,
+        }
+    }
+
+    /// Shows and keeps a run; writes it, and its trace, if it is time to.
+    fn take(&mut self, finished: Finished, progress: &Progress) -> Result<(), Problem> {
+        let Finished {
+            job,
+            record,
+            real_ms,
+            trace,
+        } = finished;
+        if self.flags.format == Format::Human {
+            let line = human::line(self.printer, &record, real_ms, self.width);
+            progress.aside(|| self.printer.data(&line))?;
+        }
+        if let Some(trace) = trace {
+            self.artifacts
+                .write(&trace_name(&record), trace.as_bytes())?;
+        }
+        let input = &self.inputs[job.input];
+        self.origins.push(Origin {
+            file: PathBuf::from(&input.file),
+            question: input.question().to_owned(),
+            is_plan: matches!(input.source, Source::Plan(_)),
+        });
+        self.runs.push((record, real_ms));
+        if self.watch.elapsed_ms() - self.written_ms >= WRITE_EVERY_MS {
+            self.write()?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self) -> Result<Results, Problem> {
+        let results = Results::new(self.runs.clone(), self.watch.elapsed_ms());
+        self.artifacts
+            .write(RESULTS, results.to_json().as_bytes())?;
+        self.written_ms = self.watch.elapsed_ms();
+        Ok(results)
+    }
+}
+
+/// A trace's file name. A scenario's name is free text; a file's is not.
+fn trace_name(record: &Record) -> String {
+    let plain = |c: char| {
+        if c.is_alphanumeric() || "-_.".contains(c) {
+            c
+        } else {
+            '_'
+        }
+    };
+    let scenario: String = record.scenario.chars().map(plain).collect();
+    format!("{scenario}-{}.trace.jsonl", record.seed)
+}

@@ -1,0 +1,267 @@
+//! What was typed: every command with its flags, as data.
+//!
+//! **Invariant**: a flag chooses a file, a seed, a budget, an address or a format; what a scenario does stands in its file alone.
+//! What the words of a flag mean is in [`value`]; what a command does with them is the command's.
+
+pub mod value;
+
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+use rehearsal_replay::{plan::Pace, verdict::GateKind};
+use rehearsal_sim::appointments::shadow::defect::Defect;
+
+use self::value::{EngineName, Format, ProviderAddress, ProviderMode, RoleName, Seeds, Target};
+use crate::exit;
+
+/// Rehearse every failure and every migration before production does.
+#[derive(Debug, Parser)]
+#[command(name = "rehearsal", version, after_help = exit::HELP, max_term_width = 100, disable_help_subcommand = true)]
+pub struct Flags {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Simulate scenarios under faults and judge each run
+    Run(RunFlags),
+    /// Print what a seed makes of a scenario: every operation and fault with its time
+    Plan(PlanFlags),
+    /// Replay a capture against legacy and candidate, and judge whether they are alike
+    Replay(ReplayFlags),
+    /// Record an hour of the legacy model's traffic, in simulation, as a capture
+    Record(RecordFlags),
+    /// Say what is in a capture
+    Inspect(InspectFlags),
+    /// Aggregate the figures of a session and a replay into one file
+    Metrics(MetricsFlags),
+    /// Serve the appointment service for real
+    Serve(ServeFlags),
+    /// Serve the mock provider for real
+    Provider(ProviderFlags),
+    /// Serve the legacy model for real, with its defects
+    Legacy(LegacyFlags),
+    /// Print a completion script for a shell
+    Completions(CompletionsFlags),
+}
+
+/// `rehearsal run`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rehearsal run scenarios/
+  rehearsal run scenarios/flaky_provider.toml --seeds 0..100
+  rehearsal run scenarios/ --engine turmoil --format json")]
+pub struct RunFlags {
+    /// Scenarios, plans, or folders; of a folder, every scenario and plan directly in it, by name
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// The seed of every scenario; a plan keeps its own
+    #[arg(long, default_value_t = 1, value_name = "S")]
+    pub seed: u64,
+    /// Run every scenario with each seed from A up to, but not including, B
+    #[arg(long, conflicts_with = "seed", value_name = "A..B")]
+    pub seeds: Option<Seeds>,
+    /// What drives the hosts and carries their bytes
+    #[arg(long, value_enum, default_value_t)]
+    pub engine: EngineName,
+    /// Runs at once, each in a process of its own [default: one a processor]
+    #[arg(long, value_name = "J")]
+    pub jobs: Option<NonZeroUsize>,
+    /// What is printed to stdout
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Where results_post.json and traces are written
+    #[arg(long, default_value = "results", value_name = "DIR")]
+    pub out: PathBuf,
+    /// Also write each run's trace, as <scenario>-<seed>.trace.jsonl
+    #[arg(long)]
+    pub trace: bool,
+}
+
+/// `rehearsal plan`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The plan can be edited and run: rehearsal plan X.toml --seed 7 > plan.toml; rehearsal run plan.toml"
+)]
+pub struct PlanFlags {
+    /// A scenario
+    #[arg(value_name = "SCENARIO")]
+    pub scenario: PathBuf,
+    /// The seed to draw it with
+    #[arg(long, default_value_t = 1, value_name = "S")]
+    pub seed: u64,
+}
+
+/// `rehearsal replay`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rehearsal replay scenarios/captures/legacy-hour.jsonl.gz --legacy sim --candidate sim
+  rehearsal replay hour.gor --legacy http://127.0.0.1:8081 --candidate http://127.0.0.1:8080 --rules rules.toml --allow-writes")]
+pub struct ReplayFlags {
+    /// The capture: our own JSON lines or GoReplay's .gor, gzip or not
+    #[arg(value_name = "CAPTURE")]
+    pub capture: PathBuf,
+    /// What is replaced: `sim` for the legacy model in simulation, or the URL of a running service
+    #[arg(long, value_name = "sim|URL")]
+    pub legacy: Target,
+    /// What replaces it: `sim` for the reference service in simulation, or the URL of a running service
+    #[arg(long, value_name = "sim|URL")]
+    pub candidate: Target,
+    /// Which differences are meant [default: with two simulated sides, the shipped legacy-to-v2 rules]
+    #[arg(long, value_name = "FILE")]
+    pub rules: Option<PathBuf>,
+    /// How fast: recorded, 2x, 100/s or max
+    #[arg(long, default_value = "recorded")]
+    pub pace: Pace,
+    /// What a pass needs: the observed rate below the limit, or its upper 95 % bound
+    #[arg(long, default_value = "point", value_name = "point|proven")]
+    pub gate: GateKind,
+    /// The mismatch rate has to be below this
+    #[arg(long, default_value = "0.1%", value_parser = rehearsal_replay::verdict::parse_share, value_name = "SHARE")]
+    pub limit: f64,
+    /// Plant a difference in a simulated candidate, to see it found
+    #[arg(long, value_parser = value::defect, value_name = "NAME")]
+    pub candidate_defect: Option<Defect>,
+    /// The seed of a simulated replay
+    #[arg(long, default_value_t = 1, value_name = "S")]
+    pub seed: u64,
+    /// Let a running service be sent requests that may change it
+    #[arg(long)]
+    pub allow_writes: bool,
+    /// After the last answer, wait this long before the final states are read
+    #[arg(long, default_value = "30s", value_parser = value::duration, value_name = "TIME")]
+    pub settle: Duration,
+    /// What is printed to stdout
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Where replay.json and compare_report.md are written
+    #[arg(long, default_value = "results", value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// `rehearsal record`.
+#[derive(Debug, Args)]
+pub struct RecordFlags {
+    /// The seed of the traffic
+    #[arg(long, default_value_t = 1, value_name = "S")]
+    pub seed: u64,
+    /// The capture to write; gzip if its name ends in .gz
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+/// `rehearsal inspect`.
+#[derive(Debug, Args)]
+pub struct InspectFlags {
+    /// The capture
+    #[arg(value_name = "CAPTURE")]
+    pub capture: PathBuf,
+    /// What is printed to stdout
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// `rehearsal metrics`.
+#[derive(Debug, Args)]
+pub struct MetricsFlags {
+    /// The results of `rehearsal run`
+    #[arg(long, default_value = "results/results_post.json", value_name = "FILE")]
+    pub results: PathBuf,
+    /// The result of `rehearsal replay`, if it is to be among the figures
+    #[arg(long, value_name = "FILE")]
+    pub replay: Option<PathBuf>,
+    /// Where metrics.json is written
+    #[arg(long, default_value = "results", value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// `rehearsal serve`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Logs are lines of JSON on stderr. SIGTERM or Ctrl-C drains: what has begun is finished, then it exits with 0."
+)]
+pub struct ServeFlags {
+    /// What this process does
+    #[arg(long, value_enum, default_value_t)]
+    pub role: RoleName,
+    /// Where it listens; without authentication, on loopback only
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDR")]
+    pub listen: SocketAddr,
+    /// The SQLite file, made where it is missing
+    #[arg(long, default_value = "rehearsal.db", value_name = "PATH")]
+    pub database: PathBuf,
+    /// A provider and its base address, such as acme=http://127.0.0.1:9090; once for each
+    #[arg(long = "provider", required = true, value_name = "NAME=URL")]
+    pub providers: Vec<ProviderAddress>,
+}
+
+/// `rehearsal provider`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "What it does to each call is a line of JSON on stderr. It keeps its bookings in memory."
+)]
+pub struct ProviderFlags {
+    /// Where it listens
+    #[arg(long, default_value = "127.0.0.1:9090", value_name = "ADDR")]
+    pub listen: SocketAddr,
+    /// What is wrong with it as a whole
+    #[arg(long, value_enum, default_value_t)]
+    pub mode: ProviderMode,
+    /// How long each answer takes
+    #[arg(long, default_value = "0ms", value_parser = value::duration, value_name = "TIME")]
+    pub delay: Duration,
+    /// The share of calls that are answered with an error and have no effect
+    #[arg(long, default_value = "0", value_parser = value::rate, value_name = "RATE")]
+    pub error_rate: f64,
+    /// The status of those errors
+    #[arg(long, default_value_t = 503, value_parser = clap::value_parser!(u16).range(400..=599), value_name = "STATUS")]
+    pub error_status: u16,
+    /// The share of calls that are neither processed nor answered
+    #[arg(long, default_value = "0", value_parser = value::rate, value_name = "RATE")]
+    pub hang_rate: f64,
+    /// The seed of its chances
+    #[arg(long, default_value_t = 1, value_name = "S")]
+    pub seed: u64,
+}
+
+/// `rehearsal legacy`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Its log, on stderr, is free text with names in it: that is one of the defects."
+)]
+pub struct LegacyFlags {
+    /// Where it listens
+    #[arg(long, default_value = "127.0.0.1:8081", value_name = "ADDR")]
+    pub listen: SocketAddr,
+    /// A provider and its base address, such as acme=http://127.0.0.1:9090; once for each
+    #[arg(long = "provider", required = true, value_name = "NAME=URL")]
+    pub providers: Vec<ProviderAddress>,
+    /// How long it waits for a provider inside a request
+    #[arg(long, default_value = "30s", value_parser = value::duration, value_name = "TIME")]
+    pub timeout: Duration,
+}
+
+/// `rehearsal completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsFlags {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Flags::command().debug_assert();
+    }
+}

@@ -1,0 +1,71 @@
+//! Results for a terminal: a line for each run as it ends, then what did not pass, and a summary.
+//!
+//! **Invariant**: every line can be read without its color.
+
+use std::fmt::Write;
+
+use rehearsal_sim::verdict::{Record, Verdict};
+
+use super::{Report, counts, figure, real, reasons, seconds, word};
+use crate::printer::{Printer, Tone};
+
+/// One run, in one line; `width` is that of the longest scenario's name.
+pub fn line(printer: &Printer, record: &Record, real_ms: u64, width: usize) -> String {
+    format!(
+        "  {}  {:<width$}  seed {}  {} simulated in {}  confirmed {}, failed {}, cancelled {}  attempts <= {}  api p95 {} ms\n",
+        painted(printer, record.verdict),
+        record.scenario,
+        record.seed,
+        seconds(record.virtual_ms),
+        real(real_ms),
+        figure(record, &["states", "confirmed"]),
+        figure(record, &["states", "failed"]),
+        figure(record, &["states", "cancelled"]),
+        figure(record, &["attempts", "max"]),
+        figure(record, &["latency_ms", "api", "p95"]),
+    )
+}
+
+/// What follows the lines: every run that did not pass, with the command that runs it again, then the counts and at most one hint.
+pub fn closing(printer: &Printer, report: &Report) -> String {
+    let mut text = String::new();
+    let (troubled, more) = report.troubled();
+    for (record, origin) in &troubled {
+        let head = painted(printer, record.verdict);
+        let _ = writeln!(
+            text,
+            "\n  {head}  {}  seed {}  {}",
+            record.scenario, record.seed, origin.question
+        );
+        for reason in reasons(record) {
+            let _ = writeln!(text, "        {}", reason.replace('\n', "\n          "));
+        }
+        let _ = writeln!(text, "  reproduce: {}", report.reproduce(record, origin));
+    }
+    if more > 0 {
+        let _ = writeln!(text, "\n  and {more} more runs that did not pass");
+    }
+    let _ = writeln!(
+        text,
+        "\n  summary   {} ({})",
+        counts(&report.results),
+        real(report.results.timing.wall_ms)
+    );
+    if !troubled.is_empty() {
+        let hint = printer.paint(Tone::Faint, "hint:");
+        let _ = writeln!(
+            text,
+            "\n  {hint} with `--trace` a run also writes every event and its time, as a file beside the results"
+        );
+    }
+    text
+}
+
+fn painted(printer: &Printer, verdict: Verdict) -> String {
+    let tone = match verdict {
+        Verdict::Pass => Tone::Good,
+        Verdict::Inconclusive => Tone::Doubtful,
+        Verdict::Fail | Verdict::Infrastructure => Tone::Bad,
+    };
+    printer.paint(tone, word(verdict))
+}
