@@ -229,8 +229,11 @@ impl<'a> Parser<'a> {
     }
 
     fn space(&mut self) {
-        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
-            self.at += 1;
+        let rest = &self.text.as_bytes()[self.at..];
+        // Compact documents have none, which the first byte tells.
+        if rest.first().is_some_and(|byte| *byte <= b' ') {
+            let blank = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+            self.at += rest.iter().take_while(blank).count();
         }
     }
 
@@ -283,7 +286,7 @@ impl<'a> Parser<'a> {
 
     fn object(&mut self, depth: usize) -> Result<Json<'a>, NotJson> {
         self.at += 1;
-        let mut members = Vec::new();
+        let mut members = Vec::with_capacity(8);
         self.space();
         if self.peek() == Some(b'}') {
             self.at += 1;
@@ -360,8 +363,14 @@ impl<'a> Parser<'a> {
         let mut begin = self.at;
         let mut owned: Option<String> = None;
         loop {
-            match self.peek() {
-                Some(b'"') => {
+            let rest = &self.text.as_bytes()[self.at..];
+            let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
+            let Some(length) = rest.iter().position(special) else {
+                return self.fail("a string without an end");
+            };
+            self.at += length;
+            match rest[length] {
+                b'"' => {
                     let tail = &self.text[begin..self.at];
                     self.at += 1;
                     return Ok(match owned {
@@ -369,7 +378,7 @@ impl<'a> Parser<'a> {
                         Some(text) => Cow::Owned(text + tail),
                     });
                 }
-                Some(b'\\') => {
+                b'\\' => {
                     let text = owned.get_or_insert_default();
                     text.push_str(&self.text[begin..self.at]);
                     self.at += 1;
@@ -377,9 +386,7 @@ impl<'a> Parser<'a> {
                     owned.get_or_insert_default().push(decoded);
                     begin = self.at;
                 }
-                Some(0..0x20) => return self.fail("a control character in a string"),
-                Some(_) => self.at += 1,
-                None => return self.fail("a string without an end"),
+                _ => return self.fail("a control character in a string"),
             }
         }
     }

@@ -24,7 +24,7 @@ use crate::{
 pub struct Comparer<'r> {
     rules: &'r Rules,
     bindings: Bindings,
-    binds: bool,
+    binding_rules: Vec<usize>,
 }
 
 impl<'r> Comparer<'r> {
@@ -33,10 +33,9 @@ impl<'r> Comparer<'r> {
         Self {
             rules,
             bindings: Bindings::default(),
-            binds: rules
-                .rules
-                .iter()
-                .any(|rule| matches!(rule.effect, Effect::Binding { .. })),
+            binding_rules: (0..rules.rules.len())
+                .filter(|at| matches!(rules.rules[*at].effect, Effect::Binding { .. }))
+                .collect(),
         }
     }
 
@@ -65,6 +64,7 @@ impl<'r> Comparer<'r> {
             bindings: &mut self.bindings,
             comparison: Comparison::default(),
             givens: Vec::new(),
+            binding_rules: &self.binding_rules,
         };
         if let Some(rule) = by_status(&ledger, legacy, candidate) {
             ledger.comparison.by_status = true;
@@ -78,7 +78,10 @@ impl<'r> Comparer<'r> {
             ledger.differ(DifferenceKind::Status, Location::Status, Some(&a), Some(&b));
         }
         headers(&mut ledger, &legacy.headers, &candidate.headers);
-        if self.binds || legacy.body != candidate.body || coding(legacy) != coding(candidate) {
+        if !self.binding_rules.is_empty()
+            || legacy.body != candidate.body
+            || coding(legacy) != coding(candidate)
+        {
             bodies(&mut ledger, legacy, candidate);
         }
         forgive(&mut ledger, legacy, candidate);

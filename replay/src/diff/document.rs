@@ -76,45 +76,38 @@ impl Ledger<'_> {
         legacy: &'j [Member<'j>],
         candidate: &'j [Member<'j>],
     ) {
-        let mut used = vec![false; candidate.len()];
         let index = Index::of(candidate);
         let mut renamed: Vec<(usize, usize, usize)> = Vec::new();
+        let mut found = 0;
         for (at, (key, value)) in legacy.iter().enumerate() {
-            if let Some(found) = index.find(at, key) {
-                used[found] = true;
-                path.push(Step::Key(Cow::Borrowed(key)));
-                self.values(path, value, &candidate[found].1);
-                path.pop();
-                continue;
-            }
             path.push(Step::Key(Cow::Borrowed(key)));
-            match self.new_name(path, legacy, &index) {
-                Some((rule, found)) => renamed.push((rule, at, found)),
-                None => self.differ(
-                    DifferenceKind::Missing,
-                    Location::Body(path),
-                    Some(value),
-                    None,
-                ),
+            if let Some(twin) = index.find(at, key) {
+                found += 1;
+                self.values(path, value, &candidate[twin].1);
+            } else if let Some((rule, twin)) = self.new_name(path, legacy, &index) {
+                renamed.push((rule, at, twin));
+            } else {
+                let location = Location::Body(path);
+                self.differ(DifferenceKind::Missing, location, Some(value), None);
             }
             path.pop();
         }
-        for (rule, at, found) in renamed {
-            used[found] = true;
-            self.comparison.equated.push(rule);
-            path.push(Step::Key(Cow::Borrowed(&legacy[at].0)));
-            self.values(path, &legacy[at].1, &candidate[found].1);
+        for (rule, at, twin) in &renamed {
+            self.comparison.equated.push(*rule);
+            path.push(Step::Key(Cow::Borrowed(&legacy[*at].0)));
+            self.values(path, &legacy[*at].1, &candidate[*twin].1);
             path.pop();
         }
-        for ((key, value), used) in candidate.iter().zip(used) {
-            if !used {
+        if found == candidate.len() {
+            return;
+        }
+        let index = Index::of(legacy);
+        for (at, (key, value)) in candidate.iter().enumerate() {
+            let known = index.find(at, key).is_some();
+            if !known && !renamed.iter().any(|(_, _, twin)| *twin == at) {
                 path.push(Step::Key(Cow::Borrowed(key)));
-                self.differ(
-                    DifferenceKind::Extra,
-                    Location::Body(path),
-                    None,
-                    Some(value),
-                );
+                let location = Location::Body(path);
+                self.differ(DifferenceKind::Extra, location, None, Some(value));
                 path.pop();
             }
         }

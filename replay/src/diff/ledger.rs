@@ -32,6 +32,8 @@ pub(super) struct Ledger<'l> {
     pub(super) comparison: Comparison,
     /// For each rule whether what it is `given` holds; empty where no rule asks.
     pub(super) givens: Vec<bool>,
+    /// Which rules are `binding` ones: they are asked about every value.
+    pub(super) binding_rules: &'l [usize],
 }
 
 impl Ledger<'_> {
@@ -98,9 +100,11 @@ impl Ledger<'_> {
 
     /// The `binding` rule for the value at `path`, if there is one.
     pub(super) fn binding(&self, path: &[Step<'_>]) -> Option<usize> {
-        self.first_rule(
-            |effect| matches!(effect, Effect::Binding { path: pattern } if pattern.matches(path)),
-        )
+        self.binding_rules.iter().copied().find(|at| {
+            let rule = &self.rules.rules[*at];
+            matches!(&rule.effect, Effect::Binding { path: pattern } if pattern.matches(path))
+                && self.rules.speaks(rule, &self.subject)
+        })
     }
 
     /// The first rule that speaks of the subject and has such an effect.
