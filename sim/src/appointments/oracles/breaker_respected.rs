@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use rehearsal_core::{breaker::BreakerPolicy, log::Evt};
+use rehearsal_core::{breaker::BreakerPolicy, log::Evt, time::Timestamp};
 use rehearsal_mocks::provider::{Operation, ProviderEvent};
 
 use crate::{
@@ -30,7 +30,8 @@ enum Breaker<'a> {
     #[default]
     Closed,
     Open {
-        since_us: u64,
+        /// By the worker's own clock, which its breaker goes by.
+        since: Timestamp,
     },
     HalfOpen {
         /// Appointment and kind of the probes under way.
@@ -83,17 +84,11 @@ fn check(trace: &Trace) -> Findings {
         let id = log.appointment_id.as_ref().map_or("", |id| id.as_str());
         let call = (id, extra(log, "kind"));
         match log.evt {
-            Evt::BreakerOpened => {
-                *breaker = Breaker::Open {
-                    since_us: entry.at_us,
-                }
-            }
+            Evt::BreakerOpened => *breaker = Breaker::Open { since: log.time },
             Evt::BreakerClosed => *breaker = Breaker::Closed,
             Evt::BreakerHalfOpen => {
                 let early = match breaker {
-                    Breaker::Open { since_us } => {
-                        Duration::from_micros(entry.at_us - *since_us) < shortest
-                    }
+                    Breaker::Open { since } => log.time.since(*since) < shortest,
                     Breaker::Closed | Breaker::HalfOpen { .. } => true,
                 };
                 findings.examine(
@@ -138,8 +133,8 @@ fn start<'a>(
 ) -> Option<String> {
     match breaker {
         Breaker::Closed => None,
-        Breaker::Open { since_us } => Some(format!(
-            "a call started while the breaker was open, since {since_us} us"
+        Breaker::Open { since } => Some(format!(
+            "a call started while the breaker was open, since {since}"
         )),
         Breaker::HalfOpen { probes } => {
             probes.insert(call);
@@ -164,7 +159,11 @@ mod tests {
             .iter()
             .position(|(.., event)| fixture::is_log(event, Evt::AttemptStarted))
             .unwrap();
-        let line = |(at_ms, evt): &(u64, Evt)| (*at_ms, "service", Event::Log(fixture::log(*evt)));
+        let line = |(at_ms, evt): &(u64, Evt)| {
+            let mut log = fixture::log(*evt);
+            log.time = log.time.plus(Duration::from_millis(*at_ms));
+            (*at_ms, "service", Event::Log(log))
+        };
         let lines: Story = lines.iter().map(line).collect();
         story.splice(at..at, lines);
         story
