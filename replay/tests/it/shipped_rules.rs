@@ -158,6 +158,16 @@ fn known_defects_are_forgiven_and_counted() {
         &answer(200, VIEW),
         &["legacy-gave-up", "legacy-gave-up-reference"],
     );
+    let revived = [
+        &answer(200, &twice),
+        &answer(200, &VIEW.replace("confirmed", "cancelled")),
+    ];
+    ignored(
+        Subject::State,
+        revived[0],
+        revived[1],
+        &["legacy-revival", "legacy-double-booking"],
+    );
     let broken = answer(504, r#"{"error":"the provider timed out"}"#);
     ignored(
         SUBMIT,
