@@ -39,6 +39,9 @@ pub enum Engine {
     Loopback,
 }
 
+/// Called with a host's name and the number of its boot, from 1.
+pub type Booted = Box<dyn FnMut(&str, u32)>;
+
 /// What an engine is given to run.
 pub struct Setup {
     /// Every host, in boot order.
@@ -51,8 +54,8 @@ pub struct Setup {
     pub clock: Clock,
     /// As [`Engine::addresses`] gave them.
     pub addresses: BTreeMap<String, Address>,
-    /// Called with (host, boot) whenever a host boots.
-    pub booted: Box<dyn FnMut(&str, u32)>,
+    /// Called whenever a host boots.
+    pub booted: Booted,
 }
 
 /// Decides what happens to the world. Asked between polls of the hosts.

@@ -4,6 +4,7 @@
 //! **Invariant**: host code runs only inside [`World`]'s poll, so nothing of a host outlives the drop of its `LocalSet`.
 
 use std::{
+    collections::BTreeMap,
     future::Future,
     pin::Pin,
     sync::{
@@ -29,7 +30,7 @@ use super::{
 };
 use crate::{
     chance::Chance,
-    engine::{Control, Director, EngineError, Next, Setup},
+    engine::{Booted, Control, Director, EngineError, Next, Setup},
     fault::{Crash, Effect, Fault, Kind},
     interpose,
     system::Node,
@@ -67,8 +68,6 @@ struct Hosted {
     boot: u32,
     /// How many crashes hold it down.
     down: u32,
-    /// Connections that the last crash broke.
-    broke: u64,
 }
 
 /// What faults can be done to: everything but the director.
@@ -77,9 +76,11 @@ pub(super) struct Ground {
     hosts: Vec<Hosted>,
     clock: Clock,
     chance: Chance,
-    booted: Box<dyn FnMut(&str, u32)>,
+    booted: Booted,
     /// Counters of links at the start of each fault on them.
-    before: std::collections::BTreeMap<usize, super::link::Deeds>,
+    before: BTreeMap<usize, super::link::Deeds>,
+    /// What each crash did.
+    crashes: BTreeMap<usize, Effect>,
 }
 
 /// The root future of a run.
@@ -97,7 +98,7 @@ impl<'a> World<'a> {
     pub(super) fn new(setup: Setup, net: Net, director: &'a mut dyn Director) -> Self {
         let host = |node: Node| {
             let flag = Arc::new(Flag { woken: AtomicBool::new(false), world: Mutex::new(None) });
-            Hosted { node, tasks: None, waker: Waker::from(flag.clone()), flag, boot: 0, down: 0, broke: 0 }
+            Hosted { node, tasks: None, waker: Waker::from(flag.clone()), flag, boot: 0, down: 0 }
         };
         let start = Instant::now();
         let order = setup.chance.named("order").rng();
@@ -107,7 +108,8 @@ impl<'a> World<'a> {
             clock: setup.clock,
             chance: setup.chance,
             booted: setup.booted,
-            before: std::collections::BTreeMap::new(),
+            before: BTreeMap::new(),
+            crashes: BTreeMap::new(),
         };
         for id in 0..ground.hosts.len() {
             ground.boot(id);
@@ -215,23 +217,26 @@ impl Ground {
         host.flag.wake_by_ref();
     }
 
-    fn crash(&mut self, id: HostId, mode: Crash) {
+    fn crash(&mut self, id: HostId, mode: Crash) -> Effect {
         self.hosts[id].down += 1;
+        let Some(tasks) = self.hosts[id].tasks.take() else {
+            // A dead host stays dead for longer.
+            return Effect::from([("processes_kept_down".to_owned(), 1)]);
+        };
         lock(&self.net).begin_crash(id, mode);
         // Destructors run here and close sockets: the network's lock must be free.
-        drop(self.hosts[id].tasks.take());
-        self.hosts[id].broke = lock(&self.net).end_crash(id);
+        drop(tasks);
+        let reset = lock(&self.net).end_crash(id);
+        Effect::from([("processes_killed".to_owned(), 1), ("connections_reset".to_owned(), reset)])
     }
 
-    fn restart(&mut self, id: HostId) -> u64 {
+    fn restart(&mut self, id: HostId) {
         let host = &mut self.hosts[id];
         host.down = host.down.saturating_sub(1);
-        let broke = host.broke;
         if host.down == 0 && host.tasks.is_none() {
             lock(&self.net).power_on(id);
             self.boot(id);
         }
-        broke
     }
 
     fn ids(&self, names: &[String]) -> Vec<HostId> {
@@ -252,7 +257,8 @@ impl Control for Ground {
     fn start(&mut self, number: usize, fault: &Fault) {
         if let Kind::Crash { mode } = fault.kind {
             for id in self.ids(&fault.targets) {
-                self.crash(id, mode);
+                let effect = self.crash(id, mode);
+                self.crashes.insert(number, effect);
             }
             return;
         }
@@ -272,9 +278,10 @@ impl Control for Ground {
 
     fn stop(&mut self, number: usize, fault: &Fault) -> Effect {
         if matches!(fault.kind, Kind::Crash { .. }) {
-            let ids = self.ids(&fault.targets);
-            let broke: u64 = ids.iter().map(|id| self.restart(*id)).sum();
-            return Effect::from([("processes_killed".to_owned(), ids.len() as u64), ("connections_reset".to_owned(), broke)]);
+            for id in self.ids(&fault.targets) {
+                self.restart(id);
+            }
+            return self.crashes.remove(&number).unwrap_or_default();
         }
         let pairs = self.pairs(fault);
         let wakers = {
