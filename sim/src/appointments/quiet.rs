@@ -5,7 +5,7 @@
 //! is the oracles' question.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -34,8 +34,8 @@ struct Sweeps {
     last_change: Timestamp,
     /// By provider: when the sweep under way started.
     started: BTreeMap<String, Timestamp>,
-    /// By provider: when the last sweep that ended had started.
-    swept_from: BTreeMap<String, Timestamp>,
+    /// By provider: when the sweeps that ended had started, and whether they saw everything; the last few.
+    ended: BTreeMap<String, VecDeque<(Timestamp, bool)>>,
 }
 
 impl Audits {
@@ -56,8 +56,14 @@ impl Audits {
             }
             Evt::AuditDone => {
                 let provider = provider();
+                let whole =
+                    event.extra.get("result").and_then(|word| word.as_str()) == Some("complete");
                 if let Some(started) = sweeps.started.remove(&provider) {
-                    sweeps.swept_from.insert(provider, started);
+                    let ended = sweeps.ended.entry(provider).or_default();
+                    ended.push_back((started, whole));
+                    if ended.len() > SWEEPS {
+                        ended.pop_front();
+                    }
                 }
             }
             Evt::AuditFinding | Evt::Started => {}
@@ -65,19 +71,21 @@ impl Audits {
         }
     }
 
-    /// Whether `providers` sweeps have ended that started when nothing had changed for `horizon`, so that they left no row out.
+    /// Whether every one of `providers` was swept when nothing had changed for `horizon`, so that no row was left out: once as a whole, or
+    /// [`SWEEPS`] times in part, as a provider that cannot be read allows no better.
     fn swept(&self, horizon: Duration, providers: usize) -> bool {
         let sweeps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let settled = sweeps.last_change.plus(horizon);
-        sweeps
-            .swept_from
-            .values()
-            .filter(|started| **started >= settled)
-            .count()
-            >= providers
+        let done = |ended: &VecDeque<(Timestamp, bool)>| {
+            let since = || ended.iter().filter(|(started, _)| *started >= settled);
+            since().any(|(_, whole)| *whole) || since().count() >= SWEEPS
+        };
+        sweeps.ended.values().filter(|ended| done(ended)).count() >= providers
     }
 }
 
+/// Sweeps in part that are as good as a whole one.
+const SWEEPS: usize = 3;
 /// Sightings after which the auditor has done about a difference what it ever will.
 const SIGHTINGS: u32 = 2;
 /// Findings that one look considers.
@@ -103,27 +111,23 @@ impl Quiet {
         }
     }
 
-    /// One look.
+    /// One look. The log, which costs nothing to ask, comes before the database.
     pub(super) fn look(&self) -> bool {
+        if self.auditor && !self.audits.swept(self.horizon, self.providers) {
+            return false;
+        }
         let Some(Reply::Depths(depths)) = ask(&self.open, Request::Depths) else {
             return false;
         };
-        let count = |dead: bool| {
-            depths
-                .iter()
-                .filter(|depth| (depth.state == "dead") == dead)
-                .map(|depth| depth.entries)
-                .sum::<u64>()
-        };
-        if count(false) > 0 {
+        if depths
+            .iter()
+            .any(|depth| depth.state != "dead" && depth.entries > 0)
+        {
             return false;
         }
-        if !self.auditor {
-            return true;
-        }
-        self.audits.swept(self.horizon, self.providers)
-            && self.sighted()
-            && (count(true) == 0 || dump(&self.open).is_some_and(|dump| reported(&dump)))
+        let dead = depths.iter().any(|depth| depth.entries > 0);
+        !self.auditor
+            || (self.sighted() && (!dead || dump(&self.open).is_some_and(|dump| reported(&dump))))
     }
 
     /// Whether the auditor will do nothing more about what it has found.
@@ -164,27 +168,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_sweep_of_settled_rows_counts() {
+    fn only_a_whole_sweep_of_settled_rows_counts_or_several_in_part() {
         let audits = Audits::default();
-        let note = |second: i64, evt, provider: &str| {
-            audits.note(
-                &LogEvent::new(Timestamp::from_secs(second), evt, "").with("provider", provider),
-            );
+        let note = |second: i64, evt, provider: &str, result: &str| {
+            let event = LogEvent::new(Timestamp::from_secs(second), evt, "");
+            audits.note(&event.with("provider", provider).with("result", result));
+        };
+        let sweep = |second: i64, provider: &str, result: &str| {
+            note(second, Evt::AuditStarted, provider, "");
+            note(second + 1, Evt::AuditDone, provider, result);
         };
         let horizon = Duration::from_secs(5);
-        note(1, Evt::Confirmed, "acme");
-        note(5, Evt::AuditStarted, "acme");
-        note(7, Evt::AuditDone, "acme");
+        note(1, Evt::Confirmed, "acme", "");
+        sweep(5, "acme", "complete");
         assert!(!audits.swept(horizon, 1), "the row was too young for it");
-        note(7, Evt::AuditStarted, "acme");
+        note(7, Evt::AuditStarted, "acme", "");
         assert!(!audits.swept(horizon, 1), "it has not ended");
-        note(8, Evt::AuditDone, "acme");
+        note(8, Evt::AuditDone, "acme", "complete");
         assert!(audits.swept(horizon, 1));
         assert!(
             !audits.swept(horizon, 2),
             "the other provider was not swept"
         );
-        note(9, Evt::Cancelled, "acme");
+        note(9, Evt::Cancelled, "acme", "");
         assert!(!audits.swept(horizon, 1), "something has changed since");
+        sweep(20, "acme", "incomplete");
+        sweep(22, "acme", "incomplete");
+        assert!(!audits.swept(horizon, 1), "it has not seen everything");
+        sweep(24, "acme", "incomplete");
+        assert!(audits.swept(horizon, 1), "it will not see more");
     }
 }

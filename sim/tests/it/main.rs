@@ -1,5 +1,6 @@
 //! The simulator's integration tests. Each simulated run is a forked child, as in production.
 
+mod appointments;
 mod child;
 mod disk;
 mod interpose;

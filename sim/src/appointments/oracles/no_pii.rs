@@ -3,6 +3,10 @@
 //! Every patient and every email of a run is a canary. This oracle searches every text that a run wrote: log lines as the real sink writes them,
 //! metrics, the providers' journals, refusals, dead letters' reasons, findings.
 
+use std::borrow::Cow;
+
+use rehearsal_mocks::provider::ProviderEvent;
+
 use crate::{
     appointments::{event::Event, history::Trace, operation::canary},
     oracle::{Findings, Oracle},
@@ -27,7 +31,7 @@ fn check(trace: &Trace) -> Findings {
             Event::Scraped {
                 text: Some(text), ..
             } => search("the metrics", text),
-            Event::Provider(event) => search("a provider's journal", &format!("{event:?}")),
+            Event::Provider(event) => search("a provider's journal", &texts(event)),
             Event::Answered { answer, .. }
             | Event::Observed {
                 answer: Some(answer),
@@ -56,6 +60,27 @@ fn check(trace: &Trace) -> Findings {
         }
     }
     findings
+}
+
+/// Every text that a provider's event holds.
+fn texts(event: &ProviderEvent) -> Cow<'_, str> {
+    use ProviderEvent as E;
+    match event {
+        E::Called { key, .. }
+        | E::Delayed { key, .. }
+        | E::RefusedDuplicate { key }
+        | E::RefusedTombstone { key }
+        | E::Cancelled { key, .. }
+        | E::LookedUp { key, .. }
+        | E::Listed { after: key, .. }
+        | E::Failed { key, .. }
+        | E::Hung { key, .. }
+        | E::Unanswered { key, .. }
+        | E::Malformed { code: key, .. } => Cow::Borrowed(key),
+        E::Booked { key, reference, .. } | E::Replayed { key, reference } => {
+            Cow::Owned(format!("{key} {reference}"))
+        }
+    }
 }
 
 #[cfg(test)]
