@@ -1,5 +1,4 @@
 //! TCP echo without idle time: 16 clients, 200 bytes, one server, on our engine and on turmoil. madsim's rate is measured by bench/echo.sh.
-#![allow(missing_docs, reason = "criterion's macros make undocumented items")]
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -14,6 +13,9 @@ use rehearsal_sim::{
     trace::Clock,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const CLIENTS: u64 = 16;
 

@@ -1,7 +1,6 @@
 //! One virtual hour of 1,000 appointments on six hosts; full appointments without idle time; the same span on turmoil, and the ratio.
 //!
 //! Every run includes its forked process, its disk, its oracles and its digest: what a user waits for.
-#![allow(missing_docs, reason = "criterion's macros make undocumented items")]
 
 use std::{
     path::Path,
@@ -16,6 +15,9 @@ use rehearsal_sim::{
     run,
     verdict::Verdict,
 };
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const LIMIT: Duration = Duration::from_secs(600);
 
