@@ -299,9 +299,15 @@ pub fn settle(entry: &Entry, next: &Next) -> Entry {
             settled.state = EntryState::Done;
             settled.last_error = None;
         }
-        Next::DeadLetter { reason, .. } => {
+        Next::DeadLetter { command, reason } => {
             settled.state = EntryState::Dead;
             settled.last_error = Some(reason.clone());
+            // A claim that only found that no attempt was left is none itself.
+            if let Command::Exhausted { attempts, .. } | Command::CancelDeadLettered { attempts } =
+                command
+            {
+                settled.attempt = *attempts;
+            }
         }
         Next::Retry {
             due_at,

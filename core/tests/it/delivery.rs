@@ -264,6 +264,13 @@ fn the_last_attempt_lost_with_its_worker_is_exhausted_at_rescue() {
             ..
         })
     ));
+    // The claim that finds it out is no attempt.
+    let given_up = rescue(&lost, &policy).expect("no attempt is left");
+    let found_out = Entry {
+        attempt: 9,
+        ..lost.clone()
+    };
+    assert_eq!(settle(&found_out, &given_up).attempt, 8);
     let one_left = Entry { attempt: 7, ..lost };
     assert_eq!(rescue(&one_left, &policy), None);
 }
