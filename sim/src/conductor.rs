@@ -134,8 +134,10 @@ impl<E> Director for Conductor<E> {
                 }
                 if late || quiet {
                     self.enter(Phase::Observe, now);
+                    return Next::At(now + LOOK_EVERY);
                 }
-                Next::At(now + LOOK_EVERY)
+                // A long wait is looked at less often: the time to converge is known within five percent.
+                Next::At(now + LOOK_EVERY.max((now - self.phase_started) / 20))
             }
             Phase::Observe => {
                 let done = self.progress.counts().observed >= self.deployment.clients;
