@@ -66,14 +66,15 @@ impl<'a> Sweep<'a> {
 
     /// Whether it saw everything.
     pub(super) async fn run(&mut self) -> Result<bool, StoreError> {
-        let whole = self.compare_all().await?;
+        let compared = self.compare_all().await?;
+        let all_asked = self.suspects.len() <= SUSPECTS_PER_SWEEP;
+        self.suspects.truncate(SUSPECTS_PER_SWEEP);
+        let confirmed = self.follow_up().await?;
+        let whole = compared && all_asked && confirmed;
         if !whole {
             self.audit_dead().await?;
         }
-        let whole = whole && self.suspects.len() <= SUSPECTS_PER_SWEEP;
-        self.suspects.truncate(SUSPECTS_PER_SWEEP);
-        let confirmed = self.follow_up().await?;
-        Ok(whole && confirmed)
+        Ok(whole)
     }
 
     async fn compare_all(&mut self) -> Result<bool, StoreError> {
@@ -187,6 +188,10 @@ impl<'a> Sweep<'a> {
             .audit_dead(self.name.clone(), limit)
             .await?;
         for row in rows {
+            let key = row.appointment.id.as_str();
+            if self.sightings.iter().any(|it| it.finding.key == key) {
+                continue;
+            }
             self.compared += 1;
             let Some((finding, _)) = self.difference(Some(&row), None) else {
                 continue;
