@@ -170,6 +170,16 @@ fn without_its_auditor_nobody_reports_a_failure() {
 }
 
 #[test]
+fn a_provider_that_lists_but_answers_no_look_up_is_reported_all_the_same() {
+    let some = text("persistent_failure").replace(
+        "rate = 1 }",
+        "rate = 1, operations = [\"book\", \"cancel\", \"lookup\"] }",
+    );
+    let record = record(&some, 0);
+    assert_eq!(record.verdict, Verdict::Pass, "{record:#?}");
+}
+
+#[test]
 fn a_fault_that_strikes_nothing_is_no_pass() {
     let inert = text("happy_path").replace(
         "[service]",
