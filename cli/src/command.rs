@@ -42,14 +42,14 @@ pub fn start() -> Exit {
         }
     };
     let printer = Printer::from_environment();
-    trace(&printer);
-    dispatch(flags, &printer).unwrap_or_else(|problem| {
+    trace(printer);
+    dispatch(flags, printer).unwrap_or_else(|problem| {
         printer.problem(&problem);
         problem.exit
     })
 }
 
-fn dispatch(flags: Flags, printer: &Printer) -> Result<Exit, Problem> {
+fn dispatch(flags: Flags, printer: Printer) -> Result<Exit, Problem> {
     match flags.command {
         Command::Run(flags) => run::run::<Appointments>(&flags, printer),
         Command::Plan(flags) => plan::plan::<Appointments>(&flags, printer),
@@ -65,7 +65,7 @@ fn dispatch(flags: Flags, printer: &Printer) -> Result<Exit, Problem> {
 }
 
 /// Lets `RUST_LOG` show what libraries say, on stderr. Without it nothing is set up, and nothing is slower.
-fn trace(printer: &Printer) {
+fn trace(printer: Printer) {
     let Ok(filter) = EnvFilter::try_from_default_env() else {
         return;
     };

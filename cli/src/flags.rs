@@ -74,7 +74,7 @@ pub struct RunFlags {
     /// What is printed to stdout
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
-    /// Where results_post.json and traces are written
+    /// Where `results_post.json` and traces are written
     #[arg(long, default_value = "results", value_name = "DIR")]
     pub out: PathBuf,
     /// Also write each run's trace, as <scenario>-<seed>.trace.jsonl
@@ -139,7 +139,7 @@ pub struct ReplayFlags {
     /// What is printed to stdout
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
-    /// Where replay.json and compare_report.md are written
+    /// Where `replay.json` and `compare_report.md` are written
     #[arg(long, default_value = "results", value_name = "DIR")]
     pub out: PathBuf,
 }
@@ -175,7 +175,7 @@ pub struct MetricsFlags {
     /// The result of `rehearsal replay`, if it is to be among the figures
     #[arg(long, value_name = "FILE")]
     pub replay: Option<PathBuf>,
-    /// Where metrics.json is written
+    /// Where `metrics.json` is written
     #[arg(long, default_value = "results", value_name = "DIR")]
     pub out: PathBuf,
 }

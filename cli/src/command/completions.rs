@@ -15,7 +15,7 @@ use crate::{
 ///
 /// # Errors
 /// When stdout takes nothing.
-pub(super) fn completions(flags: &CompletionsFlags, printer: &Printer) -> Result<Exit, Problem> {
+pub(super) fn completions(flags: &CompletionsFlags, printer: Printer) -> Result<Exit, Problem> {
     let mut script = Vec::new();
     clap_complete::generate(flags.shell, &mut Flags::command(), "rehearsal", &mut script);
     printer.data(&String::from_utf8_lossy(&script))?;

@@ -38,7 +38,7 @@ struct Inspection {
 ///
 /// # Errors
 /// A capture that cannot be used.
-pub(super) fn inspect(flags: &InspectFlags, printer: &Printer) -> Result<Exit, Problem> {
+pub(super) fn inspect(flags: &InspectFlags, printer: Printer) -> Result<Exit, Problem> {
     let capture = read(&flags.capture)?;
     let inspection = Inspection::of(&capture);
     printer.data(&match flags.format {

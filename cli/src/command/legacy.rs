@@ -17,7 +17,7 @@ use crate::{exit::Exit, flags::LegacyFlags, printer::Printer, problem::Problem};
 ///
 /// # Errors
 /// An address that is taken.
-pub(super) fn legacy(flags: LegacyFlags, printer: &Printer) -> Result<Exit, Problem> {
+pub(super) fn legacy(flags: LegacyFlags, printer: Printer) -> Result<Exit, Problem> {
     let providers = addresses(flags.providers)?
         .into_iter()
         .map(|(name, url)| (name.to_string(), url))
@@ -30,7 +30,7 @@ pub(super) fn legacy(flags: LegacyFlags, printer: &Printer) -> Result<Exit, Prob
         let host = RealMachine::host();
         let listener = bind(&host, flags.listen).await?;
         printer.talk(&format!("  legacy    http://{}", listener.address()));
-        let out = *printer;
+        let out = printer;
         let journal = Arc::new(move |line: &str| out.talk(line));
         until_signal(|shutdown| async move {
             legacy::serve(

@@ -47,7 +47,7 @@ const REPLAY_FIGURES: [&str; 7] = [
 ///
 /// # Errors
 /// A result file that cannot be used.
-pub(super) fn metrics(flags: &MetricsFlags, printer: &Printer) -> Result<Exit, Problem> {
+pub(super) fn metrics(flags: &MetricsFlags, printer: Printer) -> Result<Exit, Problem> {
     let results: Results = document(&flags.results, rehearsal_sim::report::FORMAT)?;
     let mut metrics = aggregate(&results);
     if let Some(file) = &flags.replay {
@@ -89,13 +89,13 @@ fn aggregate(results: &Results) -> Map<String, Value> {
         let total = runs
             .iter()
             .filter_map(|run| run.summary.get(name))
-            .fold(Value::Null, |total, value| sum(total, value));
+            .fold(Value::Null, sum);
         counts.insert(name.to_owned(), total);
     }
     let attempts = || runs.iter().filter_map(|run| run.summary.get("attempts"));
     let histogram = attempts()
         .filter_map(|it| it.get("histogram"))
-        .fold(Value::Null, |total, value| sum(total, value));
+        .fold(Value::Null, sum);
     let most = attempts()
         .filter_map(|it| it.get("max")?.as_f64())
         .reduce(f64::max);

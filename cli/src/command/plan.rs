@@ -10,7 +10,7 @@ use crate::{exit::Exit, files, flags::PlanFlags, printer::Printer, problem::Prob
 ///
 /// # Errors
 /// A file that cannot be used.
-pub(super) fn plan<S: System>(flags: &PlanFlags, printer: &Printer) -> Result<Exit, Problem> {
+pub(super) fn plan<S: System>(flags: &PlanFlags, printer: Printer) -> Result<Exit, Problem> {
     let source: Source<S> = files::read(&flags.scenario)?;
     if let Source::Plan(plan) = &source
         && plan.seed != flags.seed

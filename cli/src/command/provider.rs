@@ -28,7 +28,7 @@ struct Line<'a> {
 ///
 /// # Errors
 /// An address that is taken.
-pub(super) fn provider(flags: &ProviderFlags, printer: &Printer) -> Result<Exit, Problem> {
+pub(super) fn provider(flags: &ProviderFlags, printer: Printer) -> Result<Exit, Problem> {
     runtime()?.block_on(async {
         let host = RealMachine::host();
         let listener = bind(&host, flags.listen).await?;
@@ -37,7 +37,7 @@ pub(super) fn provider(flags: &ProviderFlags, printer: &Printer) -> Result<Exit,
             listener.address(),
             described(flags)
         ));
-        let (clock, out) = (host.clone(), *printer);
+        let (clock, out) = (host.clone(), printer);
         let journal = move |event: ProviderEvent| {
             let line = Line {
                 time: clock.now().as_micros() as f64 / 1e6,

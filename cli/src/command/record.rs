@@ -18,7 +18,7 @@ const LIMIT: Duration = Duration::from_mins(10);
 ///
 /// # Errors
 /// When the recording does not come to its end, or the file cannot be written.
-pub(super) fn record(flags: &RecordFlags, printer: &Printer) -> Result<Exit, Problem> {
+pub(super) fn record(flags: &RecordFlags, printer: Printer) -> Result<Exit, Problem> {
     let gzip = flags
         .out
         .extension()

@@ -63,7 +63,7 @@ struct Rendered {
 ///
 /// # Errors
 /// A capture or rules that cannot be used, writes that were not allowed, or a machine that does not do its part.
-pub(super) fn replay(flags: &ReplayFlags, printer: &Printer) -> Result<Exit, Problem> {
+pub(super) fn replay(flags: &ReplayFlags, printer: Printer) -> Result<Exit, Problem> {
     let watch = Watch::start();
     let rules = rules(flags)?;
     let capture = read(&flags.capture)?;

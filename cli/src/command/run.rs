@@ -30,7 +30,7 @@ const WRITE_EVERY_MS: u64 = 1_000;
 ///
 /// # Errors
 /// A file that cannot be used, or a machine that does not do its part.
-pub(super) fn run<S>(flags: &RunFlags, printer: &Printer) -> Result<Exit, Problem>
+pub(super) fn run<S>(flags: &RunFlags, printer: Printer) -> Result<Exit, Problem>
 where
     S: System<Tables: Sync, Operation: Sync>,
 {
@@ -98,7 +98,7 @@ where
 /// What is finished so far.
 struct Done<'a, S: System> {
     flags: &'a RunFlags,
-    printer: &'a Printer,
+    printer: Printer,
     inputs: &'a [Input<S>],
     artifacts: Artifacts,
     watch: Watch,
@@ -111,7 +111,7 @@ struct Done<'a, S: System> {
 impl<'a, S: System> Done<'a, S> {
     fn new(
         flags: &'a RunFlags,
-        printer: &'a Printer,
+        printer: Printer,
         inputs: &'a [Input<S>],
         artifacts: Artifacts,
     ) -> Self {

@@ -25,7 +25,7 @@ use crate::{
 ///
 /// # Errors
 /// A setting that is refused, a database that cannot be opened, an address that is taken.
-pub(super) fn serve(flags: ServeFlags, printer: &Printer) -> Result<Exit, Problem> {
+pub(super) fn serve(flags: ServeFlags, printer: Printer) -> Result<Exit, Problem> {
     if !flags.listen.ip().is_loopback() {
         let message = format!(
             "--listen: found {}, expected a loopback address: there is no authentication yet",

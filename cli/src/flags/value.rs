@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn times_have_units() {
         let check = |text: &str, ms: Option<u64>| {
-            assert_eq!(duration(text).ok(), ms.map(Duration::from_millis), "{text}")
+            assert_eq!(duration(text).ok(), ms.map(Duration::from_millis), "{text}");
         };
         check("200ms", Some(200));
         check("1.5s", Some(1_500));

@@ -10,9 +10,9 @@ use super::{Report, counts, figure, real, reasons, seconds, word};
 use crate::printer::{Printer, Tone};
 
 /// One run, in one line; `width` is that of the longest scenario's name.
-pub fn line(printer: &Printer, record: &Record, real_ms: u64, width: usize) -> String {
+pub fn line(printer: Printer, record: &Record, real_ms: u64, width: usize) -> String {
     format!(
-        "  {}  {:<width$}  seed {}  {} simulated in {}  confirmed {}, failed {}, cancelled {}  attempts <= {}  api p95 {} ms\n",
+        "  {}  {:<width$}  seed {}  {} simulated in {}  confirmed {}, failed {}, cancelled {}  worst attempts {}  api p95 {} ms\n",
         painted(printer, record.verdict),
         record.scenario,
         record.seed,
@@ -27,7 +27,7 @@ pub fn line(printer: &Printer, record: &Record, real_ms: u64, width: usize) -> S
 }
 
 /// What follows the lines: every run that did not pass, with the command that runs it again, then the counts and at most one hint.
-pub fn closing(printer: &Printer, report: &Report) -> String {
+pub fn closing(printer: Printer, report: &Report) -> String {
     let mut text = String::new();
     let (troubled, more) = report.troubled();
     for (record, origin) in &troubled {
@@ -61,7 +61,7 @@ pub fn closing(printer: &Printer, report: &Report) -> String {
     text
 }
 
-fn painted(printer: &Printer, verdict: Verdict) -> String {
+fn painted(printer: Printer, verdict: Verdict) -> String {
     let tone = match verdict {
         Verdict::Pass => Tone::Good,
         Verdict::Inconclusive => Tone::Doubtful,

@@ -53,7 +53,7 @@ pub fn markdown(report: &Report) -> String {
         for reason in reasons(record) {
             let _ = writeln!(text, "- {}", cell(&reason));
         }
-        let _ = writeln!(text, "\n    {}", report.reproduce(record, origin));
+        let _ = writeln!(text, "\n```\n{}\n```", report.reproduce(record, origin));
     }
     if more > 0 {
         let _ = writeln!(text, "\nAnd {more} more runs that did not pass.");

@@ -109,9 +109,9 @@ fn for_a_terminal() {
         .iter()
         .zip(&report.results.timing.runs_ms);
     let mut text: String = lines
-        .map(|(record, ms)| human::line(&printer, record, *ms, 6))
+        .map(|(record, ms)| human::line(printer, record, *ms, 6))
         .collect();
-    text.push_str(&human::closing(&printer, &report));
+    text.push_str(&human::closing(printer, &report));
     insta::assert_snapshot!(text);
 }
 

@@ -34,14 +34,14 @@ pub(super) fn replay(
     replay: &Replay,
     legacy: &str,
     candidate: &str,
-    printer: &Printer,
+    printer: Printer,
 ) -> Result<Rendered, Problem> {
     let mut report = None;
     let exit = runtime()?.block_on(until_signal(|shutdown| {
         let report = &mut report;
         async move {
-            let one = observe(replay, Side::Legacy, legacy, shutdown.clone(), *printer);
-            let other = observe(replay, Side::Candidate, candidate, shutdown, *printer);
+            let one = observe(replay, Side::Legacy, legacy, shutdown.clone(), printer);
+            let other = observe(replay, Side::Candidate, candidate, shutdown, printer);
             let (legacy, candidate) = join(one, other).await;
             *report = Some(rendered(&judge(
                 &replay.plan,

@@ -30,7 +30,7 @@ pub(super) fn replay(
     replay: Replay,
     seed: u64,
     defect: Option<Defect>,
-    printer: &Printer,
+    printer: Printer,
 ) -> Result<Rendered, Problem> {
     let replay = Shared {
         plan: Arc::new(replay.plan),
@@ -38,7 +38,7 @@ pub(super) fn replay(
         replay_options: replay.options,
         gate: replay.gate,
     };
-    let out = *printer;
+    let out = printer;
     let bytes =
         forking::from_fresh_thread(|| child::run(LIMIT, || body(&replay, seed, defect, out)));
     printer.overwrite("");
@@ -71,7 +71,10 @@ fn body(replay: &Shared, seed: u64, defect: Option<Defect>, out: Printer) -> Vec
         },
     ];
     let tell = move |progress: Progress| {
-        if progress.done % (progress.total / STEPS).max(1) == 0 {
+        if progress
+            .done
+            .is_multiple_of((progress.total / STEPS).max(1))
+        {
             out.overwrite(&told(progress));
         }
     };

@@ -1,0 +1,9 @@
+//! The whole command line, as a user meets it, and the shape of the tree it is built from.
+
+mod binary;
+mod help;
+mod bad_input;
+mod session;
+mod replay;
+mod real;
+mod tidy;

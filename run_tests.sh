@@ -1,0 +1,7 @@
+#!/bin/sh
+# One click: every test, then the acceptance scenarios, which write results/results_post.json. A list: each line prints and runs one command.
+set -ex
+cd "$(dirname "$0")"
+if command -v cargo-nextest; then cargo nextest run --workspace --locked; else cargo test --workspace --locked --lib --bins --tests; fi
+cargo test --workspace --locked --doc
+cargo run --release --locked -- run scenarios/
