@@ -92,10 +92,10 @@ pub struct Details {
     /// The patient.
     pub patient_name: String,
     /// The patient's address.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub email: Option<String>,
     /// Free text for the provider.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub note: Option<String>,
 }
 

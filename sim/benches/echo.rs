@@ -7,8 +7,8 @@ use rehearsal_host::Host;
 use rehearsal_sim::{
     chance::Chance,
     engine::{Control, Director, Engine, Next, Setup},
-    scenario::Network,
     range::Latency,
+    scenario::Network,
     system::{Node, Progress},
     trace::Clock,
 };
@@ -23,7 +23,11 @@ struct UntilObserved(Progress);
 
 impl Director for UntilObserved {
     fn direct(&mut self, now: Duration, _: &mut dyn Control) -> Next {
-        if u64::from(self.0.counts().observed) == CLIENTS { Next::Done } else { Next::At(now + Duration::from_millis(10)) }
+        if u64::from(self.0.counts().observed) == CLIENTS {
+            Next::Done
+        } else {
+            Next::At(now + Duration::from_millis(10))
+        }
     }
 }
 
@@ -42,12 +46,17 @@ async fn serve(host: Host, listen: String) {
 }
 
 fn echo(engine: Engine, echoes: u64, seed: u64) {
-    let names: Vec<String> = std::iter::once("server".to_owned()).chain((0..CLIENTS).map(|n| format!("client-{n}"))).collect();
+    let names: Vec<String> = std::iter::once("server".to_owned())
+        .chain((0..CLIENTS).map(|n| format!("client-{n}")))
+        .collect();
     let addresses = engine.addresses(&names).expect("simulated names");
     let progress = Progress::default();
     let mut nodes = Vec::new();
     let listen = addresses["server"].listen.clone();
-    nodes.push(Node { name: names[0].clone(), main: Box::new(move |host, _| Box::pin(serve(host, listen.clone()))) });
+    nodes.push(Node {
+        name: names[0].clone(),
+        main: Box::new(move |host, _| Box::pin(serve(host, listen.clone()))),
+    });
     for name in &names[1..] {
         let (dial, progress) = (addresses["server"].dial.clone(), progress.clone());
         let main = move |host: Host, _| -> futures_util::future::BoxFuture<'static, ()> {
@@ -57,33 +66,50 @@ fn echo(engine: Engine, echoes: u64, seed: u64) {
                 let mut buffer = [0; 200];
                 for _ in 0..echoes / CLIENTS {
                     stream.write_all(&[7; 200]).await.expect("the server is up");
-                    stream.read_exact(&mut buffer).await.expect("the server is up");
+                    stream
+                        .read_exact(&mut buffer)
+                        .await
+                        .expect("the server is up");
                 }
                 progress.observed();
                 std::future::pending::<()>().await;
             })
         };
-        nodes.push(Node { name: name.clone(), main: Box::new(main) });
+        nodes.push(Node {
+            name: name.clone(),
+            main: Box::new(main),
+        });
     }
     let setup = Setup {
         nodes,
-        network: Network { latency: Latency::UniformMs([1.0, 10.0]), loss: 0.0 },
+        network: Network {
+            latency: Latency::UniformMs([1.0, 10.0]),
+            loss: 0.0,
+        },
         chance: Chance::new(seed),
         clock: Clock::default(),
         addresses: BTreeMap::clone(&addresses),
         booted: Box::new(|_, _| {}),
     };
-    engine.run(setup, &mut UntilObserved(progress)).expect("no fault is planned");
+    engine
+        .run(setup, &mut UntilObserved(progress))
+        .expect("no fault is planned");
 }
 
 fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("echo");
-    group.sample_size(10).measurement_time(Duration::from_secs(4));
+    group
+        .sample_size(10)
+        .measurement_time(Duration::from_secs(4));
     for (engine, echoes) in [(Engine::Pipes, 16_000), (Engine::Turmoil, 16_000)] {
         group.throughput(Throughput::Elements(echoes));
-        group.bench_with_input(BenchmarkId::new(engine.name(), echoes), &echoes, |bencher, echoes| {
-            bencher.iter(|| echo(engine, *echoes, 1));
-        });
+        group.bench_with_input(
+            BenchmarkId::new(engine.name(), echoes),
+            &echoes,
+            |bencher, echoes| {
+                bencher.iter(|| echo(engine, *echoes, 1));
+            },
+        );
     }
     group.finish();
 }

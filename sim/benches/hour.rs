@@ -19,10 +19,12 @@ use rehearsal_sim::{
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const LIMIT: Duration = Duration::from_secs(600);
+const LIMIT: Duration = Duration::from_mins(10);
 
 fn plan(file: &str) -> Plan<Appointments> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/bench").join(file);
+    let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../scenarios/bench")
+        .join(file);
     let source = Source::<Appointments>::load(&file).expect("a scenario of this repository");
     source.plan(&file, 1).expect("it can be drawn")
 }
@@ -32,32 +34,48 @@ fn pass(plan: &Plan<Appointments>, engine: Engine) -> Duration {
     let start = Instant::now();
     let outcome = run::in_child(plan, engine, LIMIT, false).expect("it comes to a verdict");
     let took = start.elapsed();
-    assert_eq!(outcome.record.verdict, Verdict::Pass, "{:#?}", outcome.record);
+    assert_eq!(
+        outcome.record.verdict,
+        Verdict::Pass,
+        "{:#?}",
+        outcome.record
+    );
     took
 }
 
 fn median(plan: &Plan<Appointments>, engine: Engine, runs: usize) -> f64 {
-    let mut times: Vec<f64> = (0..runs).map(|_| pass(plan, engine).as_secs_f64()).collect();
+    let mut times: Vec<f64> = (0..runs)
+        .map(|_| pass(plan, engine).as_secs_f64())
+        .collect();
     times.sort_by(f64::total_cmp);
     times[runs / 2]
 }
 
 fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("appointments");
-    group.sample_size(10).measurement_time(Duration::from_secs(5));
+    group
+        .sample_size(10)
+        .measurement_time(Duration::from_secs(5));
     let hour = plan("hour.toml");
-    group.bench_function("virtual hour, 1,000 appointments, six hosts", |bencher| bencher.iter(|| pass(&hour, Engine::Pipes)));
+    group.bench_function("virtual hour, 1,000 appointments, six hosts", |bencher| {
+        bencher.iter(|| pass(&hour, Engine::Pipes));
+    });
     let busy = plan("busy.toml");
     group.throughput(Throughput::Elements(busy.steps.len() as u64));
-    group.bench_function("no idle time", |bencher| bencher.iter(|| pass(&busy, Engine::Pipes)));
+    group.bench_function("no idle time", |bencher| {
+        bencher.iter(|| pass(&busy, Engine::Pipes));
+    });
     group.finish();
 }
 
 #[expect(clippy::print_stdout, reason = "a bench prints its table")]
 fn ratio() {
-    let span = plan("minute.toml");
-    let (ours, turmoil) = (median(&span, Engine::Pipes, 5), median(&span, Engine::Turmoil, 3));
-    println!("one virtual minute of the hour's traffic, six hosts, medians of 5 and 3 runs:");
+    let span = plan("ten_minutes.toml");
+    let (ours, turmoil) = (
+        median(&span, Engine::Pipes, 5),
+        median(&span, Engine::Turmoil, 3),
+    );
+    println!("ten virtual minutes of the hour's traffic, six hosts, medians of 5 and 3 runs:");
     println!("  pipes    {ours:9.4} s");
     println!("  turmoil  {turmoil:9.4} s   ratio {:.0}", turmoil / ours);
 }

@@ -48,10 +48,21 @@ impl Condition {
     /// A sentence that says what was found and what was expected.
     pub fn parse(text: &str) -> Result<Self, String> {
         let trimmed = text.trim();
-        let wrong = || format!("found {text:?}, expected a comparison such as \"< 200\", \">= 0.99\" or \"== 0\"");
-        let (sign, comparator) = SIGNS.into_iter().find(|(sign, _)| trimmed.starts_with(sign)).ok_or_else(wrong)?;
+        let wrong = || {
+            format!(
+                "found {text:?}, expected a comparison such as \"< 200\", \">= 0.99\" or \"== 0\""
+            )
+        };
+        let (sign, comparator) = SIGNS
+            .into_iter()
+            .find(|(sign, _)| trimmed.starts_with(sign))
+            .ok_or_else(wrong)?;
         let target: f64 = trimmed[sign.len()..].trim().parse().map_err(|_| wrong())?;
-        if target.is_finite() { Ok(Self { comparator, target }) } else { Err(wrong()) }
+        if target.is_finite() {
+            Ok(Self { comparator, target })
+        } else {
+            Err(wrong())
+        }
     }
 
     /// Whether `actual` satisfies it.
@@ -69,7 +80,10 @@ impl Condition {
 
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (sign, _) = SIGNS.into_iter().find(|(_, comparator)| *comparator == self.comparator).expect("all are listed");
+        let (sign, _) = SIGNS
+            .into_iter()
+            .find(|(_, comparator)| *comparator == self.comparator)
+            .expect("all are listed");
         write!(f, "{sign} {}", self.target)
     }
 }
@@ -92,7 +106,14 @@ mod tests {
 
     #[test]
     fn conditions_round_trip_and_judge() {
-        for (text, yes, no) in [("< 200", 199.9, 200.0), (">= 0.99", 0.99, 0.98), ("== 0", 0.0, 1.0), ("!= 0", 1.0, 0.0), ("> 1", 2.0, 1.0), ("<= 3", 3.0, 3.1)] {
+        for (text, yes, no) in [
+            ("< 200", 199.9, 200.0),
+            (">= 0.99", 0.99, 0.98),
+            ("== 0", 0.0, 1.0),
+            ("!= 0", 1.0, 0.0),
+            ("> 1", 2.0, 1.0),
+            ("<= 3", 3.0, 3.1),
+        ] {
             let condition = Condition::parse(text).unwrap();
             assert_eq!(condition.to_string(), text);
             assert!(condition.holds(yes) && !condition.holds(no), "{text}");

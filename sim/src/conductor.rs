@@ -18,7 +18,7 @@ use crate::{
 /// How often clients' progress and the system's quiescence are looked at, in virtual time.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Clients get this long for their last look.
-const OBSERVE_WITHIN: Duration = Duration::from_secs(60);
+const OBSERVE_WITHIN: Duration = Duration::from_mins(1);
 
 /// Conducts one run.
 pub(crate) struct Conductor<E> {
@@ -49,7 +49,9 @@ impl<E> Conductor<E> {
         deployment: Deployment<E>,
         recorder: Recorder<E>,
     ) -> Self {
-        let both = |(number, fault): (usize, &Fault)| [(fault.at_ms, false, number), (fault.until_ms, true, number)];
+        let both = |(number, fault): (usize, &Fault)| {
+            [(fault.at_ms, false, number), (fault.until_ms, true, number)]
+        };
         let mut agenda: Vec<_> = faults.iter().enumerate().flat_map(both).collect();
         agenda.sort_unstable();
         let operations = steps.len() as u64;
@@ -93,14 +95,18 @@ impl<E> Conductor<E> {
             let fault = self.faults[number].clone();
             if ends {
                 let effect = control.stop(number, &fault);
-                self.record(Event::FaultEnded { fault: number, effect });
+                self.record(Event::FaultEnded {
+                    fault: number,
+                    effect,
+                });
                 continue;
             }
             self.record(Event::FaultStarted { fault: number });
             if let Kind::Crash { mode } = fault.kind {
                 for host in &fault.targets {
                     (self.deployment.dying)(host, mode);
-                    self.recorder.record(&Arc::from(host.as_str()), 0, Event::Died);
+                    self.recorder
+                        .record(&Arc::from(host.as_str()), 0, Event::Died);
                 }
             }
             control.start(number, &fault);
@@ -108,7 +114,10 @@ impl<E> Conductor<E> {
     }
 
     fn safety(&mut self, now: Duration) -> Next {
-        let next_fault = self.agenda.front().map(|(at_ms, ..)| Duration::from_millis(*at_ms));
+        let next_fault = self
+            .agenda
+            .front()
+            .map(|(at_ms, ..)| Duration::from_millis(*at_ms));
         let ended = self.progress.counts().operations >= self.operations;
         let given_up = now >= self.last_step + Duration::from_secs_f64(self.phases.safety_grace_s);
         if next_fault.is_none() && (ended || given_up) {
@@ -116,7 +125,11 @@ impl<E> Conductor<E> {
             return Next::At(now + LOOK_EVERY);
         }
         // Nothing can be over before the last operation was started: no need to look until then.
-        let look = if ended || given_up { Duration::MAX } else { self.last_step.max(now + LOOK_EVERY) };
+        let look = if ended || given_up {
+            Duration::MAX
+        } else {
+            self.last_step.max(now + LOOK_EVERY)
+        };
         Next::At(next_fault.unwrap_or(Duration::MAX).min(look))
     }
 }
@@ -127,7 +140,8 @@ impl<E> Director for Conductor<E> {
         match self.phase {
             Phase::Safety => self.safety(now),
             Phase::Converge => {
-                let late = now >= self.phase_started + Duration::from_secs_f64(self.phases.converge_within_s);
+                let late = now
+                    >= self.phase_started + Duration::from_secs_f64(self.phases.converge_within_s);
                 let quiet = (self.deployment.quiet)();
                 if late && !quiet {
                     self.record(Event::NotConverged);
@@ -137,7 +151,7 @@ impl<E> Director for Conductor<E> {
                     return Next::At(now + LOOK_EVERY);
                 }
                 // A long wait is looked at less often: the time to converge is known within five percent.
-                Next::At(now + LOOK_EVERY.max((now - self.phase_started) / 20))
+                Next::At(now + LOOK_EVERY.max(now.saturating_sub(self.phase_started) / 20))
             }
             Phase::Observe => {
                 let done = self.progress.counts().observed >= self.deployment.clients;

@@ -7,7 +7,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{chance::Chance, range::{Latency, Range}};
+use crate::{
+    chance::Chance,
+    range::{Latency, Range},
+};
 
 /// How a host dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,7 +131,10 @@ impl Spec {
     /// A sentence that names the key, what was found and what was expected.
     pub fn draw(&self, hosts: &[String], chance: &Chance) -> Result<Vec<Fault>, String> {
         if self.times == 0 || self.times > MOST_TIMES {
-            return Err(format!("times: found {}, expected 1 to {MOST_TIMES}", self.times));
+            return Err(format!(
+                "times: found {}, expected 1 to {MOST_TIMES}",
+                self.times
+            ));
         }
         let targets = matching(&self.target, hosts)?;
         let mut faults = Vec::new();
@@ -139,42 +145,84 @@ impl Spec {
             let lasts = Duration::from_secs_f64(lasts.draw(&mut rng));
             let target = targets[pick(&mut rng, targets.len())].clone();
             let peers = match (&self.peer, &kind) {
-                (Some(_), Kind::Crash { .. }) => return Err("peer: a crash has no other side; remove it".to_owned()),
+                (Some(_), Kind::Crash { .. }) => {
+                    return Err("peer: a crash has no other side; remove it".to_owned());
+                }
                 (None, Kind::Crash { .. }) => Vec::new(),
-                (Some(pattern), _) => matching(pattern, hosts)?.into_iter().filter(|host| *host != target).collect(),
-                (None, _) => hosts.iter().filter(|host| **host != target).cloned().collect(),
+                (Some(pattern), _) => matching(pattern, hosts)?
+                    .into_iter()
+                    .filter(|host| *host != target)
+                    .collect(),
+                (None, _) => hosts
+                    .iter()
+                    .filter(|host| **host != target)
+                    .cloned()
+                    .collect(),
             };
             if peers.is_empty() && !matches!(kind, Kind::Crash { .. }) {
-                return Err(format!("peer: {:?} leaves no host besides the target {target:?}", self.peer));
+                return Err(format!(
+                    "peer: {:?} leaves no host besides the target {target:?}",
+                    self.peer
+                ));
             }
             let at_ms = millis(at);
             // One millisecond at least: an instant bounce is not an outage.
-            faults.push(Fault { at_ms, until_ms: at_ms + millis(lasts).max(1), targets: vec![target], peers, kind });
+            faults.push(Fault {
+                at_ms,
+                until_ms: at_ms + millis(lasts).max(1),
+                targets: vec![target],
+                peers,
+                kind,
+            });
         }
         Ok(faults)
     }
 
     fn resolve(&self) -> Result<(Kind, Range), String> {
-        let wants = |name: &str, value: Option<Range>, other: &str, wrong: Option<Range>| match (value, wrong) {
+        let wants = |name: &str, value: Option<Range>, other: &str, wrong: Option<Range>| match (
+            value, wrong,
+        ) {
             (Some(range), None) => Ok(range),
-            (_, Some(_)) => Err(format!("{other}: a fault of kind {:?} takes `{name}`", self.kind)),
-            (None, None) => Err(format!("{name}: missing; how long does it last, in seconds?")),
+            (_, Some(_)) => Err(format!(
+                "{other}: a fault of kind {:?} takes `{name}`",
+                self.kind
+            )),
+            (None, None) => Err(format!(
+                "{name}: missing; how long does it last, in seconds?"
+            )),
         };
-        let stray = |set: bool, key: &str| if set { Err(format!("{key}: not for a fault of kind {:?}", self.kind)) } else { Ok(()) };
+        let stray = |set: bool, key: &str| {
+            if set {
+                Err(format!("{key}: not for a fault of kind {:?}", self.kind))
+            } else {
+                Ok(())
+            }
+        };
         let lasts = match self.kind {
             KindName::Crash => wants("down_s", self.down_s, "for_s", self.for_s)?,
             _ => wants("for_s", self.for_s, "down_s", self.down_s)?,
         };
         stray(self.mode.is_some() && self.kind != KindName::Crash, "mode")?;
         stray(self.one_way && self.kind != KindName::Partition, "one_way")?;
-        stray(self.latency.is_some() && self.kind != KindName::Latency, "latency")?;
+        stray(
+            self.latency.is_some() && self.kind != KindName::Latency,
+            "latency",
+        )?;
         let kind = match self.kind {
-            KindName::Crash => Kind::Crash { mode: self.mode.unwrap_or(Crash::Kill) },
-            KindName::Partition => Kind::Partition { one_way: self.one_way },
+            KindName::Crash => Kind::Crash {
+                mode: self.mode.unwrap_or(Crash::Kill),
+            },
+            KindName::Partition => Kind::Partition {
+                one_way: self.one_way,
+            },
             KindName::Hold => Kind::Hold,
             KindName::Latency => {
-                let latency = self.latency.ok_or("latency: missing, for example { fixed_ms = 500 }")?;
-                latency.check().map_err(|error| format!("latency: {error}"))?;
+                let latency = self
+                    .latency
+                    .ok_or("latency: missing, for example { fixed_ms = 500 }")?;
+                latency
+                    .check()
+                    .map_err(|error| format!("latency: {error}"))?;
                 Kind::Latency { latency }
             }
         };
@@ -192,11 +240,22 @@ fn pick(rng: &mut impl rand::Rng, count: usize) -> usize {
 }
 
 fn matching(pattern: &str, hosts: &[String]) -> Result<Vec<String>, String> {
-    let found: Vec<_> = hosts.iter().filter(|host| glob(pattern, host)).cloned().collect();
+    let found: Vec<_> = hosts
+        .iter()
+        .filter(|host| glob(pattern, host))
+        .cloned()
+        .collect();
     if found.is_empty() {
-        let nearest = hosts.iter().max_by(|a, b| strsim::jaro(pattern, a).total_cmp(&strsim::jaro(pattern, b)));
-        let hint = nearest.map(|name| format!("; did you mean {name:?}?")).unwrap_or_default();
-        return Err(format!("{pattern:?} matches no host of this scenario ({}){hint}", hosts.join(", ")));
+        let nearest = hosts
+            .iter()
+            .max_by(|a, b| strsim::jaro(pattern, a).total_cmp(&strsim::jaro(pattern, b)));
+        let hint = nearest
+            .map(|name| format!("; did you mean {name:?}?"))
+            .unwrap_or_default();
+        return Err(format!(
+            "{pattern:?} matches no host of this scenario ({}){hint}",
+            hosts.join(", ")
+        ));
     }
     Ok(found)
 }
@@ -205,9 +264,13 @@ fn matching(pattern: &str, hosts: &[String]) -> Result<Vec<String>, String> {
 pub fn glob(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = name.strip_prefix(first) else { return false };
+    let Some(mut rest) = name.strip_prefix(first) else {
+        return false;
+    };
     let mut parts: Vec<&str> = parts.collect();
-    let Some(last) = parts.pop() else { return rest.is_empty() };
+    let Some(last) = parts.pop() else {
+        return rest.is_empty();
+    };
     for part in parts {
         match rest.find(part) {
             Some(at) => rest = &rest[at + part.len()..],
@@ -242,10 +305,31 @@ mod tests {
         let hosts = ["api".to_owned(), "worker-1".to_owned()];
         let spec = |text: &str| toml::from_str::<Spec>(text).unwrap();
         let draw = |text: &str| spec(text).draw(&hosts, &Chance::new(1));
-        assert_eq!(draw("kind='crash'\ntarget='worker-*'\nat_s=[2,20]\ndown_s=[0.5,3]").unwrap().len(), 1);
-        assert!(draw("kind='crash'\ntarget='wroker-*'\nat_s=1\ndown_s=1").unwrap_err().contains("worker-1"));
-        assert!(draw("kind='crash'\ntarget='api'\nat_s=1\nfor_s=1").unwrap_err().contains("down_s"));
-        assert!(draw("kind='hold'\ntarget='api'\nat_s=1").unwrap_err().contains("for_s"));
-        assert!(draw("kind='partition'\ntarget='api'\npeer='api'\nat_s=1\nfor_s=1").unwrap_err().contains("peer"));
+        assert_eq!(
+            draw("kind='crash'\ntarget='worker-*'\nat_s=[2,20]\ndown_s=[0.5,3]")
+                .unwrap()
+                .len(),
+            1
+        );
+        assert!(
+            draw("kind='crash'\ntarget='wroker-*'\nat_s=1\ndown_s=1")
+                .unwrap_err()
+                .contains("worker-1")
+        );
+        assert!(
+            draw("kind='crash'\ntarget='api'\nat_s=1\nfor_s=1")
+                .unwrap_err()
+                .contains("down_s")
+        );
+        assert!(
+            draw("kind='hold'\ntarget='api'\nat_s=1")
+                .unwrap_err()
+                .contains("for_s")
+        );
+        assert!(
+            draw("kind='partition'\ntarget='api'\npeer='api'\nat_s=1\nfor_s=1")
+                .unwrap_err()
+                .contains("peer")
+        );
     }
 }

@@ -20,7 +20,9 @@ pub struct Oracle<E> {
 
 impl<E> std::fmt::Debug for Oracle<E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Oracle").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Oracle")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 

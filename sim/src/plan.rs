@@ -64,7 +64,10 @@ impl<S: System> Plan<S> {
         let refuse = |message: String| Refused::new(file, message);
         let mut steps = S::draw(&mut system, &chance.named("workload")).map_err(refuse)?;
         if steps.len() > MOST_STEPS {
-            return Err(refuse(format!("workload: {} operations, at most {MOST_STEPS} fit in one run", steps.len())));
+            return Err(refuse(format!(
+                "workload: {} operations, at most {MOST_STEPS} fit in one run",
+                steps.len()
+            )));
         }
         steps.sort_by_key(|step| (step.at_ms, step.id));
         let hosts = system.hosts();
@@ -96,9 +99,12 @@ impl<S: System> Plan<S> {
     /// # Errors
     /// [`Refused`], with the place in the file.
     pub fn parse(file: &Path, text: &str) -> Result<Self, Refused> {
-        let plan: Self = toml::from_str(text).map_err(|error| Refused::new(file, scenario::explain(&error)))?;
-        scenario::check_format(Some(&plan.format), FORMAT).map_err(|message| Refused::new(file, message))?;
-        plan.check().map_err(|message| Refused::new(file, message))?;
+        let plan: Self =
+            toml::from_str(text).map_err(|error| Refused::new(file, scenario::explain(&error)))?;
+        scenario::check_format(Some(&plan.format), FORMAT)
+            .map_err(|message| Refused::new(file, message))?;
+        plan.check()
+            .map_err(|message| Refused::new(file, message))?;
         Ok(plan)
     }
 
@@ -117,18 +123,34 @@ impl<S: System> Plan<S> {
             for name in conditions.keys() {
                 if !names.contains(&name.as_str()) {
                     let hint = scenario::nearest(name, names.iter().copied());
-                    let hint = hint.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
-                    return Err(format!("{table}.{name}: no such measure, expected one of {}{hint}", names.join(", ")));
+                    let hint = hint
+                        .map(|name| format!("; did you mean `{name}`?"))
+                        .unwrap_or_default();
+                    return Err(format!(
+                        "{table}.{name}: no such measure, expected one of {}{hint}",
+                        names.join(", ")
+                    ));
                 }
             }
         }
         let hosts = self.system.hosts();
         for (number, fault) in self.faults.iter().enumerate() {
-            if let Some(stranger) = fault.targets.iter().chain(&fault.peers).find(|name| !hosts.contains(name)) {
-                return Err(format!("faults[{number}]: {stranger:?} is no host of this plan ({})", hosts.join(", ")));
+            if let Some(stranger) = fault
+                .targets
+                .iter()
+                .chain(&fault.peers)
+                .find(|name| !hosts.contains(name))
+            {
+                return Err(format!(
+                    "faults[{number}]: {stranger:?} is no host of this plan ({})",
+                    hosts.join(", ")
+                ));
             }
             if fault.until_ms <= fault.at_ms {
-                return Err(format!("faults[{number}].until_ms: found {}, expected more than at_ms {}", fault.until_ms, fault.at_ms));
+                return Err(format!(
+                    "faults[{number}].until_ms: found {}, expected more than at_ms {}",
+                    fault.until_ms, fault.at_ms
+                ));
             }
         }
         Ok(())
@@ -155,9 +177,12 @@ impl<S: System> Source<S> {
             format: Option<String>,
         }
         let text = scenario::read(file)?;
-        let head: Head = toml::from_str(&text).map_err(|error| Refused::new(file, scenario::explain(&error)))?;
+        let head: Head =
+            toml::from_str(&text).map_err(|error| Refused::new(file, scenario::explain(&error)))?;
         match head.format.as_deref() {
-            Some(format) if format.starts_with("rehearsal.plan/") => Ok(Self::Plan(Box::new(Plan::parse(file, &text)?))),
+            Some(format) if format.starts_with("rehearsal.plan/") => {
+                Ok(Self::Plan(Box::new(Plan::parse(file, &text)?)))
+            }
             _ => Ok(Self::Scenario(Box::new(Scenario::parse(file, &text)?))),
         }
     }

@@ -23,12 +23,19 @@ pub struct Range {
 impl Range {
     /// A plain number.
     pub const fn fixed(value: f64) -> Self {
-        Self { low: value, high: value }
+        Self {
+            low: value,
+            high: value,
+        }
     }
 
     /// One number out of it.
     pub fn draw(self, rng: &mut impl Rng) -> f64 {
-        if self.high > self.low { rng.random_range(self.low..=self.high) } else { self.low }
+        if self.high > self.low {
+            rng.random_range(self.low..=self.high)
+        } else {
+            self.low
+        }
     }
 }
 
@@ -66,15 +73,21 @@ impl<'de> Deserialize<'de> for Range {
                 }
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Range, A::Error> {
-                let low: f64 = seq.next_element()?.ok_or_else(|| de::Error::invalid_length(0, &self))?;
-                let high: f64 = seq.next_element()?.ok_or_else(|| de::Error::invalid_length(1, &self))?;
+                let low: f64 = seq
+                    .next_element()?
+                    .ok_or_else(|| de::Error::invalid_length(0, &self))?;
+                let high: f64 = seq
+                    .next_element()?
+                    .ok_or_else(|| de::Error::invalid_length(1, &self))?;
                 if seq.next_element::<f64>()?.is_some() {
                     return Err(de::Error::invalid_length(3, &self));
                 }
                 if low.is_finite() && high.is_finite() && 0.0 <= low && low <= high {
                     Ok(Range { low, high })
                 } else {
-                    Err(de::Error::custom(format!("found [{low}, {high}], expected [low, high] with 0 <= low <= high")))
+                    Err(de::Error::custom(format!(
+                        "found [{low}, {high}], expected [low, high] with 0 <= low <= high"
+                    )))
                 }
             }
         }
@@ -105,7 +118,7 @@ pub enum Latency {
 }
 
 /// Longest latency that any distribution may draw: a tail without an end would never let a run end.
-pub const LONGEST: Duration = Duration::from_secs(300);
+pub const LONGEST: Duration = Duration::from_mins(5);
 
 impl Latency {
     /// One latency, at most [`LONGEST`].
@@ -130,10 +143,20 @@ impl Latency {
     pub fn check(&self) -> Result<(), String> {
         let fine = match *self {
             Self::FixedMs(ms) => ms.is_finite() && ms >= 0.0,
-            Self::UniformMs([low, high]) => low.is_finite() && high.is_finite() && 0.0 <= low && low <= high,
-            Self::LognormalMs(Percentiles { p50, p95 }) => p50.is_finite() && p95.is_finite() && 0.0 < p50 && p50 <= p95,
+            Self::UniformMs([low, high]) => {
+                low.is_finite() && high.is_finite() && 0.0 <= low && low <= high
+            }
+            Self::LognormalMs(Percentiles { p50, p95 }) => {
+                p50.is_finite() && p95.is_finite() && 0.0 < p50 && p50 <= p95
+            }
         };
-        if fine { Ok(()) } else { Err(format!("found {self:?}, expected finite milliseconds, low before high, p50 above 0")) }
+        if fine {
+            Ok(())
+        } else {
+            Err(format!(
+                "found {self:?}, expected finite milliseconds, low before high, p50 above 0"
+            ))
+        }
     }
 }
 
@@ -151,11 +174,24 @@ mod tests {
     #[test]
     fn a_lognormal_has_its_percentiles() {
         let mut rng = Chance::new(1).rng();
-        let latency = Latency::LognormalMs(Percentiles { p50: 40.0, p95: 150.0 });
-        let mut draws: Vec<_> = (0..20_000).map(|_| latency.draw(&mut rng).as_secs_f64() * 1000.0).collect();
+        let latency = Latency::LognormalMs(Percentiles {
+            p50: 40.0,
+            p95: 150.0,
+        });
+        let mut draws: Vec<_> = (0..20_000)
+            .map(|_| latency.draw(&mut rng).as_secs_f64() * 1000.0)
+            .collect();
         draws.sort_by(f64::total_cmp);
-        assert!((draws[10_000] - 40.0).abs() < 2.0, "median {}", draws[10_000]);
-        assert!((draws[19_000] - 150.0).abs() < 10.0, "p95 {}", draws[19_000]);
+        assert!(
+            (draws[10_000] - 40.0).abs() < 2.0,
+            "median {}",
+            draws[10_000]
+        );
+        assert!(
+            (draws[19_000] - 150.0).abs() < 10.0,
+            "p95 {}",
+            draws[19_000]
+        );
     }
 
     #[test]
@@ -168,7 +204,13 @@ mod tests {
         for good in ["r = 1", "r = 1.5", "r = [1, 2.0]"] {
             toml::from_str::<Holder>(good).unwrap();
         }
-        for bad in ["r = -1", "r = [2, 1]", "r = [1]", "r = [1,2,3]", "r = \"x\""] {
+        for bad in [
+            "r = -1",
+            "r = [2, 1]",
+            "r = [1]",
+            "r = [1,2,3]",
+            "r = \"x\"",
+        ] {
             toml::from_str::<Holder>(bad).unwrap_err();
         }
     }

@@ -57,7 +57,11 @@ pub struct Timing {
 impl Results {
     /// The results of `runs`, each with its real time in milliseconds.
     pub fn new(runs: Vec<(Record, u64)>, wall_ms: u64) -> Self {
-        let count = |verdict| runs.iter().filter(|(run, _)| run.verdict == verdict).count() as u64;
+        let count = |verdict| {
+            runs.iter()
+                .filter(|(run, _)| run.verdict == verdict)
+                .count() as u64
+        };
         let summary = Summary {
             runs: runs.len() as u64,
             passed: count(Verdict::Pass),
@@ -65,9 +69,19 @@ impl Results {
             inconclusive: count(Verdict::Inconclusive),
             infrastructure: count(Verdict::Infrastructure),
         };
-        let verdict = runs.iter().map(|(run, _)| run.verdict).max().unwrap_or(Verdict::Inconclusive);
+        let verdict = runs
+            .iter()
+            .map(|(run, _)| run.verdict)
+            .max()
+            .unwrap_or(Verdict::Inconclusive);
         let (runs, runs_ms) = runs.into_iter().unzip();
-        Self { format: FORMAT.to_owned(), verdict, summary, runs, timing: Timing { wall_ms, runs_ms } }
+        Self {
+            format: FORMAT.to_owned(),
+            verdict,
+            summary,
+            runs,
+            timing: Timing { wall_ms, runs_ms },
+        }
     }
 
     /// As JSON, indented, with a final newline.
@@ -95,7 +109,10 @@ pub fn record<S: System>(plan: &Plan<S>, outcome: Result<Outcome, RunError>) -> 
         name: name.to_owned(),
         verdict,
         checked: 1,
-        violations: vec![Violation { at_us: 0, message: error.to_string() }],
+        violations: vec![Violation {
+            at_us: 0,
+            message: error.to_string(),
+        }],
         more_violations: 0,
     };
     Record {

@@ -12,8 +12,8 @@ use crate::{
     chance::Chance,
     child::{self, ChildError},
     conductor::Conductor,
-    engine::{EPOCH, Engine, EngineError, Setup},
     disk::{self, Disk},
+    engine::{EPOCH, Engine, EngineError, Setup},
     interpose,
     plan::Plan,
     system::{Progress, Stage, Storage, System},
@@ -51,7 +51,11 @@ pub struct Outcome {
 ///
 /// # Errors
 /// [`EngineError`].
-pub fn simulate<S: System>(plan: &Plan<S>, engine: Engine, storage: Storage) -> Result<Trace<S::Event>, EngineError> {
+pub fn simulate<S: System>(
+    plan: &Plan<S>,
+    engine: Engine,
+    storage: Storage,
+) -> Result<Trace<S::Event>, EngineError> {
     let clock = Clock::default();
     let recorder = Recorder::new(clock.clone());
     let (announce, phase) = watch::channel(Phase::Safety);
@@ -76,8 +80,15 @@ pub fn simulate<S: System>(plan: &Plan<S>, engine: Engine, storage: Storage) -> 
         booted: Box::new(move |host, boot| boots.at(host, boot).world(Event::Booted)),
     };
     let times = plan.steps.iter().map(|step| step.at_ms);
-    let mut conductor =
-        Conductor::new(plan.faults.clone(), times, plan.phases, announce, progress, deployment, recorder.clone());
+    let mut conductor = Conductor::new(
+        plan.faults.clone(),
+        times,
+        plan.phases,
+        announce,
+        progress,
+        deployment,
+        recorder.clone(),
+    );
     engine.run(setup, &mut conductor)?;
     Ok(recorder.take())
 }
@@ -86,7 +97,12 @@ pub fn simulate<S: System>(plan: &Plan<S>, engine: Engine, storage: Storage) -> 
 ///
 /// # Errors
 /// [`RunError`].
-pub fn in_child<S: System>(plan: &Plan<S>, engine: Engine, limit: Duration, keep_trace: bool) -> Result<Outcome, RunError> {
+pub fn in_child<S: System>(
+    plan: &Plan<S>,
+    engine: Engine,
+    limit: Duration,
+    keep_trace: bool,
+) -> Result<Outcome, RunError> {
     let bytes = child::run(limit, || body(plan, engine, keep_trace)).map_err(failed)?;
     read(&bytes)
 }
@@ -96,7 +112,8 @@ pub fn body<S: System>(plan: &Plan<S>, engine: Engine, keep_trace: bool) -> Vec<
     let answer: Result<Outcome, RunError> = (|| {
         let folder;
         let storage = if engine == Engine::Loopback {
-            folder = tempfile::tempdir().map_err(|error| RunError::Process(format!("no temporary folder: {error}")))?;
+            folder = tempfile::tempdir()
+                .map_err(|error| RunError::Process(format!("no temporary folder: {error}")))?;
             Storage::Folder(folder.path().to_owned())
         } else {
             let chance = Chance::new(plan.seed).named("process");
@@ -105,9 +122,13 @@ pub fn body<S: System>(plan: &Plan<S>, engine: Engine, keep_trace: bool) -> Vec<
             disk::register(&disk);
             Storage::Simulated(disk)
         };
-        let trace = simulate(plan, engine, storage).map_err(|error| RunError::Engine(error.to_string()))?;
+        let trace =
+            simulate(plan, engine, storage).map_err(|error| RunError::Engine(error.to_string()))?;
         let record = verdict::judge(plan, &trace);
-        Ok(Outcome { record, trace: keep_trace.then(|| lines(&trace)) })
+        Ok(Outcome {
+            record,
+            trace: keep_trace.then(|| lines(&trace)),
+        })
     })();
     serde_json::to_vec(&answer).expect("an outcome is plain data")
 }
@@ -117,14 +138,17 @@ pub fn body<S: System>(plan: &Plan<S>, engine: Engine, keep_trace: bool) -> Vec<
 /// # Errors
 /// [`RunError`], the child's own included.
 pub fn read(bytes: &[u8]) -> Result<Outcome, RunError> {
-    serde_json::from_slice::<Result<Outcome, RunError>>(bytes).map_err(|error| RunError::Process(error.to_string()))?
+    serde_json::from_slice::<Result<Outcome, RunError>>(bytes)
+        .map_err(|error| RunError::Process(error.to_string()))?
 }
 
 /// Why a child came back without an answer.
 pub fn failed(error: ChildError) -> RunError {
     match error {
         ChildError::TimedOut(limit) => RunError::TimedOut(limit.as_secs()),
-        ChildError::Panicked { message, location } => RunError::Panicked(format!("{message} at {location}")),
+        ChildError::Panicked { message, location } => {
+            RunError::Panicked(format!("{message} at {location}"))
+        }
         other => RunError::Process(other.to_string()),
     }
 }

@@ -3,7 +3,11 @@
 //! **Invariant**: an unknown key is refused, with its place and the nearest valid spelling; nothing that was read is ignored.
 //! It draws nothing: that is the plan's work.
 
-use std::{collections::BTreeMap, fmt, path::{Path, PathBuf}};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use serde::{
     Deserialize, Deserializer, Serialize,
@@ -49,7 +53,10 @@ pub struct Network {
 impl Default for Network {
     /// 1 to 5 ms one way, nothing lost.
     fn default() -> Self {
-        Self { latency: Latency::UniformMs([1.0, 5.0]), loss: 0.0 }
+        Self {
+            latency: Latency::UniformMs([1.0, 5.0]),
+            loss: 0.0,
+        }
     }
 }
 
@@ -66,7 +73,10 @@ pub struct Phases {
 impl Default for Phases {
     /// 30 s for the last operations to end, 300 s to become quiet.
     fn default() -> Self {
-        Self { safety_grace_s: 30.0, converge_within_s: 300.0 }
+        Self {
+            safety_grace_s: 30.0,
+            converge_within_s: 300.0,
+        }
     }
 }
 
@@ -83,7 +93,10 @@ pub struct Refused {
 impl Refused {
     /// A refusal of `file`.
     pub fn new(file: &Path, message: impl Into<String>) -> Self {
-        Self { file: file.to_owned(), message: message.into() }
+        Self {
+            file: file.to_owned(),
+            message: message.into(),
+        }
     }
 }
 
@@ -101,19 +114,33 @@ impl<T: Tables> Scenario<T> {
     /// # Errors
     /// [`Refused`], with the place in the file.
     pub fn parse(file: &Path, text: &str) -> Result<Self, Refused> {
-        let scenario: Self = toml::from_str(text).map_err(|error| Refused::new(file, explain(&error)))?;
-        scenario.check().map_err(|message| Refused::new(file, message))?;
+        let scenario: Self =
+            toml::from_str(text).map_err(|error| Refused::new(file, explain(&error)))?;
+        scenario
+            .check()
+            .map_err(|message| Refused::new(file, message))?;
         Ok(scenario)
     }
 
     fn check(&self) -> Result<(), String> {
-        self.network.latency.check().map_err(|error| format!("network.latency: {error}"))?;
+        self.network
+            .latency
+            .check()
+            .map_err(|error| format!("network.latency: {error}"))?;
         if !(0.0..1.0).contains(&self.network.loss) {
-            return Err(format!("network.loss: found {}, expected 0 or more and less than 1", self.network.loss));
+            return Err(format!(
+                "network.loss: found {}, expected 0 or more and less than 1",
+                self.network.loss
+            ));
         }
-        for (key, value) in [("safety_grace_s", self.phases.safety_grace_s), ("converge_within_s", self.phases.converge_within_s)] {
+        for (key, value) in [
+            ("safety_grace_s", self.phases.safety_grace_s),
+            ("converge_within_s", self.phases.converge_within_s),
+        ] {
             if !(value.is_finite() && (0.001..=1e7).contains(&value)) {
-                return Err(format!("phases.{key}: found {value}, expected 0.001 to 10000000 seconds"));
+                return Err(format!(
+                    "phases.{key}: found {value}, expected 0.001 to 10000000 seconds"
+                ));
             }
         }
         self.tables.check()
@@ -125,9 +152,17 @@ impl<T: Tables> Scenario<T> {
 /// # Errors
 /// [`Refused`], also for text that is not UTF-8, with the offset.
 pub fn read(file: &Path) -> Result<String, Refused> {
-    let bytes = std::fs::read(file).map_err(|error| Refused::new(file, format!("cannot be read: {error}")))?;
-    String::from_utf8(bytes)
-        .map_err(|error| Refused::new(file, format!("is not UTF-8 from byte {} on", error.utf8_error().valid_up_to())))
+    let bytes = std::fs::read(file)
+        .map_err(|error| Refused::new(file, format!("cannot be read: {error}")))?;
+    String::from_utf8(bytes).map_err(|error| {
+        Refused::new(
+            file,
+            format!(
+                "is not UTF-8 from byte {} on",
+                error.utf8_error().valid_up_to()
+            ),
+        )
+    })
 }
 
 /// A TOML error in full, with the nearest valid spelling of an unknown key.
@@ -138,7 +173,9 @@ pub fn explain(error: &toml::de::Error) -> String {
     if !error.message().starts_with("unknown") {
         return text.to_owned();
     }
-    let Some(found) = quoted.next() else { return text.to_owned() };
+    let Some(found) = quoted.next() else {
+        return text.to_owned();
+    };
     match nearest(found, quoted) {
         Some(name) => format!("{text}\nhint: did you mean `{name}`?"),
         None => text.to_owned(),
@@ -204,12 +241,17 @@ impl<'de, T: Tables> Deserialize<'de> for Scenario<T> {
 }
 
 fn unknown<T: Tables, E: Error>(key: &str) -> E {
-    let known: Vec<String> = ["format", "name", "question", "network", "phases", "faults", "slo", "expect"]
-        .iter()
-        .chain(T::KEYS)
-        .map(|key| format!("`{key}`"))
-        .collect();
-    E::custom(format!("unknown key `{key}`, expected one of {}", known.join(", ")))
+    let known: Vec<String> = [
+        "format", "name", "question", "network", "phases", "faults", "slo", "expect",
+    ]
+    .iter()
+    .chain(T::KEYS)
+    .map(|key| format!("`{key}`"))
+    .collect();
+    E::custom(format!(
+        "unknown key `{key}`, expected one of {}",
+        known.join(", ")
+    ))
 }
 
 /// Whether `found` is a format that this version reads: the same name and the same major version.
@@ -219,7 +261,9 @@ fn unknown<T: Tables, E: Error>(key: &str) -> E {
 pub fn check_format(found: Option<&str>, expected: &str) -> Result<(), String> {
     match found {
         Some(found) if found == expected => Ok(()),
-        Some(found) => Err(format!("format: found {found:?}, this version reads {expected:?}")),
+        Some(found) => Err(format!(
+            "format: found {found:?}, this version reads {expected:?}"
+        )),
         None => Err(format!("format: missing, expected format = {expected:?}")),
     }
 }

@@ -65,7 +65,9 @@ pub struct Node {
 
 impl Debug for Node {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Node").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Node")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -107,7 +109,10 @@ impl Storage {
     pub fn path(&self, host: &str, file: &str) -> String {
         match self {
             Self::Simulated(_) => Disk::path(host, file),
-            Self::Folder(folder) => folder.join(format!("{host}-{file}")).to_string_lossy().into_owned(),
+            Self::Folder(folder) => folder
+                .join(format!("{host}-{file}"))
+                .to_string_lossy()
+                .into_owned(),
         }
     }
 }
@@ -142,6 +147,9 @@ impl Progress {
     }
 }
 
+/// Called with the name of a host that is about to die, and how.
+pub type Dying = Box<dyn FnMut(&str, crate::fault::Crash)>;
+
 /// A deployment, ready to run.
 pub struct Deployment<E> {
     /// Every host, clients included, in boot order.
@@ -153,12 +161,14 @@ pub struct Deployment<E> {
     /// The final state, as events.
     pub snapshot: Box<dyn FnMut() -> Vec<E>>,
     /// A host is about to die: what becomes of its disk. Called between polls, just before its tasks are dropped.
-    pub dying: Box<dyn FnMut(&str, crate::fault::Crash)>,
+    pub dying: Dying,
 }
 
 impl<E> Debug for Deployment<E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Deployment").field("nodes", &self.nodes).finish_non_exhaustive()
+        f.debug_struct("Deployment")
+            .field("nodes", &self.nodes)
+            .finish_non_exhaustive()
     }
 }
 
@@ -175,13 +185,20 @@ pub trait System: Copy + Debug + 'static {
     ///
     /// # Errors
     /// A sentence that names the key, what was found and what was expected.
-    fn draw(tables: &mut Self::Tables, chance: &Chance) -> Result<Vec<Step<Self::Operation>>, String>;
+    fn draw(
+        tables: &mut Self::Tables,
+        chance: &Chance,
+    ) -> Result<Vec<Step<Self::Operation>>, String>;
 
     /// The names of all hosts, clients included: the engine gives each an address.
     fn names(tables: &Self::Tables) -> Vec<String>;
 
     /// The hosts and how to look at them.
-    fn deploy(tables: &Self::Tables, steps: &[Step<Self::Operation>], stage: Stage<Self::Event>) -> Deployment<Self::Event>;
+    fn deploy(
+        tables: &Self::Tables,
+        steps: &[Step<Self::Operation>],
+        stage: Stage<Self::Event>,
+    ) -> Deployment<Self::Event>;
 
     /// Its oracles: one list, in the order of reports.
     fn oracles() -> Vec<Oracle<Self::Event>>;
@@ -196,5 +213,8 @@ pub trait System: Copy + Debug + 'static {
     fn summary(trace: &Trace<Self::Event>) -> serde_json::Map<String, serde_json::Value>;
 
     /// Faults of the system's own (a provider's errors): name and effect of each that was asked for. All zero means inert.
-    fn own_faults(tables: &Self::Tables, trace: &Trace<Self::Event>) -> Vec<(String, u64, crate::fault::Effect)>;
+    fn own_faults(
+        tables: &Self::Tables,
+        trace: &Trace<Self::Event>,
+    ) -> Vec<(String, u64, crate::fault::Effect)>;
 }

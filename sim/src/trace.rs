@@ -26,7 +26,10 @@ impl Clock {
 
     /// Sets the time. Only an engine does this.
     pub fn set(&self, elapsed: std::time::Duration) {
-        self.0.store(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.0.store(
+            u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX),
+            Ordering::Relaxed,
+        );
     }
 }
 
@@ -118,7 +121,7 @@ impl<E: Serialize> Trace<E> {
             line.push(b'\n');
             hash.update(&line);
         }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        format!("{:x}", hash.finalize())
     }
 }
 
@@ -131,14 +134,20 @@ pub struct Recorder<E> {
 
 impl<E> Clone for Recorder<E> {
     fn clone(&self) -> Self {
-        Self { clock: self.clock.clone(), entries: self.entries.clone() }
+        Self {
+            clock: self.clock.clone(),
+            entries: self.entries.clone(),
+        }
     }
 }
 
 impl<E> Recorder<E> {
     /// An empty trace, stamped by `clock`.
     pub fn new(clock: Clock) -> Self {
-        Self { clock, entries: Arc::default() }
+        Self {
+            clock,
+            entries: Arc::default(),
+        }
     }
 
     /// Writes one entry, stamped with the current virtual time.
@@ -146,17 +155,29 @@ impl<E> Recorder<E> {
         let at_us = u64::try_from(self.clock.elapsed().as_micros()).unwrap_or(u64::MAX);
         let mut entries = self.entries.lock().expect("no panic while recording");
         let ordinal = entries.len() as u64;
-        entries.push(Entry { ordinal, at_us, host: host.clone(), boot, event });
+        entries.push(Entry {
+            ordinal,
+            at_us,
+            host: host.clone(),
+            boot,
+            event,
+        });
     }
 
     /// A recorder for one boot of one host.
     pub fn at(&self, host: &str, boot: u32) -> HostRecorder<E> {
-        HostRecorder { recorder: self.clone(), host: Arc::from(host), boot }
+        HostRecorder {
+            recorder: self.clone(),
+            host: Arc::from(host),
+            boot,
+        }
     }
 
     /// Takes what was written, leaving the recorder empty.
     pub fn take(&self) -> Trace<E> {
-        Trace { entries: std::mem::take(&mut *self.entries.lock().expect("no panic while recording")) }
+        Trace {
+            entries: std::mem::take(&mut *self.entries.lock().expect("no panic while recording")),
+        }
     }
 }
 
@@ -170,14 +191,19 @@ pub struct HostRecorder<E> {
 
 impl<E> Clone for HostRecorder<E> {
     fn clone(&self) -> Self {
-        Self { recorder: self.recorder.clone(), host: self.host.clone(), boot: self.boot }
+        Self {
+            recorder: self.recorder.clone(),
+            host: self.host.clone(),
+            boot: self.boot,
+        }
     }
 }
 
 impl<E> HostRecorder<E> {
     /// Writes one of the system's events.
     pub fn record(&self, event: E) {
-        self.recorder.record(&self.host, self.boot, Event::System(event));
+        self.recorder
+            .record(&self.host, self.boot, Event::System(event));
     }
 
     /// Writes one of the world's events.
@@ -193,7 +219,9 @@ mod tests {
     fn trace(events: &[u8]) -> Trace<u8> {
         let recorder = Recorder::new(Clock::default());
         let host = recorder.at("a", 1);
-        events.iter().for_each(|event| host.record(*event));
+        for event in events {
+            host.record(*event);
+        }
         recorder.take()
     }
 

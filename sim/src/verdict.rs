@@ -110,9 +110,14 @@ pub fn judge<S: System>(plan: &Plan<S>, trace: &Trace<S::Event>) -> Record {
     let slo = conditions(&plan.slo, &measures);
     let expect = conditions(&plan.expect, &measures);
     let faults = faults::<S>(plan, trace);
-    let mut oracles: Vec<OracleRecord> = S::oracles().iter().map(|oracle| examined(oracle.name, (oracle.check)(trace))).collect();
+    let mut oracles: Vec<OracleRecord> = S::oracles()
+        .iter()
+        .map(|oracle| examined(oracle.name, (oracle.check)(trace)))
+        .collect();
     oracles.push(convergence(trace));
-    let inert = faults.iter().any(|fault| fault.effect.values().all(|count| *count == 0));
+    let inert = faults
+        .iter()
+        .any(|fault| fault.effect.values().all(|count| *count == 0));
     let verdict = oracles
         .iter()
         .map(|oracle| oracle.verdict)
@@ -141,8 +146,18 @@ fn examined(name: &str, findings: crate::oracle::Findings) -> OracleRecord {
         _ => Verdict::Fail,
     };
     let more_violations = findings.violations.len().saturating_sub(MOST_VIOLATIONS) as u64;
-    let violations = findings.violations.into_iter().take(MOST_VIOLATIONS).collect();
-    OracleRecord { name: name.to_owned(), verdict, checked: findings.checked, violations, more_violations }
+    let violations = findings
+        .violations
+        .into_iter()
+        .take(MOST_VIOLATIONS)
+        .collect();
+    OracleRecord {
+        name: name.to_owned(),
+        verdict,
+        checked: findings.checked,
+        violations,
+        more_violations,
+    }
 }
 
 /// The harness's own oracle: after the heal, the system became quiet within its bound.
@@ -153,7 +168,9 @@ fn convergence<E>(trace: &Trace<E>) -> OracleRecord {
             Event::Phase(crate::trace::Phase::Converge) => findings.examine(entry.at_us, None),
             Event::NotConverged => findings.violations.push(Violation {
                 at_us: entry.at_us,
-                message: "everything was healed, yet the system still had work open at the phase's bound".to_owned(),
+                message:
+                    "everything was healed, yet the system still had work open at the phase's bound"
+                        .to_owned(),
             }),
             _ => {}
         }
@@ -161,7 +178,10 @@ fn convergence<E>(trace: &Trace<E>) -> OracleRecord {
     examined("convergence", findings)
 }
 
-fn conditions(table: &BTreeMap<String, Condition>, measures: &BTreeMap<String, f64>) -> Vec<ConditionRecord> {
+fn conditions(
+    table: &BTreeMap<String, Condition>,
+    measures: &BTreeMap<String, f64>,
+) -> Vec<ConditionRecord> {
     let record = |(name, target): (&String, &Condition)| {
         let actual = measures.get(name).copied();
         let verdict = match actual {
@@ -169,15 +189,24 @@ fn conditions(table: &BTreeMap<String, Condition>, measures: &BTreeMap<String, f
             Some(actual) if target.holds(actual) => Verdict::Pass,
             Some(_) => Verdict::Fail,
         };
-        ConditionRecord { name: name.clone(), target: *target, actual, verdict }
+        ConditionRecord {
+            name: name.clone(),
+            target: *target,
+            actual,
+            verdict,
+        }
     };
     table.iter().map(record).collect()
 }
 
 fn faults<S: System>(plan: &Plan<S>, trace: &Trace<S::Event>) -> Vec<FaultRecord> {
     let name = |kind: &crate::fault::Kind| match kind {
-        crate::fault::Kind::Crash { mode: crate::fault::Crash::Kill } => "crash",
-        crate::fault::Kind::Crash { mode: crate::fault::Crash::PowerLoss } => "power_loss",
+        crate::fault::Kind::Crash {
+            mode: crate::fault::Crash::Kill,
+        } => "crash",
+        crate::fault::Kind::Crash {
+            mode: crate::fault::Crash::PowerLoss,
+        } => "power_loss",
         crate::fault::Kind::Partition { .. } => "partition",
         crate::fault::Kind::Hold => "hold",
         crate::fault::Kind::Latency { .. } => "latency",
@@ -185,7 +214,11 @@ fn faults<S: System>(plan: &Plan<S>, trace: &Trace<S::Event>) -> Vec<FaultRecord
     let mut records: Vec<FaultRecord> = plan
         .faults
         .iter()
-        .map(|fault| FaultRecord { kind: name(&fault.kind).to_owned(), at_ms: fault.at_ms, effect: Effect::new() })
+        .map(|fault| FaultRecord {
+            kind: name(&fault.kind).to_owned(),
+            at_ms: fault.at_ms,
+            effect: Effect::new(),
+        })
         .collect();
     for entry in &trace.entries {
         if let Event::FaultEnded { fault, effect } = &entry.event {
@@ -193,6 +226,10 @@ fn faults<S: System>(plan: &Plan<S>, trace: &Trace<S::Event>) -> Vec<FaultRecord
         }
     }
     let own = S::own_faults(&plan.system, trace);
-    records.extend(own.into_iter().map(|(kind, at_ms, effect)| FaultRecord { kind, at_ms, effect }));
+    records.extend(own.into_iter().map(|(kind, at_ms, effect)| FaultRecord {
+        kind,
+        at_ms,
+        effect,
+    }));
     records
 }

@@ -1,7 +1,7 @@
 //! The cluster's database: a server that owns the store, and the store that reaches it over the network.
 //!
 //! It stands in for a PostgreSQL server: the same store requests, one transaction each, with a network between caller and commit, so that
-//! answers are lost after the commit as they are in production. Frames are a length (4 bytes, big-endian) and JSON.
+//! answers are lost after the commit as they are in production. Frames are a length (4 bytes, big-endian) and postcard.
 //!
 //! **Invariant**: a connection carries one request at a time and is dropped after any failure, so an answer never meets another's request. A
 //! call that failed after its request may have left reports an unknown outcome. It never retries: that is the caller's decision.
@@ -40,7 +40,7 @@ pub(super) async fn serve(host: Host, mut listener: Listener, store: Arc<dyn Sto
 async fn session(mut stream: Stream, store: Arc<dyn Store>) {
     while let Ok(frame) = read(&mut stream).await {
         // A frame that is no request ends the connection: its sender is not one of ours.
-        let Ok(request) = serde_json::from_slice::<Request>(&frame) else {
+        let Ok(request) = postcard::from_bytes::<Request>(&frame) else {
             return;
         };
         let answer = store.call(request).await;
@@ -97,7 +97,7 @@ impl RemoteStore {
             idle.push(stream);
         }
         drop(idle);
-        serde_json::from_slice::<Result<Reply, StoreError>>(&frame)
+        postcard::from_bytes::<Result<Reply, StoreError>>(&frame)
             .map_err(|_| StoreError::Protocol)?
     }
 
@@ -128,8 +128,8 @@ fn lost(address: &str, error: &io::Error) -> StoreError {
 }
 
 async fn write<T: serde::Serialize>(stream: &mut Stream, value: &T) -> io::Result<()> {
-    let mut frame = vec![0; 4];
-    serde_json::to_writer(&mut frame, value)?;
+    let mut frame =
+        postcard::to_extend(value, vec![0; 4]).map_err(|_| io::ErrorKind::InvalidData)?;
     let length = u32::try_from(frame.len() - 4).map_err(|_| io::ErrorKind::InvalidData)?;
     frame[..4].copy_from_slice(&length.to_be_bytes());
     stream.write_all(&frame).await?;

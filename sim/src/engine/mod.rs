@@ -94,7 +94,9 @@ pub enum EngineError {
         what: String,
     },
     /// A task was started on the runtime itself: it would survive its host's crash.
-    #[error("{0} task(s) were started on the runtime instead of through the host; they would survive their host's crash")]
+    #[error(
+        "{0} task(s) were started on the runtime instead of through the host; they would survive their host's crash"
+    )]
     Escaped(usize),
     /// The engine itself failed.
     #[error("{0}")]
@@ -119,8 +121,14 @@ impl Engine {
         if self == Self::Loopback {
             return loopback::addresses(names);
         }
-        let address = |name: &String| Address { listen: format!("0.0.0.0:{PORT}"), dial: format!("{name}:{PORT}") };
-        Ok(names.iter().map(|name| (name.clone(), address(name))).collect())
+        let address = |name: &String| Address {
+            listen: format!("0.0.0.0:{PORT}"),
+            dial: format!("{name}:{PORT}"),
+        };
+        Ok(names
+            .iter()
+            .map(|name| (name.clone(), address(name)))
+            .collect())
     }
 
     /// Runs the world until its director is done.

@@ -14,7 +14,7 @@ use rehearsal_sim::{
     verdict::{Record, Verdict},
 };
 
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_mins(2);
 
 /// The mission's six.
 const ACCEPTANCE: [&str; 6] = [
@@ -129,7 +129,7 @@ fn the_acceptance_scenarios_hold() {
 
 #[test]
 fn crashes_and_partitions_lose_and_double_nothing() {
-    let record = record(&text("crash_and_partition"), 1);
+    let record = record(&text("faults/crash_and_partition"), 1);
     assert_eq!(record.verdict, Verdict::Pass, "{record:#?}");
     assert!(
         record

@@ -2,7 +2,9 @@
 
 mod appointments;
 mod child;
+mod determinism;
 mod disk;
+mod fidelities;
 mod interpose;
 mod second_system;
 mod shadow;

@@ -28,8 +28,13 @@ pub enum Defect {
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::TruncatePatientName, Self::UppercasePatientName, Self::DropTimeZone, Self::LoseCancel, Self::FirstProvider];
+    pub const ALL: [Self; 5] = [
+        Self::TruncatePatientName,
+        Self::UppercasePatientName,
+        Self::DropTimeZone,
+        Self::LoseCancel,
+        Self::FirstProvider,
+    ];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
@@ -50,16 +55,24 @@ impl Defect {
     fn spoil(self, new: &mut NewAppointment) {
         let details = &mut new.details;
         match self {
-            Self::TruncatePatientName => details.patient_name = details.patient_name.chars().take(KEPT).collect(),
-            Self::UppercasePatientName => details.patient_name = details.patient_name.to_uppercase(),
+            Self::TruncatePatientName => {
+                details.patient_name = details.patient_name.chars().take(KEPT).collect();
+            }
+            Self::UppercasePatientName => {
+                details.patient_name = details.patient_name.to_uppercase();
+            }
             Self::DropTimeZone => {
                 // RFC 3339: the zone is `Z` or the last sign's `+hh:mm` behind the `T`.
                 let clock = details.time.find(['T', 't', ' ']).unwrap_or(0);
-                let zone = details.time[clock..].find(['Z', 'z', '+', '-']).map_or(details.time.len(), |at| clock + at);
+                let zone = details.time[clock..]
+                    .find(['Z', 'z', '+', '-'])
+                    .map_or(details.time.len(), |at| clock + at);
                 details.time.truncate(zone);
                 details.time.push('Z');
             }
-            Self::FirstProvider => new.provider = ProviderName::parse(super::PROVIDERS[0]).expect("a valid name"),
+            Self::FirstProvider => {
+                new.provider = ProviderName::parse(super::PROVIDERS[0]).expect("a valid name");
+            }
             Self::LoseCancel => {}
         }
     }
@@ -84,8 +97,12 @@ impl<S: Store> Defective<S> {
 
     async fn forget_cancel(&self, read: Request) -> Result<Reply, StoreError> {
         match self.store.call(read).await? {
-            Reply::Appointment(Some(appointment)) => Ok(Reply::Cancelled(Ok((appointment, Vec::new())))),
-            Reply::Appointment(None) => Ok(Reply::Cancelled(Err(rehearsal_core::rejection::Rejection::NotFound))),
+            Reply::Appointment(Some(appointment)) => {
+                Ok(Reply::Cancelled(Ok((appointment, Vec::new()))))
+            }
+            Reply::Appointment(None) => Ok(Reply::Cancelled(Err(
+                rehearsal_core::rejection::Rejection::NotFound,
+            ))),
             other => Ok(other),
         }
     }
@@ -94,7 +111,11 @@ impl<S: Store> Defective<S> {
 impl<S: Store> Store for Defective<S> {
     fn call(&self, request: Request) -> BoxFuture<'_, Result<Reply, StoreError>> {
         match request {
-            Request::Accept { mut new, answer, now } => {
+            Request::Accept {
+                mut new,
+                answer,
+                now,
+            } => {
                 self.defect.spoil(&mut new);
                 self.store.call(Request::Accept { new, answer, now })
             }

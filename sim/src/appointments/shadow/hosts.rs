@@ -62,13 +62,21 @@ impl Stand<'_> {
     }
 
     fn urls(&self) -> BTreeMap<ProviderName, String> {
-        let url = |provider: &ProviderName| format!("http://{}:{PORT}", self.provider_host(provider));
-        self.providers.iter().map(|provider| (provider.clone(), url(provider))).collect()
+        let url =
+            |provider: &ProviderName| format!("http://{}:{PORT}", self.provider_host(provider));
+        self.providers
+            .iter()
+            .map(|provider| (provider.clone(), url(provider)))
+            .collect()
     }
 
     /// All of its hosts.
     pub(super) fn nodes(&self, defect: Option<Defect>) -> Vec<Node> {
-        let mut nodes: Vec<Node> = self.providers.iter().map(|provider| self.provider(provider)).collect();
+        let mut nodes: Vec<Node> = self
+            .providers
+            .iter()
+            .map(|provider| self.provider(provider))
+            .collect();
         nodes.push(match self.side {
             Side::Legacy => self.legacy(),
             Side::Candidate => self.candidate(defect),
@@ -77,16 +85,36 @@ impl Stand<'_> {
     }
 
     fn provider(&self, provider: &ProviderName) -> Node {
-        let seed = Chance::new(self.seed).named("provider").named(provider).seed();
-        let latency = Latency::Lognormal { p50: Duration::from_millis(40), p95: Duration::from_millis(150) };
-        let behaviour = Behaviour { latency, ..Behaviour::healthy(seed) };
+        let seed = Chance::new(self.seed)
+            .named("provider")
+            .named(provider)
+            .seed();
+        let latency = Latency::Lognormal {
+            p50: Duration::from_millis(40),
+            p95: Duration::from_millis(150),
+        };
+        let behaviour = Behaviour {
+            latency,
+            ..Behaviour::healthy(seed)
+        };
         let ledger = Ledger::new();
         node(self.provider_host(provider), move |host| {
             let (behaviour, ledger) = (behaviour.clone(), ledger.clone());
             let journal = Arc::new(|_: ProviderEvent| {});
             async move {
-                let behaviour = Behaviour { started_at: host.now(), ..behaviour };
-                let ended = provider::run(host, &listen(), behaviour, ledger, journal, std::future::pending()).await;
+                let behaviour = Behaviour {
+                    started_at: host.now(),
+                    ..behaviour
+                };
+                let ended = provider::run(
+                    host,
+                    &listen(),
+                    behaviour,
+                    ledger,
+                    journal,
+                    std::future::pending(),
+                )
+                .await;
                 panic!("a provider that nobody stops ended: {ended:?}");
             }
             .boxed()
@@ -94,13 +122,24 @@ impl Stand<'_> {
     }
 
     fn legacy(&self) -> Node {
-        let providers = self.urls().into_iter().map(|(name, url)| (name.to_string(), url)).collect();
+        let providers = self
+            .urls()
+            .into_iter()
+            .map(|(name, url)| (name.to_string(), url))
+            .collect();
         let config = LegacyConfig::new(listen(), providers);
         let rows = Rows::new();
         node(self.name().to_owned(), move |host| {
             let (config, rows) = (config.clone(), rows.clone());
             async move {
-                let ended = legacy::run(host, config, rows, Arc::new(|_: &str| {}), std::future::pending()).await;
+                let ended = legacy::run(
+                    host,
+                    config,
+                    rows,
+                    Arc::new(|_: &str| {}),
+                    std::future::pending(),
+                )
+                .await;
                 panic!("a service that nobody stops ended: {ended:?}");
             }
             .boxed()
@@ -116,12 +155,21 @@ impl Stand<'_> {
         node(self.name().to_owned(), move |host| {
             let (config, path) = (config.clone(), path.clone());
             async move {
-                let store = InlineStore::new(SqliteStore::open(&path).expect("a new database on an empty disk"));
+                let store = InlineStore::new(
+                    SqliteStore::open(&path).expect("a new database on an empty disk"),
+                );
                 let store: Arc<dyn Store> = match defect {
                     Some(defect) => Arc::new(Defective::new(store, defect)),
                     None => Arc::new(store),
                 };
-                let ended = rehearsal_service::run(host, config, store, Arc::new(Quiet), std::future::pending()).await;
+                let ended = rehearsal_service::run(
+                    host,
+                    config,
+                    store,
+                    Arc::new(Quiet),
+                    std::future::pending(),
+                )
+                .await;
                 panic!("a service that nobody stops ended: {ended:?}");
             }
             .boxed()
@@ -134,5 +182,8 @@ fn listen() -> String {
 }
 
 fn node(name: String, main: impl Fn(Host) -> BoxFuture<'static, ()> + 'static) -> Node {
-    Node { name, main: Box::new(move |host, _boot| main(host)) }
+    Node {
+        name,
+        main: Box::new(move |host, _boot| main(host)),
+    }
 }

@@ -66,25 +66,51 @@ pub fn observe(
     let mut world = Builder::new(seed);
     let mut seen = Vec::new();
     for simulated in sides {
-        let stand = Stand { side: simulated.side, providers: &providers, seed, storage };
+        let stand = Stand {
+            side: simulated.side,
+            providers: &providers,
+            seed,
+            storage,
+        };
         let url = format!("http://{}", stand.address());
         world.nodes.extend(stand.nodes(simulated.defect));
         let slot: Arc<Mutex<Option<Observations>>> = Arc::default();
         seen.push(slot.clone());
-        let target = Target { side: simulated.side, url };
+        let target = Target {
+            side: simulated.side,
+            url,
+        };
         let (plan, rules, progress) = (plan.clone(), rules.clone(), progress.clone());
         world.client(&format!("replayer-{}", stand.name()), move |host| {
-            let (target, plan, rules, slot, progress) =
-                (target.clone(), plan.clone(), rules.clone(), slot.clone(), progress.clone());
+            let (target, plan, rules, slot, progress) = (
+                target.clone(),
+                plan.clone(),
+                rules.clone(),
+                slot.clone(),
+                progress.clone(),
+            );
             async move {
-                let tell = move |now: ReplayProgress| (progress.lock().expect("no panic in a progress report"))(now);
-                let observed = side(&host, &target, &plan, &rules, &options, std::future::pending(), tell).await;
+                let tell = move |now: ReplayProgress| {
+                    (progress.lock().expect("no panic in a progress report"))(now);
+                };
+                let observed = side(
+                    &host,
+                    &target,
+                    &plan,
+                    &rules,
+                    &options,
+                    std::future::pending(),
+                    tell,
+                )
+                .await;
                 *slot.lock().expect("no panic while storing") = Some(observed);
             }
         });
     }
     world.run()?;
-    let take = |slot: Arc<Mutex<Option<Observations>>>| slot.lock().expect("no panic while storing").take();
+    let take = |slot: Arc<Mutex<Option<Observations>>>| {
+        slot.lock().expect("no panic while storing").take()
+    };
     Ok(seen.into_iter().filter_map(take).collect())
 }
 
@@ -94,9 +120,15 @@ fn providers(plan: &Plan) -> BTreeSet<ProviderName> {
     struct Named {
         provider: Option<String>,
     }
-    let bodies = plan.requests.iter().filter_map(|planned| planned.request.body.whole());
+    let bodies = plan
+        .requests
+        .iter()
+        .filter_map(|planned| planned.request.body.whole());
     let named = bodies.filter_map(|body| serde_json::from_slice::<Named>(body).ok()?.provider);
-    let mut providers: BTreeSet<ProviderName> = PROVIDERS.iter().filter_map(|name| ProviderName::parse(name).ok()).collect();
+    let mut providers: BTreeSet<ProviderName> = PROVIDERS
+        .iter()
+        .filter_map(|name| ProviderName::parse(name).ok())
+        .collect();
     for name in named {
         if providers.len() >= MOST_PROVIDERS {
             break;
@@ -116,7 +148,12 @@ struct Builder {
 
 impl Builder {
     fn new(seed: u64) -> Self {
-        Self { nodes: Vec::new(), clients: 0, progress: Progress::default(), chance: Chance::new(seed).named("shadow") }
+        Self {
+            nodes: Vec::new(),
+            clients: 0,
+            progress: Progress::default(),
+            chance: Chance::new(seed).named("shadow"),
+        }
     }
 
     fn client<F: Future<Output = ()> + Send + 'static>(
@@ -135,19 +172,28 @@ impl Builder {
             }
             .boxed()
         };
-        self.nodes.push(Node { name: name.to_owned(), main: Box::new(main) });
+        self.nodes.push(Node {
+            name: name.to_owned(),
+            main: Box::new(main),
+        });
     }
 
     fn run(self) -> Result<(), EngineError> {
         let setup = Setup {
             nodes: self.nodes,
-            network: Network { latency: Latency::UniformMs([0.2, 2.0]), loss: 0.0 },
+            network: Network {
+                latency: Latency::UniformMs([0.2, 2.0]),
+                loss: 0.0,
+            },
             chance: self.chance,
             clock: Clock::default(),
             addresses: BTreeMap::new(),
             booted: Box::new(|_, _| {}),
         };
-        let mut director = UntilDone { progress: self.progress, clients: self.clients };
+        let mut director = UntilDone {
+            progress: self.progress,
+            clients: self.clients,
+        };
         Engine::Pipes.run(setup, &mut director)
     }
 }
@@ -159,6 +205,10 @@ struct UntilDone {
 
 impl Director for UntilDone {
     fn direct(&mut self, now: Duration, _: &mut dyn Control) -> Next {
-        if self.progress.counts().observed >= self.clients { Next::Done } else { Next::At(now + LOOK_EVERY) }
+        if self.progress.counts().observed >= self.clients {
+            Next::Done
+        } else {
+            Next::At(now + LOOK_EVERY)
+        }
     }
 }

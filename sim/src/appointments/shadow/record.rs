@@ -24,28 +24,34 @@ use super::{
     hosts::Stand,
     traffic::{self, Sent},
 };
-use crate::{
-    chance::Chance,
-    engine::EngineError,
-    system::Storage,
-};
+use crate::{chance::Chance, engine::EngineError, system::Storage};
 
 /// A client of the legacy service waits this long: longer than the service waits for its provider.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Draws an hour of traffic from `seed`, sends it to the legacy model in virtual time, and returns the exchanges in order.
 ///
 /// # Errors
 /// What the engine says.
 pub fn record(seed: u64, storage: &Storage) -> Result<Vec<Exchange>, EngineError> {
-    let providers: BTreeSet<ProviderName> = PROVIDERS.iter().filter_map(|name| ProviderName::parse(name).ok()).collect();
-    let stand = Stand { side: Side::Legacy, providers: &providers, seed, storage };
+    let providers: BTreeSet<ProviderName> = PROVIDERS
+        .iter()
+        .filter_map(|name| ProviderName::parse(name).ok())
+        .collect();
+    let stand = Stand {
+        side: Side::Legacy,
+        providers: &providers,
+        seed,
+        storage,
+    };
     let mut world = Builder::new(seed);
     world.nodes.extend(stand.nodes(None));
     let traffic = Arc::new(traffic::draw(&Chance::new(seed).named("traffic")));
     let exchanges: Arc<Mutex<Vec<Exchange>>> = Arc::default();
     let (authority, sink) = (stand.address(), exchanges.clone());
-    world.client("clients", move |host| send_all(host, authority.clone(), traffic.clone(), sink.clone()));
+    world.client("clients", move |host| {
+        send_all(host, authority.clone(), traffic.clone(), sink.clone())
+    });
     world.run()?;
     let mut exchanges = std::mem::take(&mut *exchanges.lock().expect("no panic while recording"));
     exchanges.sort_by_key(|exchange| exchange.seq);
@@ -55,7 +61,12 @@ pub fn record(seed: u64, storage: &Storage) -> Result<Vec<Exchange>, EngineError
     Ok(exchanges)
 }
 
-async fn send_all(host: Host, authority: String, traffic: Arc<Vec<Sent>>, sink: Arc<Mutex<Vec<Exchange>>>) {
+async fn send_all(
+    host: Host,
+    authority: String,
+    traffic: Arc<Vec<Sent>>,
+    sink: Arc<Mutex<Vec<Exchange>>>,
+) {
     let client = Client::new(&host, ClientLimits::default());
     let start = host.elapsed();
     for at in 0..traffic.len() {
@@ -65,27 +76,42 @@ async fn send_all(host: Host, authority: String, traffic: Arc<Vec<Sent>>, sink: 
         let (traffic, sink) = (traffic.clone(), sink.clone());
         host.clone().spawn(async move {
             let exchange = exchange(&host, &client, &authority, at as u64, &traffic[at]).await;
-            sink.lock().expect("no panic while recording").push(exchange);
+            sink.lock()
+                .expect("no panic while recording")
+                .push(exchange);
         });
     }
     // The last answers; a client gives up by then.
     host.sleep(PATIENCE + Duration::from_secs(1)).await;
 }
 
-async fn exchange(host: &Host, client: &Client, authority: &str, seq: u64, sent: &Sent) -> Exchange {
+async fn exchange(
+    host: &Host,
+    client: &Client,
+    authority: &str,
+    seq: u64,
+    sent: &Sent,
+) -> Exchange {
     let body = sent.body.clone().map(Bytes::from).unwrap_or_default();
     let mut headers = vec![
         ("host".to_owned(), "legacy.example".to_owned()),
-        ("user-agent".to_owned(), format!("booking-app/{}.2", 1 + sent.session % 3)),
+        (
+            "user-agent".to_owned(),
+            format!("booking-app/{}.2", 1 + sent.session % 3),
+        ),
     ];
     if sent.body.is_some() {
         headers.push(("content-type".to_owned(), "application/json".to_owned()));
     }
-    let mut request = http::Request::builder().method(sent.method).uri(format!("http://{authority}{}", sent.target));
+    let mut request = http::Request::builder()
+        .method(sent.method)
+        .uri(format!("http://{authority}{}", sent.target));
     for (name, value) in &headers {
         request = request.header(name, value);
     }
-    let request = request.body(body.clone()).expect("drawn parts make a valid request");
+    let request = request
+        .body(body.clone())
+        .expect("drawn parts make a valid request");
     let started = host.now().as_micros();
     let answer = client.send(request, PATIENCE).await;
     let ended = host.now().as_micros();
@@ -97,7 +123,12 @@ async fn exchange(host: &Host, client: &Client, authority: &str, seq: u64, sent:
         headers: answer
             .headers()
             .iter()
-            .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+            .map(|(name, value)| {
+                (
+                    name.to_string(),
+                    String::from_utf8_lossy(value.as_bytes()).into_owned(),
+                )
+            })
             .collect(),
         body: Body::Whole(answer.into_body()),
     });

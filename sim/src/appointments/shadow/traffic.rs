@@ -27,12 +27,40 @@ pub(super) struct Sent {
 }
 
 const FIRST: [&str; 16] = [
-    "Ada", "Bartholomew", "Chidi", "Dolores", "Émile", "Fatima", "Guillermo", "Hiroko", "Ingrid", "Jean-Baptiste", "Kwame", "Li",
-    "Maximiliana", "Noor", "Oluwaseun", "Philippa",
+    "Ada",
+    "Bartholomew",
+    "Chidi",
+    "Dolores",
+    "Émile",
+    "Fatima",
+    "Guillermo",
+    "Hiroko",
+    "Ingrid",
+    "Jean-Baptiste",
+    "Kwame",
+    "Li",
+    "Maximiliana",
+    "Noor",
+    "Oluwaseun",
+    "Philippa",
 ];
 const LAST: [&str; 16] = [
-    "Abernathy", "Baptiste", "Castellanos", "Dąbrowski", "Eriksson", "Featherstonehaugh", "Goldschmidt", "Hernández", "Ivanova", "Jones",
-    "Kowalczyk-Lindqvist", "Le", "Montgomery", "Nakamura", "Okonkwo", "Papadopoulos",
+    "Abernathy",
+    "Baptiste",
+    "Castellanos",
+    "Dąbrowski",
+    "Eriksson",
+    "Featherstonehaugh",
+    "Goldschmidt",
+    "Hernández",
+    "Ivanova",
+    "Jones",
+    "Kowalczyk-Lindqvist",
+    "Le",
+    "Montgomery",
+    "Nakamura",
+    "Okonkwo",
+    "Papadopoulos",
 ];
 const ZONES: [&str; 4] = ["Z", "+01:00", "-05:00", "+09:30"];
 
@@ -43,18 +71,41 @@ pub(super) fn draw(chance: &Chance) -> Vec<Sent> {
     // Appointments so far: (id, when it was made, its body).
     let mut made: Vec<(String, u64, String)> = Vec::new();
     for at_ns in arrivals(chance) {
-        let old: Vec<usize> = made.iter().enumerate().rev().skip_while(|(_, one)| one.1 + 5_000_000_000 > at_ns).take(300).map(|(at, _)| at).collect();
+        let old: Vec<usize> = made
+            .iter()
+            .enumerate()
+            .rev()
+            .skip_while(|(_, one)| one.1 + 5_000_000_000 > at_ns)
+            .take(300)
+            .map(|(at, _)| at)
+            .collect();
         let session = rng.random_range(0..SESSIONS);
-        let send = |method, target: String, body| Sent { at_ns, session, method, target, body };
+        let send = |method, target: String, body| Sent {
+            at_ns,
+            session,
+            method,
+            target,
+            body,
+        };
         let kind = rng.random_range(0..1000);
         let known = old.choose(&mut rng).map(|at| &made[*at]);
         let sent = match (kind, known) {
             (0..400, Some((id, ..))) => send("GET", format!("/appointments/{id}"), None),
             (400..465, Some((id, ..))) => send("POST", format!("/appointments/{id}/cancel"), None),
-            (465..495, Some((_, _, body))) => send("POST", "/appointments".to_owned(), Some(body.clone())),
-            (495..510, _) => send("GET", format!("/appointments/unknown-{}", rng.random_range(0..9_999)), None),
+            (465..495, Some((_, _, body))) => {
+                send("POST", "/appointments".to_owned(), Some(body.clone()))
+            }
+            (495..510, _) => send(
+                "GET",
+                format!("/appointments/unknown-{}", rng.random_range(0..9_999)),
+                None,
+            ),
             (510..514, _) => send("GET", "/favicon.ico".to_owned(), None),
-            (514..522, _) => send("POST", "/appointments".to_owned(), Some(mistaken(&mut rng, made.len()))),
+            (514..522, _) => send(
+                "POST",
+                "/appointments".to_owned(),
+                Some(mistaken(&mut rng, made.len())),
+            ),
             _ => {
                 let number = made.len();
                 let body = submission(&mut rng, number);
@@ -64,7 +115,10 @@ pub(super) fn draw(chance: &Chance) -> Vec<Sent> {
         };
         // An impatient client repeats a submission at once.
         let repeat = sent.method == "POST" && sent.body.is_some() && rng.random_bool(0.02);
-        let again = repeat.then(|| Sent { at_ns: at_ns + rng.random_range(1_000_000..40_000_000), ..sent.clone() });
+        let again = repeat.then(|| Sent {
+            at_ns: at_ns + rng.random_range(1_000_000..40_000_000),
+            ..sent.clone()
+        });
         traffic.push(sent);
         traffic.extend(again);
     }
@@ -103,7 +157,10 @@ fn arrivals(chance: &Chance) -> Vec<u64> {
 }
 
 fn submission(rng: &mut impl Rng, number: usize) -> String {
-    let (first, last) = (FIRST.choose(rng).expect("not empty"), LAST.choose(rng).expect("not empty"));
+    let (first, last) = (
+        FIRST.choose(rng).expect("not empty"),
+        LAST.choose(rng).expect("not empty"),
+    );
     let provider = super::PROVIDERS.choose(rng).expect("not empty");
     let (month, day) = (rng.random_range(1..=12), rng.random_range(1..=28));
     let (hour, minute) = (rng.random_range(8..18), rng.random_range(0..4) * 15);
@@ -113,7 +170,8 @@ fn submission(rng: &mut impl Rng, number: usize) -> String {
          \"time\":\"2026-{month:02}-{day:02}T{hour:02}:{minute:02}:00{zone}\",\"patient_name\":\"{first} {last}\""
     );
     if rng.random_bool(0.6) {
-        write!(body, ",\"email\":\"patient{number}@example.org\"").expect("a string takes everything");
+        write!(body, ",\"email\":\"patient{number}@example.org\"")
+            .expect("a string takes everything");
     }
     body.push('}');
     body
@@ -122,7 +180,9 @@ fn submission(rng: &mut impl Rng, number: usize) -> String {
 /// A submission that both services have to refuse.
 fn mistaken(rng: &mut impl Rng, number: usize) -> String {
     match rng.random_range(0..4) {
-        0 => format!("{{\"id\":\"bad-{number}\",\"request_id\":\"bad-{number}\",\"provider\":\"acme\",\"patient_name\":\"No Time\"}}"),
+        0 => format!(
+            "{{\"id\":\"bad-{number}\",\"request_id\":\"bad-{number}\",\"provider\":\"acme\",\"patient_name\":\"No Time\"}}"
+        ),
         1 => format!(
             "{{\"id\":\"bad-{number}\",\"request_id\":\"bad-{number}\",\"provider\":\"nobody\",\"time\":\"2026-03-01T09:00:00Z\",\"patient_name\":\"No Provider\"}}"
         ),
@@ -143,14 +203,34 @@ mod tests {
         assert!(traffic.len() > 10_511, "{}", traffic.len());
         let mut minutes = [0_f64; 60];
         for sent in &traffic {
-            minutes[usize::try_from(sent.at_ns / 60_000_000_000).unwrap().min(59)] += 1.0;
+            minutes[usize::try_from(sent.at_ns / 60_000_000_000)
+                .unwrap()
+                .min(59)] += 1.0;
         }
         let mean = minutes.iter().sum::<f64>() / 60.0;
-        let variance = minutes.iter().map(|count| (count - mean).powi(2)).sum::<f64>() / 59.0;
-        assert!(variance / mean > 5.0, "the index of dispersion is 1 for a Poisson process; here {}", variance / mean);
-        let bodies: Vec<_> = traffic.iter().filter_map(|sent| sent.body.as_ref()).collect();
+        let variance = minutes
+            .iter()
+            .map(|count| (count - mean).powi(2))
+            .sum::<f64>()
+            / 59.0;
+        assert!(
+            variance / mean > 5.0,
+            "the index of dispersion is 1 for a Poisson process; here {}",
+            variance / mean
+        );
+        let bodies: Vec<_> = traffic
+            .iter()
+            .filter_map(|sent| sent.body.as_ref())
+            .collect();
         let distinct: std::collections::BTreeSet<_> = bodies.iter().collect();
         assert!(bodies.len() - distinct.len() > 100, "duplicates");
-        assert!(traffic.iter().filter(|sent| sent.target.ends_with("/cancel")).count() > 300, "cancels");
+        assert!(
+            traffic
+                .iter()
+                .filter(|sent| sent.target.ends_with("/cancel"))
+                .count()
+                > 300,
+            "cancels"
+        );
     }
 }

@@ -28,19 +28,31 @@ pub(super) struct SimulatedMachine {
 impl SimulatedMachine {
     pub(super) fn new(net: Net, host: HostId, clock: Clock, entropy: ChaCha8Rng) -> Self {
         let booted_at = clock.elapsed();
-        Self { net, host, clock, booted_at, entropy: Mutex::new(entropy) }
+        Self {
+            net,
+            host,
+            clock,
+            booted_at,
+            entropy: Mutex::new(entropy),
+        }
     }
 }
 
 fn parse(address: &str) -> io::Result<(&str, u16)> {
-    let wrong = || io::Error::new(io::ErrorKind::InvalidInput, format!("{address:?} is not host:port"));
+    let wrong = || {
+        io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("{address:?} is not host:port"),
+        )
+    };
     let (name, port) = address.rsplit_once(':').ok_or_else(wrong)?;
     Ok((name, port.parse().map_err(|_| wrong())?))
 }
 
 impl Machine for SimulatedMachine {
     fn bind(&self, address: &str) -> BoxFuture<'static, io::Result<Listener>> {
-        let bound = parse(address).and_then(|(_, port)| Listening::bind(self.net.clone(), self.host, port));
+        let bound =
+            parse(address).and_then(|(_, port)| Listening::bind(self.net.clone(), self.host, port));
         let listener = bound.map(|(listening, port)| {
             let name = lock(&self.net).host_name(self.host).to_owned();
             Listener::new(listening, format!("{name}:{port}"))
@@ -51,12 +63,27 @@ impl Machine for SimulatedMachine {
     fn connect(&self, address: &str) -> BoxFuture<'static, io::Result<Stream>> {
         let target = parse(address).and_then(|(name, port)| {
             let network = lock(&self.net);
-            let to = if name == "localhost" || name == "127.0.0.1" { Some(self.host) } else { network.host(name) };
-            let unknown = || io::Error::new(io::ErrorKind::NotFound, format!("no host is named {name:?}"));
+            let to = if name == "localhost" || name == "127.0.0.1" {
+                Some(self.host)
+            } else {
+                network.host(name)
+            };
+            let unknown = || {
+                io::Error::new(
+                    io::ErrorKind::NotFound,
+                    format!("no host is named {name:?}"),
+                )
+            };
             Ok((to.ok_or_else(unknown)?, port))
         });
         match target {
-            Ok((to, port)) => Box::pin(connect(self.net.clone(), self.host, to, port, address.to_owned())),
+            Ok((to, port)) => Box::pin(connect(
+                self.net.clone(),
+                self.host,
+                to,
+                port,
+                address.to_owned(),
+            )),
             Err(error) => Box::pin(std::future::ready(Err(error))),
         }
     }
@@ -78,6 +105,9 @@ impl Machine for SimulatedMachine {
     }
 
     fn entropy(&self) -> u64 {
-        self.entropy.lock().expect("no panic while drawing").next_u64()
+        self.entropy
+            .lock()
+            .expect("no panic while drawing")
+            .next_u64()
     }
 }

@@ -17,7 +17,11 @@ use super::{Director, EngineError, Setup};
 /// Runs the world until its director is done.
 pub(crate) fn run(setup: Setup, director: &mut dyn Director) -> Result<(), EngineError> {
     let names: Vec<String> = setup.nodes.iter().map(|node| node.name.clone()).collect();
-    let net = Arc::new(Mutex::new(network::Network::new(&names, setup.network, &setup.chance)));
+    let net = Arc::new(Mutex::new(network::Network::new(
+        &names,
+        setup.network,
+        &setup.chance,
+    )));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)

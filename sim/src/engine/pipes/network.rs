@@ -2,7 +2,7 @@
 //!
 //! A segment is delivered never before the one ahead of it; a lost one delays those behind it, as TCP's receiver would see it.
 //! **Invariant**: a closed end never gets bytes, and what was accepted from a writer is delivered in order or the connection is reset.
-//! Not modelled: congestion control, Nagle, keep-alive, linger, TIME_WAIT.
+//! Not modelled: congestion control, Nagle, keep-alive, linger, `TIME_WAIT`.
 
 mod calls;
 
@@ -115,13 +115,21 @@ impl Network {
             dying: None,
             resets_sent: 0,
         };
-        let links = names.iter().flat_map(|from| names.iter().map(move |to| Link::new(settings, from, to, chance)));
+        let links = names.iter().flat_map(|from| {
+            names
+                .iter()
+                .map(move |to| Link::new(settings, from, to, chance))
+        });
         Self {
             now: 0,
             heap: BinaryHeap::new(),
             sequence: 0,
             hosts: names.iter().map(host).collect(),
-            names: names.iter().enumerate().map(|(id, name)| (name.clone(), id)).collect(),
+            names: names
+                .iter()
+                .enumerate()
+                .map(|(id, name)| (name.clone(), id))
+                .collect(),
             links: links.collect(),
             connections: Vec::new(),
             free: Vec::new(),
@@ -142,7 +150,11 @@ impl Network {
         let count = self.hosts.len();
         pairs.iter().fold(Deeds::default(), |sum, (from, to)| {
             let deeds = self.links[from * count + to].deeds;
-            Deeds { delayed: sum.delayed + deeds.delayed, held: sum.held + deeds.held, slowed: sum.slowed + deeds.slowed }
+            Deeds {
+                delayed: sum.delayed + deeds.delayed,
+                held: sum.held + deeds.held,
+                slowed: sum.slowed + deeds.slowed,
+            }
         })
     }
 
@@ -166,7 +178,9 @@ impl Network {
                     }
                 }
                 What::WindowOpened(id, end) => {
-                    let writer = self.get(id).and_then(|connection| connection.pipes[end].writer.take());
+                    let writer = self
+                        .get(id)
+                        .and_then(|connection| connection.pipes[end].writer.take());
                     self.wakers.extend(writer);
                 }
             }
@@ -179,7 +193,11 @@ impl Network {
 
     fn get(&mut self, (index, generation): Id) -> Option<&mut Connection> {
         let (current, connection) = self.connections.get_mut(index as usize)?;
-        if *current == generation { connection.as_mut() } else { None }
+        if *current == generation {
+            connection.as_mut()
+        } else {
+            None
+        }
     }
 
     fn schedule(&mut self, at: u64, what: What) {
@@ -190,10 +208,14 @@ impl Network {
     /// Sends `payload` from `end` over its link.
     fn send(&mut self, id: Id, end: usize, payload: Payload) {
         let now = self.now;
-        let Some(connection) = self.get(id) else { return };
+        let Some(connection) = self.get(id) else {
+            return;
+        };
         let (from, to) = (connection.hosts[end], connection.hosts[1 - end]);
         let travel = nanos(self.link(from, to).travel());
-        let Some(connection) = self.get(id) else { return };
+        let Some(connection) = self.get(id) else {
+            return;
+        };
         let pipe = &mut connection.pipes[end];
         let at = (now + travel).max(pipe.last_at);
         pipe.last_at = at;
@@ -208,10 +230,14 @@ impl Network {
     fn pump(&mut self, id: Id, end: usize) {
         loop {
             let now = self.now;
-            let Some(connection) = self.get(id) else { return };
+            let Some(connection) = self.get(id) else {
+                return;
+            };
             let (from, to) = (connection.hosts[end], connection.hosts[1 - end]);
             let pipe = &mut connection.pipes[end];
-            let Some((at, payload)) = pipe.flight.front() else { break };
+            let Some((at, payload)) = pipe.flight.front() else {
+                break;
+            };
             if *at > now {
                 let at = *at;
                 pipe.armed = true;
@@ -234,7 +260,10 @@ impl Network {
             }
             let connection = self.get(id).expect("it was there");
             connection.pipes[end].lost = 0;
-            let (_, payload) = connection.pipes[end].flight.pop_front().expect("it was there");
+            let (_, payload) = connection.pipes[end]
+                .flight
+                .pop_front()
+                .expect("it was there");
             self.arrive(id, end, payload);
         }
         self.reap(id);
@@ -243,7 +272,9 @@ impl Network {
     /// The head of the pipe was lost: it is sent again later, and given up after a while.
     fn lose_head(&mut self, id: Id, end: usize, syn: bool) {
         let now = self.now;
-        let Some(connection) = self.get(id) else { return };
+        let Some(connection) = self.get(id) else {
+            return;
+        };
         let pipe = &mut connection.pipes[end];
         let again = now + nanos(retransmit(pipe.lost, syn));
         pipe.lost += 1;
@@ -264,13 +295,17 @@ impl Network {
         match payload {
             Payload::Syn { port } => self.knock(id, port),
             Payload::SynAck => {
-                let Some(connection) = self.get(id) else { return };
+                let Some(connection) = self.get(id) else {
+                    return;
+                };
                 connection.established = true;
                 let waiting = connection.pipes[end].reader.take();
                 self.wakers.extend(waiting);
             }
             Payload::Data(bytes) => {
-                let Some(connection) = self.get(id) else { return };
+                let Some(connection) = self.get(id) else {
+                    return;
+                };
                 if connection.broken[other].is_some() {
                     return;
                 }
@@ -290,7 +325,9 @@ impl Network {
                 self.wakers.extend(reader);
             }
             Payload::Fin => {
-                let Some(connection) = self.get(id) else { return };
+                let Some(connection) = self.get(id) else {
+                    return;
+                };
                 if !connection.open[other] && !connection.pipes[other].finished {
                     // The end of a stream for a socket that a power loss took: the kernel does not know it.
                     self.reset(id, other);
@@ -301,9 +338,15 @@ impl Network {
                 self.wakers.extend(reader);
             }
             Payload::Reset => {
-                let Some(connection) = self.get(id) else { return };
+                let Some(connection) = self.get(id) else {
+                    return;
+                };
                 let refused = !connection.established && other == 0;
-                let kind = if refused { io::ErrorKind::ConnectionRefused } else { io::ErrorKind::ConnectionReset };
+                let kind = if refused {
+                    io::ErrorKind::ConnectionRefused
+                } else {
+                    io::ErrorKind::ConnectionReset
+                };
                 self.break_end(id, other, kind);
             }
         }
@@ -311,7 +354,9 @@ impl Network {
 
     /// A connection request arrives at its host.
     fn knock(&mut self, id: Id, port: u16) {
-        let Some(connection) = self.get(id) else { return };
+        let Some(connection) = self.get(id) else {
+            return;
+        };
         let to = connection.hosts[1];
         match self.hosts[to].listeners.get_mut(&port) {
             Some(backlog) if backlog.queue.len() < BACKLOG => {
@@ -324,7 +369,9 @@ impl Network {
             Some(_) => {
                 // An overflowing backlog drops the request; the client sends it again.
                 let connection = self.get(id).expect("it was there");
-                connection.pipes[0].flight.push_front((0, Payload::Syn { port }));
+                connection.pipes[0]
+                    .flight
+                    .push_front((0, Payload::Syn { port }));
                 self.lose_head(id, 0, true);
             }
             None => self.send(id, 1, Payload::Reset),
@@ -333,19 +380,27 @@ impl Network {
 
     /// Ends the connection for `end` with an error.
     fn break_end(&mut self, id: Id, end: usize, kind: io::ErrorKind) {
-        let Some(connection) = self.get(id) else { return };
+        let Some(connection) = self.get(id) else {
+            return;
+        };
         connection.broken[end].get_or_insert(kind);
         // Its own bytes on the way die with it.
         let own = &mut connection.pipes[end];
         own.flight.clear();
         let wakers = [own.writer.take(), own.reader.take()];
-        let incoming = [connection.pipes[1 - end].reader.take(), connection.pipes[1 - end].writer.take()];
-        self.wakers.extend(wakers.into_iter().chain(incoming).flatten());
+        let incoming = [
+            connection.pipes[1 - end].reader.take(),
+            connection.pipes[1 - end].writer.take(),
+        ];
+        self.wakers
+            .extend(wakers.into_iter().chain(incoming).flatten());
     }
 
     /// `end` tells the other that the connection is gone.
     fn reset(&mut self, id: Id, end: usize) {
-        let Some(connection) = self.get(id) else { return };
+        let Some(connection) = self.get(id) else {
+            return;
+        };
         if connection.broken[end].is_none() && connection.broken[1 - end].is_none() {
             let host = connection.hosts[end];
             connection.broken[end] = Some(io::ErrorKind::ConnectionReset);
@@ -356,7 +411,9 @@ impl Network {
 
     /// Frees a connection that nobody has and nothing travels on.
     fn reap(&mut self, id: Id) {
-        let Some(connection) = self.get(id) else { return };
+        let Some(connection) = self.get(id) else {
+            return;
+        };
         let still = connection.pipes.iter().any(|pipe| !pipe.flight.is_empty());
         if connection.open == [false, false] && !still {
             let slot = &mut self.connections[id.0 as usize];

@@ -3,7 +3,7 @@
 //! **Invariant**: each knows its connection by index and generation, and dropping it closes its end, exactly once.
 
 use std::{
-    future::{Future, poll_fn},
+    future::poll_fn,
     io,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard},
@@ -40,14 +40,26 @@ impl Drop for Socket {
 }
 
 impl AsyncRead for Socket {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        lock(&self.net).read(self.id, self.end, buffer, cx.waker()).map_or(Poll::Pending, Poll::Ready)
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        lock(&self.net)
+            .read(self.id, self.end, buffer, cx.waker())
+            .map_or(Poll::Pending, Poll::Ready)
     }
 }
 
 impl AsyncWrite for Socket {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        lock(&self.net).write(self.id, self.end, bytes, cx.waker()).map_or(Poll::Pending, Poll::Ready)
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        lock(&self.net)
+            .write(self.id, self.end, bytes, cx.waker())
+            .map_or(Poll::Pending, Poll::Ready)
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -61,13 +73,22 @@ impl AsyncWrite for Socket {
 }
 
 /// Connects `from` to a port of `to`. Dropping the future abandons the attempt.
-pub(super) fn connect(net: Net, from: HostId, to: HostId, port: u16, peer: String) -> impl Future<Output = io::Result<Stream>> {
-    async move {
-        let id = lock(&net).connect(from, to, port);
-        let socket = Socket { net, id, end: 0 };
-        poll_fn(|cx| lock(&socket.net).connected(id, cx.waker()).map_or(Poll::Pending, Poll::Ready)).await?;
-        Ok(Stream::new(socket, peer))
-    }
+pub(super) async fn connect(
+    net: Net,
+    from: HostId,
+    to: HostId,
+    port: u16,
+    peer: String,
+) -> io::Result<Stream> {
+    let id = lock(&net).connect(from, to, port);
+    let socket = Socket { net, id, end: 0 };
+    poll_fn(|cx| {
+        lock(&socket.net)
+            .connected(id, cx.waker())
+            .map_or(Poll::Pending, Poll::Ready)
+    })
+    .await?;
+    Ok(Stream::new(socket, peer))
 }
 
 /// A listening socket.
@@ -89,11 +110,20 @@ impl Accept for Listening {
     fn accept(&mut self) -> BoxFuture<'_, io::Result<Stream>> {
         Box::pin(async move {
             let (id, peer) = poll_fn(|cx| {
-                lock(&self.net).accept(self.host, self.port, cx.waker()).map_or(Poll::Pending, Poll::Ready)
+                lock(&self.net)
+                    .accept(self.host, self.port, cx.waker())
+                    .map_or(Poll::Pending, Poll::Ready)
             })
             .await;
             let peer = format!("{}:0", lock(&self.net).host_name(peer));
-            Ok(Stream::new(Socket { net: self.net.clone(), id, end: 1 }, peer))
+            Ok(Stream::new(
+                Socket {
+                    net: self.net.clone(),
+                    id,
+                    end: 1,
+                },
+                peer,
+            ))
         })
     }
 }

@@ -97,8 +97,18 @@ impl<'a> World<'a> {
     /// All hosts booted, nothing polled yet. Needs the paused runtime's context.
     pub(super) fn new(setup: Setup, net: Net, director: &'a mut dyn Director) -> Self {
         let host = |node: Node| {
-            let flag = Arc::new(Flag { woken: AtomicBool::new(false), world: Mutex::new(None) });
-            Hosted { node, tasks: None, waker: Waker::from(flag.clone()), flag, boot: 0, down: 0 }
+            let flag = Arc::new(Flag {
+                woken: AtomicBool::new(false),
+                world: Mutex::new(None),
+            });
+            Hosted {
+                node,
+                tasks: None,
+                waker: Waker::from(flag.clone()),
+                flag,
+                boot: 0,
+                down: 0,
+            }
         };
         let start = Instant::now();
         let order = setup.chance.named("order").rng();
@@ -115,7 +125,14 @@ impl<'a> World<'a> {
             ground.boot(id);
         }
         let timer = Box::pin(tokio::time::sleep_until(start));
-        Self { ground, director, director_at: Some(Duration::ZERO), start, timer, order }
+        Self {
+            ground,
+            director,
+            director_at: Some(Duration::ZERO),
+            start,
+            timer,
+            order,
+        }
     }
 
     fn tick(&mut self, cx: &Context<'_>) -> Poll<Result<(), EngineError>> {
@@ -135,7 +152,9 @@ impl<'a> World<'a> {
                 return Poll::Pending;
             }
             if !polled {
-                let escaped = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+                let escaped = tokio::runtime::Handle::current()
+                    .metrics()
+                    .num_alive_tasks();
                 if escaped > 0 {
                     return Poll::Ready(Err(EngineError::Escaped(escaped)));
                 }
@@ -167,10 +186,15 @@ impl<'a> World<'a> {
             if !host.flag.woken.swap(false, Ordering::Relaxed) {
                 continue;
             }
-            let Some(tasks) = &mut host.tasks else { continue };
+            let Some(tasks) = &mut host.tasks else {
+                continue;
+            };
             {
                 let mut world = host.flag.world.lock().expect("no panic while waking");
-                if !world.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                if !world
+                    .as_ref()
+                    .is_some_and(|waker| waker.will_wake(cx.waker()))
+                {
                     *world = Some(cx.waker().clone());
                 }
             }
@@ -191,7 +215,9 @@ impl Future for World<'_> {
                 return Poll::Ready(ended);
             }
             let event = lock(&world.ground.net).next_at().map(Duration::from_nanos);
-            let Some(next) = event.into_iter().chain(world.director_at).min() else { return Poll::Pending };
+            let Some(next) = event.into_iter().chain(world.director_at).min() else {
+                return Poll::Pending;
+            };
             let at = world.start + next;
             if world.timer.deadline() != at {
                 world.timer.as_mut().reset(at);
@@ -208,7 +234,12 @@ impl Ground {
         let host = &mut self.hosts[id];
         host.boot += 1;
         let name = &host.node.name;
-        let entropy = self.chance.named("entropy").named(name).named(host.boot).rng();
+        let entropy = self
+            .chance
+            .named("entropy")
+            .named(name)
+            .named(host.boot)
+            .rng();
         let machine = SimulatedMachine::new(self.net.clone(), id, self.clock.clone(), entropy);
         let tasks = LocalSet::new();
         (self.booted)(name, host.boot);
@@ -227,7 +258,10 @@ impl Ground {
         // Destructors run here and close sockets: the network's lock must be free.
         drop(tasks);
         let reset = lock(&self.net).end_crash(id);
-        Effect::from([("processes_killed".to_owned(), 1), ("connections_reset".to_owned(), reset)])
+        Effect::from([
+            ("processes_killed".to_owned(), 1),
+            ("connections_reset".to_owned(), reset),
+        ])
     }
 
     fn restart(&mut self, id: HostId) {
@@ -248,8 +282,18 @@ impl Ground {
     fn pairs(&self, fault: &Fault) -> Vec<(HostId, HostId)> {
         let both = !matches!(fault.kind, Kind::Partition { one_way: true });
         let (targets, peers) = (self.ids(&fault.targets), self.ids(&fault.peers));
-        let pairs = targets.iter().flat_map(|a| peers.iter().map(move |b| (*a, *b)));
-        pairs.flat_map(|(a, b)| if both { vec![(a, b), (b, a)] } else { vec![(a, b)] }).collect()
+        let pairs = targets
+            .iter()
+            .flat_map(|a| peers.iter().map(move |b| (*a, *b)));
+        pairs
+            .flat_map(|(a, b)| {
+                if both {
+                    vec![(a, b), (b, a)]
+                } else {
+                    vec![(a, b)]
+                }
+            })
+            .collect()
     }
 }
 

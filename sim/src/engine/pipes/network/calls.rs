@@ -11,12 +11,17 @@ impl Network {
     pub(in super::super) fn listen(&mut self, host: HostId, port: u16) -> io::Result<u16> {
         let listeners = &mut self.hosts[host].listeners;
         let port = if port == 0 {
-            (49_152..).find(|port| !listeners.contains_key(port)).ok_or(io::ErrorKind::AddrInUse)?
+            (49_152..=u16::MAX)
+                .find(|port| !listeners.contains_key(port))
+                .ok_or(io::ErrorKind::AddrInUse)?
         } else {
             port
         };
         if listeners.contains_key(&port) {
-            let message = format!("port {port} of {} is already listened on", self.hosts[host].name);
+            let message = format!(
+                "port {port} of {} is already listened on",
+                self.hosts[host].name
+            );
             return Err(io::Error::new(io::ErrorKind::AddrInUse, message));
         }
         listeners.insert(port, Backlog::default());
@@ -24,13 +29,20 @@ impl Network {
     }
 
     pub(in super::super) fn unlisten(&mut self, host: HostId, port: u16) {
-        let Some(backlog) = self.hosts[host].listeners.remove(&port) else { return };
+        let Some(backlog) = self.hosts[host].listeners.remove(&port) else {
+            return;
+        };
         for id in backlog.queue {
             self.close(id, 1, true);
         }
     }
 
-    pub(in super::super) fn accept(&mut self, host: HostId, port: u16, waker: &Waker) -> Option<(Id, HostId)> {
+    pub(in super::super) fn accept(
+        &mut self,
+        host: HostId,
+        port: u16,
+        waker: &Waker,
+    ) -> Option<(Id, HostId)> {
         let backlog = self.hosts[host].listeners.get_mut(&port)?;
         let Some(id) = backlog.queue.pop_front() else {
             keep(&mut backlog.acceptor, waker);
@@ -52,16 +64,14 @@ impl Network {
             broken: [None, None],
             established: false,
         };
-        let id = match self.free.pop() {
-            Some(index) => {
-                let slot = &mut self.connections[index as usize];
-                slot.1 = Some(connection);
-                (index, slot.0)
-            }
-            None => {
-                self.connections.push((0, Some(connection)));
-                (u32::try_from(self.connections.len() - 1).expect("far fewer connections"), 0)
-            }
+        let id = if let Some(index) = self.free.pop() {
+            let slot = &mut self.connections[index as usize];
+            slot.1 = Some(connection);
+            (index, slot.0)
+        } else {
+            let index = u32::try_from(self.connections.len()).expect("far fewer connections");
+            self.connections.push((0, Some(connection)));
+            (index, 0)
         };
         self.send(id, 0, Payload::Syn { port });
         id
@@ -81,7 +91,13 @@ impl Network {
     }
 
     /// Reads into `buffer`: how much, or `None` to wait. Zero is the end of the stream.
-    pub(in super::super) fn read(&mut self, id: Id, end: usize, buffer: &mut tokio::io::ReadBuf<'_>, waker: &Waker) -> Option<io::Result<()>> {
+    pub(in super::super) fn read(
+        &mut self,
+        id: Id,
+        end: usize,
+        buffer: &mut tokio::io::ReadBuf<'_>,
+        waker: &Waker,
+    ) -> Option<io::Result<()>> {
         let connection = self.get(id).expect("its handle keeps it");
         let broken = connection.broken[end];
         let hosts = connection.hosts;
@@ -110,7 +126,13 @@ impl Network {
     }
 
     /// Writes from `bytes`: how much, or `None` to wait.
-    pub(in super::super) fn write(&mut self, id: Id, end: usize, bytes: &[u8], waker: &Waker) -> Option<io::Result<usize>> {
+    pub(in super::super) fn write(
+        &mut self,
+        id: Id,
+        end: usize,
+        bytes: &[u8],
+        waker: &Waker,
+    ) -> Option<io::Result<usize>> {
         let connection = self.get(id).expect("its handle keeps it");
         if let Some(kind) = connection.broken[end] {
             return Some(Err(kind.into()));
@@ -142,15 +164,21 @@ impl Network {
 
     /// No more bytes from `end`; it still reads.
     pub(in super::super) fn finish(&mut self, id: Id, end: usize) {
-        let Some(connection) = self.get(id) else { return };
-        if connection.broken[end].is_none() && !std::mem::replace(&mut connection.pipes[end].finished, true) {
+        let Some(connection) = self.get(id) else {
+            return;
+        };
+        if connection.broken[end].is_none()
+            && !std::mem::replace(&mut connection.pipes[end].finished, true)
+        {
             self.send(id, end, Payload::Fin);
         }
     }
 
     /// The handle of `end` is gone.
     pub(in super::super) fn close(&mut self, id: Id, end: usize, abort: bool) {
-        let Some(connection) = self.get(id) else { return };
+        let Some(connection) = self.get(id) else {
+            return;
+        };
         connection.open[end] = false;
         let unread = connection.pipes[1 - end].read < connection.pipes[1 - end].ready.len();
         let early = end == 0 && !connection.established;
