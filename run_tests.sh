@@ -4,4 +4,6 @@ set -ex
 cd "$(dirname "$0")"
 if command -v cargo-nextest; then cargo nextest run --workspace --locked; else cargo test --workspace --locked --lib --bins --tests; fi
 cargo test --workspace --locked --doc
+# The same digests in a release build: the committed ones were just compared by the debug build.
+if command -v cargo-nextest; then cargo nextest run --release --locked -p rehearsal-sim determinism::; else cargo test --release --locked -p rehearsal-sim --test it determinism::; fi
 cargo run --release --locked -- run scenarios/
