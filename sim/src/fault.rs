@@ -49,7 +49,7 @@ pub enum Kind {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Spec {
-    /// `crash`, `partition`, `hold` or `latency`.
+    /// `crash` (or at once `kill` or `power_loss`), `partition`, `hold` or `latency`.
     pub kind: KindName,
     /// A host's name or a pattern with `*`; one of the hosts that match is drawn.
     pub target: String,
@@ -82,8 +82,12 @@ pub struct Spec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KindName {
-    /// See [`Kind::Crash`].
+    /// See [`Kind::Crash`]; `mode` says how.
     Crash,
+    /// A crash of mode [`Crash::Kill`].
+    Kill,
+    /// A crash of mode [`Crash::PowerLoss`].
+    PowerLoss,
     /// See [`Kind::Partition`].
     Partition,
     /// See [`Kind::Hold`].
@@ -199,7 +203,9 @@ impl Spec {
             }
         };
         let lasts = match self.kind {
-            KindName::Crash => wants("down_s", self.down_s, "for_s", self.for_s)?,
+            KindName::Crash | KindName::Kill | KindName::PowerLoss => {
+                wants("down_s", self.down_s, "for_s", self.for_s)?
+            }
             _ => wants("for_s", self.for_s, "down_s", self.down_s)?,
         };
         stray(self.mode.is_some() && self.kind != KindName::Crash, "mode")?;
@@ -211,6 +217,10 @@ impl Spec {
         let kind = match self.kind {
             KindName::Crash => Kind::Crash {
                 mode: self.mode.unwrap_or(Crash::Kill),
+            },
+            KindName::Kill => Kind::Crash { mode: Crash::Kill },
+            KindName::PowerLoss => Kind::Crash {
+                mode: Crash::PowerLoss,
             },
             KindName::Partition => Kind::Partition {
                 one_way: self.one_way,
@@ -321,6 +331,11 @@ mod tests {
                 .unwrap_err()
                 .contains("down_s")
         );
+        let lost = draw("kind='power_loss'\ntarget='api'\nat_s=1\ndown_s=1").unwrap();
+        let expected = Kind::Crash {
+            mode: Crash::PowerLoss,
+        };
+        assert_eq!(lost[0].kind, expected);
         assert!(
             draw("kind='hold'\ntarget='api'\nat_s=1")
                 .unwrap_err()
