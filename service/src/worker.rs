@@ -40,6 +40,9 @@ use crate::{
 /// The shortest sleep between two claims: hosts' timers have this resolution.
 const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
 
+/// How much rarer the worker looks by itself when the store tells it of new work: a notification may be lost.
+const RARER_WHEN_TOLD: u32 = 10;
+
 /// See the module.
 pub(crate) struct Worker {
     id: WorkerId,
@@ -117,7 +120,14 @@ impl Worker {
         });
         loop {
             let sleep = self.claim().await;
-            let woken = pin!(first(wake.notified(), self.telemetry.host.sleep(sleep)));
+            let told = async {
+                match self.store.changed() {
+                    Some(changed) => changed.await,
+                    None => std::future::pending().await,
+                }
+            };
+            let rung = first(wake.notified(), told);
+            let woken = pin!(first(rung, self.telemetry.host.sleep(sleep)));
             if let Either::Left(_) = select(stop.as_mut(), woken).await {
                 return;
             }
@@ -158,7 +168,11 @@ impl Worker {
     }
 
     fn until(&self, next: Option<Timestamp>, now: Timestamp) -> Duration {
-        next.map_or(self.poll_every, |next| next.since(now).min(self.poll_every))
+        let poll_every = match self.store.changed() {
+            Some(_) => self.poll_every * RARER_WHEN_TOLD,
+            None => self.poll_every,
+        };
+        next.map_or(poll_every, |next| next.since(now).min(poll_every))
             .max(SHORTEST_SLEEP)
     }
 

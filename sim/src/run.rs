@@ -21,6 +21,9 @@ use crate::{
     verdict::{self, Record},
 };
 
+/// Room in the trace for each step; memory that stays unused costs nothing.
+const ENTRIES_PER_STEP: usize = 40;
+
 /// A run that came to no verdict.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum RunError {
@@ -57,7 +60,7 @@ pub fn simulate<S: System>(
     storage: Storage,
 ) -> Result<Trace<S::Event>, EngineError> {
     let clock = Clock::default();
-    let recorder = Recorder::new(clock.clone());
+    let recorder = Recorder::new(clock.clone(), plan.steps.len() * ENTRIES_PER_STEP);
     let (announce, phase) = watch::channel(Phase::Safety);
     let progress = Progress::default();
     let addresses = engine.addresses(&S::names(&plan.system))?;

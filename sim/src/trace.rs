@@ -142,11 +142,11 @@ impl<E> Clone for Recorder<E> {
 }
 
 impl<E> Recorder<E> {
-    /// An empty trace, stamped by `clock`.
-    pub fn new(clock: Clock) -> Self {
+    /// An empty trace, stamped by `clock`, with room for `expected` entries: growing by doubling would touch twice the memory.
+    pub fn new(clock: Clock, expected: usize) -> Self {
         Self {
             clock,
-            entries: Arc::default(),
+            entries: Arc::new(Mutex::new(Vec::with_capacity(expected))),
         }
     }
 
@@ -217,7 +217,7 @@ mod tests {
     use super::*;
 
     fn trace(events: &[u8]) -> Trace<u8> {
-        let recorder = Recorder::new(Clock::default());
+        let recorder = Recorder::new(Clock::default(), 0);
         let host = recorder.at("a", 1);
         for event in events {
             host.record(*event);

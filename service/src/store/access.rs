@@ -5,6 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::BoxFuture;
 use rehearsal_core::{
     appointment::Appointment,
     command::NewAppointment,
@@ -78,6 +79,11 @@ impl StoreAccess {
                 answer => return answer,
             }
         }
+    }
+
+    /// See [`Store::changed`].
+    pub fn changed(&self) -> Option<BoxFuture<'_, ()>> {
+        self.store.changed()
     }
 
     /// See [`Request::Accept`].

@@ -24,6 +24,8 @@ use super::{
 
 /// Above every key in byte order: keys are UTF-8, which has no byte of this value.
 const LAST_KEY: &str = "\u{10ffff}";
+/// Room for more rows of a page is made as they come.
+const MOST_RESERVED: u32 = 1_000;
 
 /// See [`super::Request::AuditPage`].
 pub(super) fn audit_page(
@@ -35,22 +37,27 @@ pub(super) fn audit_page(
 ) -> rusqlite::Result<Vec<AuditRow>> {
     let after = after.unwrap_or_default();
     let through = through.unwrap_or_else(|| LAST_KEY.to_owned());
-    let rows: Vec<Appointment> = database
-        .prepare_cached(concat!(
-            "SELECT ",
-            appointment_columns!(),
-            " FROM appointments a WHERE a.id > ?1 AND a.id <= ?2 AND a.provider = ?3 ORDER BY a.id, a.tenant LIMIT ?4"
-        ))?
-        .query_map(
-            params![after, through, provider.as_str(), limit],
-            |row| appointment(row, 0),
-        )?
-        .collect::<rusqlite::Result<_>>()?;
+    let mut rows: Vec<AuditRow> = Vec::with_capacity(limit.min(MOST_RESERVED) as usize);
+    let mut statement = database.prepare_cached(concat!(
+        "SELECT ",
+        appointment_columns!(),
+        " FROM appointments a WHERE a.id > ?1 AND a.id <= ?2 AND a.provider = ?3 ORDER BY a.id, a.tenant LIMIT ?4"
+    ))?;
+    let found = statement.query_map(params![after, through, provider.as_str(), limit], |row| {
+        appointment(row, 0)
+    })?;
+    for appointment in found {
+        rows.push(AuditRow {
+            appointment: appointment?,
+            open: Vec::new(),
+            dead: Vec::new(),
+        });
+    }
     // Entries are few next to rows: two look-ups for the whole page, not two for each row.
     let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
         return Ok(Vec::new());
     };
-    let span = [first.id.as_str(), last.id.as_str()];
+    let span = [first.appointment.id.as_str(), last.appointment.id.as_str()];
     let open = entries(
         database,
         concat!(
@@ -71,21 +78,27 @@ pub(super) fn audit_page(
         ),
         span,
     )?;
-    let of = |entries: &[Entry], row: &Appointment| -> Vec<Entry> {
-        entries
-            .iter()
-            .filter(|entry| entry.appointment_id == row.id && entry.tenant == row.tenant)
-            .cloned()
-            .collect()
-    };
-    Ok(rows
-        .into_iter()
-        .map(|row| AuditRow {
-            open: of(&open, &row),
-            dead: of(&dead, &row),
-            appointment: row,
-        })
-        .collect())
+    for entry in open {
+        if let Some(row) = row_of(&mut rows, &entry) {
+            row.open.push(entry);
+        }
+    }
+    for entry in dead {
+        if let Some(row) = row_of(&mut rows, &entry) {
+            row.dead.push(entry);
+        }
+    }
+    Ok(rows)
+}
+
+/// The entry's row, if it is among these: they are in the order of id and tenant.
+fn row_of<'a>(rows: &'a mut [AuditRow], entry: &Entry) -> Option<&'a mut AuditRow> {
+    let wanted = (entry.appointment_id.as_str(), entry.tenant.as_str());
+    let at = rows.binary_search_by(|row| {
+        let row = &row.appointment;
+        (row.id.as_str(), row.tenant.as_str()).cmp(&wanted)
+    });
+    at.ok().map(|at| &mut rows[at])
 }
 
 /// See [`super::Request::AuditOne`].

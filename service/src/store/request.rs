@@ -28,6 +28,12 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// A [`StoreError`]; after [`StoreError::Unavailable`] the request may or may not have taken effect.
     fn call(&self, request: Request) -> BoxFuture<'_, Result<Reply, StoreError>>;
+
+    /// Waits until any process has committed what a worker may claim, as a database that notifies its clients tells it; `None` when this
+    /// store does not tell. A hint that may come late, twice or never: whoever waits for it also looks by itself, only less often.
+    fn changed(&self) -> Option<BoxFuture<'_, ()>> {
+        None
+    }
 }
 
 /// One thing asked of the store.
@@ -210,6 +216,28 @@ pub enum Reply {
     Dump(Dump),
     /// To `Ping`.
     Pong,
+}
+
+impl Reply {
+    /// Whether the request that got this may have left something to claim that was not there before.
+    pub fn adds_work(&self) -> bool {
+        match self {
+            Self::Accepted(reply) => matches!(reply, AcceptReply::Fresh(_)),
+            Self::Cancelled(Ok((_, events))) => !events.is_empty(),
+            Self::Settled(settled) => settled.iter().any(|one| {
+                matches!(
+                    one.verdict,
+                    Verdict::Applied {
+                        follow_up: true,
+                        ..
+                    }
+                )
+            }),
+            Self::Repaired(events) => events.is_some(),
+            Self::Redriven(redriven) => *redriven == Redriven::Ready,
+            _ => false,
+        }
+    }
 }
 
 /// What an accept came to.

@@ -1,21 +1,27 @@
 //! The cluster's database: a server that owns the store, and the store that reaches it over the network.
 //!
 //! It stands in for a PostgreSQL server: the same store requests, one transaction each, with a network between caller and commit, so that
-//! answers are lost after the commit as they are in production. Frames are a length (4 bytes, big-endian) and postcard.
+//! answers are lost after the commit as they are in production; and a subscription that tells of new work, as LISTEN and NOTIFY do. Frames are
+//! a length (4 bytes, big-endian) and postcard.
 //!
 //! **Invariant**: a connection carries one request at a time and is dropped after any failure, so an answer never meets another's request. A
 //! call that failed after its request may have left reports an unknown outcome. It never retries: that is the caller's decision.
 
 use std::{
     io,
-    sync::{Arc, Mutex, PoisonError},
+    pin::pin,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
-use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::future::{BoxFuture, FutureExt, select};
 use rehearsal_host::{Host, Listener, Stream};
 use rehearsal_service::store::{Reply, Request, Store, StoreError};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use serde::{Deserialize, Serialize};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::{Notify, watch},
+};
 
 /// Longest time for a connection to be made, as drivers have it.
 const CONNECT: Duration = Duration::from_secs(1);
@@ -25,27 +31,88 @@ const ANSWER: Duration = Duration::from_secs(3);
 const FRAME: usize = 64 << 20;
 /// Most idle connections that a client keeps.
 const IDLE: usize = 32;
+/// The wait before a subscription that ended is made again.
+const AGAIN: Duration = Duration::from_secs(1);
+/// A subscriber that heard nothing for so long says something itself.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(30);
+
+/// What a client asks of the server. Written from a borrowed request and read as an owned one.
+#[derive(Serialize, Deserialize)]
+enum Call<R> {
+    /// One request, one answer.
+    Ask(R),
+    /// From now on, one byte whenever there may be new work.
+    Listen,
+}
 
 /// Serves `store` on `listener` for as long as the host is up.
 pub(super) async fn serve(host: Host, mut listener: Listener, store: Arc<dyn Store>) {
+    let (work, _) = watch::channel(());
     loop {
         match listener.accept().await {
-            Ok(stream) => host.spawn(session(stream, store.clone())),
+            Ok(stream) => host.spawn(session(stream, store.clone(), work.clone())),
             Err(_) => host.sleep(Duration::from_millis(50)).await,
         }
     }
 }
 
 /// One client's connection, until either side ends it.
-async fn session(mut stream: Stream, store: Arc<dyn Store>) {
+async fn session(mut stream: Stream, store: Arc<dyn Store>, work: watch::Sender<()>) {
     while let Ok(frame) = read(&mut stream).await {
-        // A frame that is no request ends the connection: its sender is not one of ours.
-        let Ok(request) = postcard::from_bytes::<Request>(&frame) else {
-            return;
+        let answer = match postcard::from_bytes(&frame) {
+            Ok(Call::Ask(request)) => store.call(request).await,
+            Ok(Call::Listen) => return tell(stream, work.subscribe()).await,
+            // The connection ends: its sender is not one of ours.
+            Err(_) => return,
         };
-        let answer = store.call(request).await;
+        if answer.as_ref().is_ok_and(Reply::adds_work) {
+            work.send_replace(());
+        }
         if write(&mut stream, &answer).await.is_err() {
             return;
+        }
+    }
+}
+
+/// Tells of new work until the client is gone.
+async fn tell(stream: Stream, mut work: watch::Receiver<()>) {
+    let (mut from, mut to) = tokio::io::split(stream);
+    let telling = async {
+        while work.changed().await.is_ok() && to.write_all(&[1]).await.is_ok() {
+            if to.flush().await.is_err() {
+                return;
+            }
+        }
+    };
+    let gone = async { while matches!(from.read(&mut [0; 16]).await, Ok(1..)) {} };
+    select(pin!(telling), pin!(gone)).await;
+}
+
+/// Passes on what the server at `address` tells, and subscribes again whenever the connection ends.
+async fn listen(host: Host, address: String, work: Arc<Notify>) {
+    loop {
+        // An error is no news: the worker looks by itself, and its next call says what is wrong.
+        let _ = hear(&host, &address, &work).await;
+        host.sleep(AGAIN).await;
+    }
+}
+
+async fn hear(host: &Host, address: &str, work: &Notify) -> io::Result<()> {
+    let connected = host.timeout(CONNECT, host.connect(address)).await;
+    let mut stream = connected.map_err(|_| io::ErrorKind::TimedOut)??;
+    write(&mut stream, &Call::<()>::Listen).await?;
+    // What was committed before the subscription was not told.
+    work.notify_one();
+    loop {
+        match host.timeout(SIGN_OF_LIFE, stream.read(&mut [0; 64])).await {
+            Ok(Ok(0)) => return Ok(()),
+            Ok(Ok(_)) => work.notify_one(),
+            Ok(Err(error)) => return Err(error),
+            // A server that lost its power says nothing; a byte to its successor is answered with a reset.
+            Err(_) => {
+                stream.write_all(&[0]).await?;
+                stream.flush().await?;
+            }
         }
     }
 }
@@ -56,6 +123,8 @@ pub(super) struct RemoteStore {
     host: Host,
     address: String,
     idle: Mutex<Vec<Stream>>,
+    /// What the server tells, once somebody has asked for it.
+    told: OnceLock<Arc<Notify>>,
 }
 
 impl RemoteStore {
@@ -65,6 +134,7 @@ impl RemoteStore {
             host,
             address,
             idle: Mutex::default(),
+            told: OnceLock::new(),
         }
     }
 
@@ -79,7 +149,7 @@ impl RemoteStore {
             None => self.connect().await?,
         };
         let answer = self.host.timeout(ANSWER, async {
-            write(&mut stream, request).await?;
+            write(&mut stream, &Call::Ask(request)).await?;
             read(&mut stream).await
         });
         let frame = match answer.await {
@@ -121,13 +191,23 @@ impl Store for RemoteStore {
     fn call(&self, request: Request) -> BoxFuture<'_, Result<Reply, StoreError>> {
         async move { self.exchange(&request).await }.boxed()
     }
+
+    fn changed(&self) -> Option<BoxFuture<'_, ()>> {
+        let told = self.told.get_or_init(|| {
+            let work = Arc::new(Notify::new());
+            let (host, address) = (self.host.clone(), self.address.clone());
+            self.host.spawn(listen(host, address, work.clone()));
+            work
+        });
+        Some(told.notified().boxed())
+    }
 }
 
 fn lost(address: &str, error: &io::Error) -> StoreError {
     StoreError::Unavailable(format!("outcome unknown: {address}: {error}"))
 }
 
-async fn write<T: serde::Serialize>(stream: &mut Stream, value: &T) -> io::Result<()> {
+async fn write<T: Serialize>(stream: &mut Stream, value: &T) -> io::Result<()> {
     let mut frame =
         postcard::to_extend(value, vec![0; 4]).map_err(|_| io::ErrorKind::InvalidData)?;
     let length = u32::try_from(frame.len() - 4).map_err(|_| io::ErrorKind::InvalidData)?;
@@ -151,7 +231,7 @@ async fn read(stream: &mut Stream) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use rehearsal_host::real;
-    use rehearsal_service::store::{InlineStore, SqliteStore};
+    use rehearsal_service::store::{AcceptReply, InlineStore, SqliteStore};
 
     use super::*;
 
@@ -219,6 +299,42 @@ mod tests {
                 matches!(&error, StoreError::Unavailable(message) if message.contains("no connection")),
                 "{error}"
             );
+        });
+    }
+
+    /// Answers each ping with what an accept gets, and everything else as a read.
+    struct PingsAddWork;
+
+    impl Store for PingsAddWork {
+        fn call(&self, request: Request) -> BoxFuture<'_, Result<Reply, StoreError>> {
+            let reply = match request {
+                Request::Ping => Reply::Accepted(AcceptReply::Fresh(Vec::new())),
+                _ => Reply::Depths(Vec::new()),
+            };
+            std::future::ready(Ok(reply)).boxed()
+        }
+    }
+
+    #[test]
+    fn a_subscriber_is_told_of_others_work_and_of_nothing_else() {
+        on_a_real_host(async |host| {
+            let listener = host.bind("127.0.0.1:0").await.unwrap();
+            let address = listener.address().to_owned();
+            host.spawn(serve(host.clone(), listener, Arc::new(PingsAddWork)));
+            let subscriber = RemoteStore::new(host.clone(), address.clone());
+            let other = RemoteStore::new(host.clone(), address);
+            let told = async || {
+                let changed = subscriber.changed().expect("a remote store tells");
+                host.timeout(Duration::from_millis(300), changed)
+                    .await
+                    .is_ok()
+            };
+            assert!(told().await, "what came before the subscription");
+            assert!(!told().await, "nothing has happened since");
+            other.call(Request::Depths).await.unwrap();
+            assert!(!told().await, "a read is no work");
+            other.call(Request::Ping).await.unwrap();
+            assert!(told().await, "another client's commit");
         });
     }
 }

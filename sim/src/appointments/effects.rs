@@ -202,7 +202,7 @@ mod tests {
             .providers
             .insert("acme".to_owned(), toml::from_str(text).unwrap());
         let clock = Clock::default();
-        let recorder = Recorder::new(clock.clone());
+        let recorder = Recorder::new(clock.clone(), 0);
         for second in [1, 2, 12, 40] {
             clock.set(Duration::from_secs(second));
             let failed = ProviderEvent::Failed {

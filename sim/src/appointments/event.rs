@@ -1,6 +1,7 @@
 //! What the appointment service, its clients and its providers write into the trace.
 //!
-//! **Invariant**: typed values only, as their writers made them; nothing was parsed back from a log. Entries are compact, as every byte is hashed.
+//! **Invariant**: typed values only, as their writers made them; nothing was parsed back from a log. Entries are compact, as every byte is hashed;
+//! what the snapshot at the end adds is boxed, so that it does not widen every entry before it.
 
 use rehearsal_core::{
     appointment::{Appointment, State},
@@ -68,13 +69,13 @@ pub enum Event {
     /// A provider did something.
     Provider(ProviderEvent),
     /// At the end: an appointment.
-    Row(Appointment),
+    Row(Box<Appointment>),
     /// At the end: an outbox entry.
-    Outbox(Entry),
+    Outbox(Box<Entry>),
     /// At the end: a committed step of an appointment, in order of commit.
-    Transition(TransitionRow),
+    Transition(Box<TransitionRow>),
     /// At the end: a finding of the auditor.
-    Finding(FindingRow),
+    Finding(Box<FindingRow>),
     /// At the end: what a provider holds under a key.
     View {
         /// The provider.

@@ -23,7 +23,7 @@ macro_rules! views {
         $($(#[$doc])*
         pub(super) fn $name(trace: &Trace) -> impl Iterator<Item = (&Entry<Event>, &$kind)> {
             trace.system().filter_map(|(entry, event)| match event {
-                Event::$variant(inner) => Some((entry, inner)),
+                Event::$variant(inner) => Some((entry, inner as &$kind)),
                 _ => None,
             })
         })*

@@ -350,10 +350,25 @@ fn snapshot(open: Open, ledgers: BTreeMap<String, Ledger>) -> Box<dyn FnMut() ->
             transitions,
             findings,
         } = dump(&open).unwrap_or_default();
-        let mut events: Vec<Event> = appointments.into_iter().map(Event::Row).collect();
-        events.extend(outbox.into_iter().map(Event::Outbox));
-        events.extend(transitions.into_iter().map(Event::Transition));
-        events.extend(findings.into_iter().map(Event::Finding));
+        let mut events: Vec<Event> = appointments
+            .into_iter()
+            .map(|row| Event::Row(Box::new(row)))
+            .collect();
+        events.extend(
+            outbox
+                .into_iter()
+                .map(|entry| Event::Outbox(Box::new(entry))),
+        );
+        events.extend(
+            transitions
+                .into_iter()
+                .map(|step| Event::Transition(Box::new(step))),
+        );
+        events.extend(
+            findings
+                .into_iter()
+                .map(|finding| Event::Finding(Box::new(finding))),
+        );
         for (provider, ledger) in &ledgers {
             events.extend(ledger.views().into_iter().map(|view| Event::View {
                 provider: provider.clone(),

@@ -164,7 +164,7 @@ fn row(commands: &[Command]) -> Appointment {
 }
 
 fn entry(id: i64, kind: Kind, state: EntryState, attempt: u32) -> Event {
-    Event::Outbox(Entry {
+    Event::Outbox(Box::new(Entry {
         id,
         appointment_id: AppointmentId::parse("a-1").unwrap(),
         request_id: RequestId::parse("r-1").unwrap(),
@@ -184,11 +184,11 @@ fn entry(id: i64, kind: Kind, state: EntryState, attempt: u32) -> Event {
         answered: false,
         enqueued_at: Timestamp::default(),
         last_error: (state == EntryState::Dead).then(|| "answered 503".to_owned()),
-    })
+    }))
 }
 
 fn step(seq: i64, change: &str, from: Option<&str>, to: Option<&str>) -> Event {
-    Event::Transition(TransitionRow {
+    Event::Transition(Box::new(TransitionRow {
         seq,
         appointment_id: AppointmentId::parse("a-1").unwrap(),
         request_id: RequestId::parse("r-1").unwrap(),
@@ -197,7 +197,7 @@ fn step(seq: i64, change: &str, from: Option<&str>, to: Option<&str>) -> Event {
         to: to.map(str::to_owned),
         attempts: 1,
         at: Timestamp::default(),
-    })
+    }))
 }
 
 pub(super) fn view(status: BookingStatus, bookings: u32) -> Event {
@@ -284,10 +284,10 @@ pub(super) fn confirmed() -> Story {
         (
             99,
             "harness",
-            Event::Row(row(&[Command::Booked {
+            Event::Row(Box::new(row(&[Command::Booked {
                 reference,
                 attempts: 1,
-            }])),
+            }]))),
         ),
         (99, "harness", entry(1, Kind::Book, EntryState::Done, 1)),
         (99, "harness", step(1, "accepted", None, Some("pending"))),
@@ -360,7 +360,7 @@ pub(super) fn cancelled() -> Story {
             "harness",
             step(4, "cancelled", Some("confirmed"), Some("cancelled")),
         ),
-        (99, "harness", Event::Row(row(&commands))),
+        (99, "harness", Event::Row(Box::new(row(&commands)))),
         (99, "harness", view(BookingStatus::Cancelled, 0)),
     ]);
     story
@@ -420,7 +420,7 @@ pub(super) fn failed() -> Story {
         (60, "service", Event::Log(log(Evt::AuditFinding))),
         (90, "client-1", observed(State::Failed)),
         (95, "client-1", scraped(2, 0, 2)),
-        (99, "harness", Event::Row(row(&commands))),
+        (99, "harness", Event::Row(Box::new(row(&commands)))),
         (99, "harness", entry(1, Kind::Book, EntryState::Dead, 1)),
         (99, "harness", entry(2, Kind::Cancel, EntryState::Dead, 1)),
         (99, "harness", step(1, "accepted", None, Some("pending"))),
@@ -435,7 +435,7 @@ pub(super) fn failed() -> Story {
             "harness",
             step(4, "compensation_dead_lettered", None, None),
         ),
-        (99, "harness", Event::Finding(finding)),
+        (99, "harness", Event::Finding(Box::new(finding))),
     ]);
     story
 }
