@@ -21,5 +21,6 @@ pub mod run;
 pub mod trace;
 pub mod oracle;
 pub mod verdict;
+pub mod finding;
 pub mod report;
 pub mod appointments;
