@@ -16,6 +16,7 @@ use super::{
     memory::Index,
     volume::{Ticket, Volume},
 };
+use crate::chance::Chance;
 
 /// An open file.
 #[derive(Debug)]
@@ -56,7 +57,7 @@ impl Handle {
     /// A file without a name on a disk of its own: SQLite's temporary files.
     pub(super) fn temporary() -> Result<Self, c_int> {
         Self::open(
-            Arc::new(Mutex::new(Volume::new())),
+            Arc::new(Mutex::new(Volume::new(&Chance::new(0)))),
             "temporary",
             true,
             true,

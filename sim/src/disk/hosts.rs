@@ -6,13 +6,14 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use rand_chacha::{ChaCha8Rng, rand_core::Rng};
 use sha2::{Digest, Sha256};
 
 use super::{
-    fault::{Counters, Fault},
+    fault::{Counters, Deeds, Fault, Operation},
     handle::locked,
     loss::Loss,
     volume::Volume,
@@ -26,16 +27,20 @@ pub struct Disk(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     volumes: Mutex<BTreeMap<String, Arc<Mutex<Volume>>>>,
+    chance: Chance,
     entropy: Mutex<ChaCha8Rng>,
     sleeps: Mutex<u64>,
 }
 
 impl Disk {
-    /// Empty disks. SQLite's own random numbers come from the stream `sqlite` of `seed`.
+    /// Empty disks. SQLite's own random numbers come from the stream `sqlite` of `seed`, what a host's faults leave open from `faults` and its
+    /// name.
     pub fn new(seed: u64) -> Self {
+        let chance = Chance::new(seed);
         Self(Arc::new(Inner {
             volumes: Mutex::default(),
-            entropy: Mutex::new(Chance::new(seed).named("sqlite").rng()),
+            entropy: Mutex::new(chance.named("sqlite").rng()),
+            chance: chance.named("faults"),
             sleeps: Mutex::new(0),
         }))
     }
@@ -78,9 +83,42 @@ impl Disk {
         self.with(host, |volume| volume.is_on())
     }
 
-    /// Adds a fault; it stays until [`Disk::heal`].
-    pub fn inject(&self, host: &str, fault: Fault) {
-        self.with(host, |volume| volume.inject(fault));
+    /// Adds a fault; it stays until [`Disk::lift`] with the number that this returns, or [`Disk::heal`].
+    pub fn inject(&self, host: &str, fault: Fault) -> u64 {
+        self.with(host, |volume| volume.inject(fault))
+    }
+
+    /// Takes one fault away and says what it did; nothing, when it was taken away before.
+    pub fn lift(&self, host: &str, number: u64) -> Deeds {
+        self.with(host, |volume| volume.lift(number))
+    }
+
+    /// The time that [`Fault::Stall`] made this host's operations take since the last call. Whoever called SQLite has to let it pass before
+    /// anybody learns of the result: the calls themselves are synchronous and cannot.
+    pub fn take_owed(&self, host: &str) -> Duration {
+        self.with(host, Volume::take_owed)
+    }
+
+    /// Flips `bits` bits, each of another byte as far as there are bytes, of what lies in the host's files, drawn evenly over all their bytes.
+    /// Returns a number for [`Disk::flipped_bits_read`].
+    pub fn flip(&self, host: &str, bits: u32, draw: u64) -> u64 {
+        self.with(host, |volume| volume.flip(bits, draw))
+    }
+
+    /// How many bits of this [`Disk::flip`] were read before anything was written over them. What is only cached above the disk does not count.
+    pub fn flipped_bits_read(&self, host: &str, number: u64) -> u64 {
+        self.with(host, |volume| volume.flipped_bits_read(number))
+    }
+
+    /// From now on keeps a journal of the operations that change the host's disk, for [`Disk::journal`].
+    pub fn keep_journal(&self, host: &str) {
+        self.with(host, Volume::keep_journal);
+    }
+
+    /// The operations that changed the host's disk, in order: the one at place `n` is what [`Disk::cut_power_at`] with `n` strikes, if the journal
+    /// was begun on the empty disk.
+    pub fn journal(&self, host: &str) -> Vec<Operation> {
+        self.with(host, |volume| volume.journal().to_vec())
     }
 
     /// Takes every fault, and a planned power cut that has not come yet, away.
@@ -170,7 +208,7 @@ impl Disk {
         if let Some(volume) = volumes.get(host) {
             return volume.clone();
         }
-        let volume = Arc::new(Mutex::new(Volume::new()));
+        let volume = Arc::new(Mutex::new(Volume::new(&self.0.chance.named(host))));
         volumes.insert(host.to_owned(), volume.clone());
         volume
     }

@@ -3,7 +3,8 @@
 //! **Invariant**: undoing the pending changes from the last to the first gives exactly the bytes of the last sync.
 //!
 //! Reads see what was written, at no cost; a write keeps the bytes that it covers (none, when it appends), so an undone write can also be
-//! redone: its new bytes are what the undo finds. It knows nothing of names, locks or faults.
+//! redone: its new bytes are what the undo finds. After a failed sync what is durable is no longer what undoing gives, so it is kept apart
+//! ([`Image::fail_sync`]). It knows nothing of names, locks or faults.
 
 use super::loss::{Fate, Shape};
 
@@ -14,7 +15,12 @@ pub(super) struct Image {
     pending: Vec<Change>,
     /// The covered bytes of all pending changes, one after the other.
     covered: Vec<u8>,
+    /// What is durable, while that is not what undoing the pending changes gives: a sync has failed.
+    stranded: Option<Vec<u8>>,
 }
+
+/// The operating system writes files back in pages of this size.
+const PAGE: usize = 4096;
 
 #[derive(Clone, Copy, Debug)]
 struct Change {
@@ -84,9 +90,35 @@ impl Image {
     /// Makes everything written durable. Returns how many changes it confirmed.
     pub(super) fn sync(&mut self) -> u64 {
         let confirmed = self.pending.len() as u64;
+        if let Some(mut durable) = self.stranded.take() {
+            for change in &self.pending {
+                write_back(&mut durable, &self.bytes, change);
+            }
+            self.stranded = (durable != self.bytes).then_some(durable);
+        }
         self.pending.clear();
         self.covered.clear();
         confirmed
+    }
+
+    /// The sync failed, and what was to be written counts as written from now on although it is not: Linux marks the pages as clean. Reads show
+    /// them; a later sync writes only the pages that were changed again.
+    pub(super) fn fail_sync(&mut self) {
+        if !self.pending.is_empty() {
+            self.stranded = Some(self.durable());
+            self.pending.clear();
+            self.covered.clear();
+        }
+    }
+
+    /// Flips one bit where it lies, as written and as durable.
+    pub(super) fn flip(&mut self, offset: usize, bit: u8) {
+        let durable = self.stranded.as_mut();
+        for bytes in std::iter::once(&mut self.bytes).chain(durable) {
+            if let Some(byte) = bytes.get_mut(offset) {
+                *byte ^= 1 << bit;
+            }
+        }
     }
 
     /// The pending changes, as their place in the order of all changes and their shape.
@@ -104,10 +136,14 @@ impl Image {
 
     /// What would be left if every pending change were lost.
     pub(super) fn durable(&self) -> Vec<u8> {
+        if let Some(durable) = &self.stranded {
+            return durable.clone();
+        }
         let mut copy = Self {
             bytes: self.bytes.clone(),
             pending: self.pending.clone(),
             covered: self.covered.clone(),
+            stranded: None,
         };
         while copy.undo().is_some() {}
         copy.bytes
@@ -118,6 +154,9 @@ impl Image {
         let mut undone = Vec::new();
         while let Some(change) = self.undo() {
             undone.push(change);
+        }
+        if let Some(durable) = self.stranded.take() {
+            self.bytes = durable;
         }
         let mut cost = Cost::default();
         for (change, data) in undone.into_iter().rev() {
@@ -171,6 +210,20 @@ impl Image {
             .copy_from_slice(&covered);
         Some((change, written))
     }
+}
+
+/// Makes the pages that `change` touched durable as they are in `bytes` now.
+fn write_back(durable: &mut Vec<u8>, bytes: &[u8], change: &Change) {
+    if change.length == 0 {
+        durable.resize(change.offset, 0);
+        return;
+    }
+    let from = (change.offset / PAGE * PAGE).min(bytes.len());
+    let to = ((change.offset + change.length).next_multiple_of(PAGE)).min(bytes.len());
+    if durable.len() < to {
+        durable.resize(to, 0);
+    }
+    durable[from..to].copy_from_slice(&bytes[from..to]);
 }
 
 #[cfg(test)]
@@ -254,5 +307,41 @@ mod tests {
         let cost = image.lose(|_| Fate::Lost);
         assert_eq!(image.bytes(), b"first");
         assert_eq!((cost.lost_writes, cost.lost_bytes), (2, 7));
+    }
+
+    #[test]
+    fn after_a_failed_sync_only_pages_that_are_written_again_become_durable() {
+        let mut image = Image::synced(vec![0; 3 * PAGE]);
+        image.write(0, 0, b"lost");
+        image.write(1, PAGE, b"saved by its neighbor");
+        image.fail_sync();
+        assert_eq!(&image.bytes()[..4], b"lost", "reads go on showing it");
+        image.write(2, PAGE + 100, b"again");
+        image.write(3, 3 * PAGE, b"longer");
+        assert_eq!(image.durable(), vec![0; 3 * PAGE]);
+        image.sync();
+        let durable = image.durable();
+        assert_eq!(durable[..PAGE], [0; PAGE]);
+        assert_eq!(durable[PAGE..], image.bytes()[PAGE..]);
+        image.write(4, 2 * PAGE, b"unsynced");
+        image.lose(|_| Fate::Lost);
+        assert_eq!(image.bytes(), durable, "a power loss shows the truth");
+        image.write(5, 0, b"fine");
+        image.sync();
+        assert_eq!(&image.durable()[..4], b"fine", "and it is over with it");
+    }
+
+    #[test]
+    fn a_failed_sync_of_nothing_changes_nothing_and_a_whole_rewrite_heals() {
+        let mut image = Image::synced(b"abc".to_vec());
+        image.fail_sync();
+        assert!(image.stranded.is_none());
+        image.write(0, 0, b"xyz");
+        image.fail_sync();
+        assert_eq!(image.durable(), b"abc");
+        image.write(1, 0, b"xyz");
+        image.sync();
+        assert!(image.stranded.is_none());
+        assert_eq!(image.durable(), b"xyz");
     }
 }

@@ -3,11 +3,13 @@
 //! **Invariant**: a verdict is a function of the model, the shapes of the pending writes in their order, and the draw. It touches no bytes.
 
 use rand::RngExt;
+use serde::{Deserialize, Serialize};
 
 use crate::chance::Chance;
 
-/// Which unsynced writes survive a power loss.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Which unsynced writes survive a power loss. In a scenario and a plan each goes by its [`Loss::name`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Loss {
     /// All of them: the machine had time to write everything out.
     Nothing,
@@ -51,6 +53,27 @@ pub(super) enum Fate {
 }
 
 impl Loss {
+    /// Every model, mildest first.
+    pub const ALL: [Self; 6] = [
+        Self::Nothing,
+        Self::Prefix,
+        Self::Torn { sector: 4096 },
+        Self::Torn { sector: 512 },
+        Self::Subset,
+        Self::Everything,
+    ];
+
+    /// Its name.
+    pub fn name(self) -> String {
+        match self {
+            Self::Nothing => "none".to_owned(),
+            Self::Everything => "all".to_owned(),
+            Self::Prefix => "prefix".to_owned(),
+            Self::Subset => "subset".to_owned(),
+            Self::Torn { sector } => format!("torn_{sector}"),
+        }
+    }
+
     /// The fate of each pending write, given in the order in which they were made.
     pub(super) fn fates(self, shapes: &[Shape], draw: u64) -> Vec<Fate> {
         let mut chance = Chance::new(draw).named("loss").rng();
@@ -95,6 +118,28 @@ impl Loss {
     }
 }
 
+impl From<Loss> for String {
+    fn from(loss: Loss) -> Self {
+        loss.name()
+    }
+}
+
+impl TryFrom<String> for Loss {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let names = Self::ALL.map(Self::name);
+        let found = Self::ALL.into_iter().find(|loss| loss.name() == name);
+        found.ok_or_else(|| {
+            let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+            format!(
+                "unknown loss `{name}`, expected one of {}",
+                names.join(", ")
+            )
+        })
+    }
+}
+
 /// How many sector boundaries lie strictly inside a write.
 fn boundaries(shape: Shape, sector: usize) -> usize {
     if shape.length < 2 {
@@ -133,6 +178,15 @@ mod tests {
             assert!(kept > 0 && kept < 4096);
             assert_eq!((shapes()[at].offset + kept) % 512, 0);
         }
+    }
+
+    #[test]
+    fn every_model_is_found_by_its_name() {
+        for loss in Loss::ALL {
+            assert_eq!(Loss::try_from(loss.name()), Ok(loss));
+        }
+        let unknown = Loss::try_from("torn".to_owned()).expect_err("torn where?");
+        assert!(unknown.contains("`torn_512`"), "{unknown}");
     }
 
     #[test]

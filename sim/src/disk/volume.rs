@@ -6,18 +6,20 @@
 //!
 //! Nothing here waits: a lock that is taken is busy, a fault fails at once.
 
-use std::{collections::BTreeMap, ffi::c_int, sync::Arc};
+use std::{collections::BTreeMap, ffi::c_int, sync::Arc, time::Duration};
 
 use libsqlite3_sys as sqlite;
 
 use super::{
-    fault::{Counters, Fault, Faults, Operation},
+    fault::{Counters, Deeds, Fault, Faults, Operation},
     image::{Cost, Image},
     lock::{FileLocks, Level},
     loss::{Fate, Loss, Shape},
     memory::Index,
     names::Names,
+    rot::Rot,
 };
+use crate::chance::Chance;
 
 /// A host's disk. Switched on when new.
 #[derive(Debug)]
@@ -29,8 +31,11 @@ pub(super) struct Volume {
     next_id: u64,
     sequence: u64,
     operations: u64,
+    /// What the operations that changed the disk were, from the first on, once somebody has asked for it.
+    journal: Option<Vec<Operation>>,
     cut: Option<Cut>,
     faults: Faults,
+    rot: Rot,
     counters: Counters,
 }
 
@@ -59,7 +64,8 @@ pub(super) struct Ticket {
 }
 
 impl Volume {
-    pub(super) fn new() -> Self {
+    /// Empty; what its faults leave open is drawn from `chance`.
+    pub(super) fn new(chance: &Chance) -> Self {
         Self {
             on: true,
             boot: 1,
@@ -68,8 +74,10 @@ impl Volume {
             next_id: 1,
             sequence: 0,
             operations: 0,
+            journal: None,
             cut: None,
-            faults: Faults::default(),
+            faults: Faults::new(chance.rng()),
+            rot: Rot::default(),
             counters: Counters::default(),
         }
     }
@@ -139,8 +147,43 @@ impl Volume {
 
     // Faults and counts.
 
-    pub(super) fn inject(&mut self, fault: Fault) {
-        self.faults.add(fault);
+    pub(super) fn inject(&mut self, fault: Fault) -> u64 {
+        self.faults.add(fault)
+    }
+
+    pub(super) fn lift(&mut self, number: u64) -> Deeds {
+        self.faults.remove(number)
+    }
+
+    pub(super) fn take_owed(&mut self) -> Duration {
+        self.faults.take_owed()
+    }
+
+    /// Flips `bits` bits of what lies in the files, synced or not, and returns the number of this rot.
+    pub(super) fn flip(&mut self, bits: u32, draw: u64) -> u64 {
+        let names = self.names.iter().map(|(_, file)| file).collect::<Vec<_>>();
+        let sizes = names
+            .into_iter()
+            .map(|file| (file, self.files[&file].image.bytes().len()));
+        let (number, places) = self.rot.begin(bits, draw, &sizes.collect::<Vec<_>>());
+        for place in places {
+            self.file(place.file).image.flip(place.offset, place.bit);
+        }
+        number
+    }
+
+    /// How many of the bits of this rot have been read, wrong as they were.
+    pub(super) fn flipped_bits_read(&self, number: u64) -> u64 {
+        self.rot.read(number)
+    }
+
+    /// From now on keeps what the operations are that change the disk.
+    pub(super) fn keep_journal(&mut self) {
+        self.journal.get_or_insert_default();
+    }
+
+    pub(super) fn journal(&self) -> &[Operation] {
+        self.journal.as_deref().unwrap_or_default()
     }
 
     pub(super) fn heal(&mut self) {
@@ -273,6 +316,7 @@ impl Volume {
         let count = there.len().min(out.len());
         out[..count].copy_from_slice(&there[..count]);
         out[count..].fill(0);
+        self.rot.was_read(ticket.file, offset..offset + count);
         Ok(count)
     }
 
@@ -287,6 +331,9 @@ impl Volume {
         let growth = (offset + data.len()).saturating_sub(size);
         self.change(Operation::Write, growth, |volume, sequence| {
             volume.file(ticket.file).image.write(sequence, offset, data);
+            volume
+                .rot
+                .was_written(ticket.file, offset..offset + data.len());
             Ok(())
         })?;
         self.counters.writes += 1;
@@ -312,7 +359,12 @@ impl Volume {
     pub(super) fn sync(&mut self, ticket: Ticket) -> Result<(), c_int> {
         self.admit(ticket, Operation::Sync.error())?;
         // A sync that the power interrupts has confirmed nothing, so there is nothing to do while it is under way.
-        self.change(Operation::Sync, 0, |_, _| Ok(()))?;
+        if let Err(code) = self.change(Operation::Sync, 0, |_, _| Ok(())) {
+            if self.on {
+                self.file(ticket.file).image.fail_sync();
+            }
+            return Err(code);
+        }
         self.counters.syncs += 1;
         self.file(ticket.file).image.sync();
         // SQLite's own VFS syncs the directory with the first sync of a new journal; file systems do it for any new file.
@@ -402,6 +454,9 @@ impl Volume {
         }
         let index = self.operations;
         self.operations += 1;
+        if let Some(journal) = &mut self.journal {
+            journal.push(operation);
+        }
         self.sequence += 1;
         let done = apply(self, self.sequence)?;
         if let Some(cut) = self.cut.take_if(|cut| cut.at <= index) {
@@ -431,62 +486,4 @@ impl Volume {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn names(volume: &Volume) -> Vec<&str> {
-        volume.files().map(|(name, _)| name).collect()
-    }
-
-    #[test]
-    fn a_name_is_durable_once_its_file_was_synced() {
-        let mut volume = Volume::new();
-        let synced = volume.open("synced", true, false).expect("created");
-        volume.write(synced, 0, b"x").expect("written");
-        volume.sync(synced).expect("synced");
-        volume.write(synced, 1, b"y").expect("written");
-        volume.open("fresh", true, false).expect("created");
-        volume.power_loss(Loss::Everything, 0);
-        assert!(volume.open("synced", false, false).is_err(), "no power");
-        volume.start();
-        assert_eq!(names(&volume), ["synced"]);
-        assert_eq!(volume.durable("synced").expect("kept"), b"x");
-        assert_eq!(volume.counters().lost_writes, 2);
-    }
-
-    #[test]
-    fn handles_of_an_earlier_boot_are_dead() {
-        let mut volume = Volume::new();
-        let old = volume.open("file", true, false).expect("created");
-        volume.write(old, 0, b"kept").expect("written");
-        assert!(volume.lock(old, Level::Exclusive).is_ok());
-        volume.kill();
-        volume.start();
-        let new = volume.open("file", false, false).expect("there");
-        assert!(volume.lock(new, Level::Exclusive).is_ok(), "locks are void");
-        assert!(volume.write(old, 0, b"lost").is_err());
-        assert!(volume.sync(old).is_err());
-        volume.close(old);
-        let mut out = [0; 4];
-        assert_eq!(volume.read(new, 0, &mut out), Ok(4));
-        assert_eq!(&out, b"kept");
-        assert_eq!(volume.counters().refused, 2);
-    }
-
-    #[test]
-    fn a_cut_at_an_index_fails_that_operation_and_all_after() {
-        let mut volume = Volume::new();
-        let file = volume.open("file", true, false).expect("operation 0");
-        volume.sync(file).expect("operation 1");
-        volume.cut_power_at(3, Loss::Everything, 0);
-        volume.write(file, 0, b"x").expect("operation 2");
-        assert!(volume.sync(file).is_err(), "operation 3");
-        assert!(!volume.is_on());
-        assert!(volume.read(file, 0, &mut [0]).is_err());
-        volume.start();
-        let file = volume
-            .open("file", false, false)
-            .expect("its name is durable");
-        assert_eq!(volume.file_size(file), Ok(0));
-    }
-}
+mod tests;
