@@ -92,25 +92,33 @@ impl<E> Conductor<E> {
                 return;
             }
             self.agenda.pop_front();
-            let fault = self.faults[number].clone();
             if ends {
-                let effect = control.stop(number, &fault);
-                self.record(Event::FaultEnded {
-                    fault: number,
-                    effect,
-                });
-                continue;
+                self.end(number, control);
+            } else {
+                self.begin(number, control);
             }
-            self.record(Event::FaultStarted { fault: number });
-            if let Kind::Crash { mode } = fault.kind {
-                for host in &fault.targets {
-                    (self.deployment.dying)(host, mode);
-                    self.recorder
-                        .record(&Arc::from(host.as_str()), 0, Event::Died);
-                }
-            }
-            control.start(number, &fault);
         }
+    }
+
+    fn begin(&mut self, number: usize, control: &mut dyn Control) {
+        let fault = &self.faults[number];
+        self.record(Event::FaultStarted { fault: number });
+        if let Kind::Crash { mode } = fault.kind {
+            for host in &fault.targets {
+                (self.deployment.dying)(host, mode);
+                self.recorder
+                    .record(&Arc::from(host.as_str()), 0, Event::Died);
+            }
+        }
+        control.start(number, &self.faults[number]);
+    }
+
+    fn end(&mut self, number: usize, control: &mut dyn Control) {
+        let effect = control.stop(number, &self.faults[number]);
+        self.record(Event::FaultEnded {
+            fault: number,
+            effect,
+        });
     }
 
     fn safety(&mut self, now: Duration) -> Next {

@@ -200,22 +200,11 @@ fn conditions(
 }
 
 fn faults<S: System>(plan: &Plan<S>, trace: &Trace<S::Event>) -> Vec<FaultRecord> {
-    let name = |kind: &crate::fault::Kind| match kind {
-        crate::fault::Kind::Crash {
-            mode: crate::fault::Crash::Kill,
-        } => "crash",
-        crate::fault::Kind::Crash {
-            mode: crate::fault::Crash::PowerLoss,
-        } => "power_loss",
-        crate::fault::Kind::Partition { .. } => "partition",
-        crate::fault::Kind::Hold => "hold",
-        crate::fault::Kind::Latency { .. } => "latency",
-    };
     let mut records: Vec<FaultRecord> = plan
         .faults
         .iter()
         .map(|fault| FaultRecord {
-            kind: name(&fault.kind).to_owned(),
+            kind: fault.kind.name().to_owned(),
             at_ms: fault.at_ms,
             effect: Effect::new(),
         })
