@@ -61,11 +61,10 @@ pub(super) fn claim(
     for (destination, limit) in limits {
         let name = destination.as_str();
         let mut found = candidates(database, DUE, params![name, now.as_micros(), limit])?;
-        let missing = limit.saturating_sub(u32::try_from(found.len()).unwrap_or(u32::MAX));
-        if missing > 0 {
+        if found.is_empty() {
             let horizon = now.plus(MAX_LEASE).as_micros();
-            let future = params![name, horizon, missing];
-            found.extend(candidates(database, LEASED_FROM_THE_FUTURE, future)?);
+            let future = params![name, horizon, limit];
+            found = candidates(database, LEASED_FROM_THE_FUTURE, future)?;
         }
         for mut one in found {
             debug_assert!(outbox::claimable(&one.entry, now));

@@ -10,7 +10,10 @@ use super::{request::StoreError, sqlite::broken};
 /// The migrations in order; the schema's version is how many have run.
 ///
 /// `wake_at` is when an open outbox entry is claimable: its due time while ready, its lease's end while leased. It is NULL once the entry
-/// is done or dead, so both partial indexes hold open entries alone and a settled row costs a claim nothing.
+/// is done or dead, so `outbox_claimable` holds open entries alone and a settled row costs a claim nothing. `outbox_by_appointment` holds all, so
+/// that a claim and a settle, which change `wake_at`, need not touch it; an appointment has few. Every index ends with the row's id by nature.
+///
+/// The checks are chains of OR, not IN: for a list SQLite builds a b-tree anew at each statement that writes the row.
 pub(super) const MIGRATIONS: [&str; 1] = ["
 CREATE TABLE appointments (
     id TEXT NOT NULL,
@@ -21,7 +24,7 @@ CREATE TABLE appointments (
     patient_name TEXT NOT NULL,
     email TEXT,
     note TEXT,
-    state TEXT NOT NULL CHECK (state IN ('pending', 'confirmed', 'failed', 'cancelled')),
+    state TEXT NOT NULL CHECK (state = 'pending' OR state = 'confirmed' OR state = 'failed' OR state = 'cancelled'),
     attempts INTEGER NOT NULL,
     generation INTEGER NOT NULL,
     cancel_requested INTEGER NOT NULL,
@@ -61,12 +64,12 @@ CREATE TABLE outbox (
     tenant TEXT NOT NULL,
     appointment_id TEXT NOT NULL,
     request_id TEXT NOT NULL,
-    kind TEXT NOT NULL CHECK (kind IN ('book', 'cancel')),
+    kind TEXT NOT NULL CHECK (kind = 'book' OR kind = 'cancel'),
     destination TEXT NOT NULL,
     key TEXT NOT NULL,
     generation INTEGER NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('ready', 'leased', 'done', 'dead')),
-    wake_at INTEGER CHECK ((wake_at IS NULL) = (state IN ('done', 'dead'))),
+    state TEXT NOT NULL CHECK (state = 'ready' OR state = 'leased' OR state = 'done' OR state = 'dead'),
+    wake_at INTEGER CHECK ((wake_at IS NULL) = (state = 'done' OR state = 'dead')),
     due_at INTEGER NOT NULL,
     attempt INTEGER NOT NULL,
     lease_epoch INTEGER NOT NULL,
@@ -80,9 +83,9 @@ CREATE TABLE outbox (
     settled_at INTEGER,
     result_hash INTEGER
 ) STRICT;
-CREATE INDEX outbox_claimable ON outbox (destination, wake_at, id) WHERE wake_at IS NOT NULL;
-CREATE INDEX outbox_open ON outbox (appointment_id, tenant, id) WHERE wake_at IS NOT NULL;
-CREATE INDEX outbox_dead ON outbox (appointment_id, tenant, id) WHERE state = 'dead';
+CREATE INDEX outbox_claimable ON outbox (destination, wake_at) WHERE wake_at IS NOT NULL;
+CREATE INDEX outbox_by_appointment ON outbox (appointment_id, tenant);
+CREATE INDEX outbox_dead ON outbox (appointment_id, tenant) WHERE state = 'dead';
 
 CREATE TABLE findings (
     id INTEGER PRIMARY KEY,
