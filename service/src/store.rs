@@ -24,5 +24,5 @@ pub use request::{
     AcceptReply, AuditRow, Claimed, Claims, DeadLetter, Depth, Dump, FindingRow, Redriven, Reply,
     Request, Settled, Settlement, SightedFinding, Store, StoreError, TransitionRow, Verdict,
 };
-pub use sqlite::SqliteStore;
+pub use sqlite::{Durability, SqliteStore};
 pub use thread::ThreadStore;

@@ -17,6 +17,15 @@ pub struct SqliteStore {
     connection: Connection,
 }
 
+/// What a commit survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Power loss, too: the journal is synced before a commit is answered.
+    Full,
+    /// The process's death. Power loss may take the newest commits, so it is for drills and throw-away data, never for an outbox.
+    Normal,
+}
+
 enum Access {
     /// Changes rows.
     Write,
@@ -32,8 +41,21 @@ impl SqliteStore {
     /// # Errors
     /// [`StoreError::Busy`] while another writer holds it, [`StoreError::Newer`] for a newer schema, [`StoreError::Unavailable`] for the rest.
     pub fn open(path: &str) -> Result<Self, StoreError> {
+        Self::open_with(path, Durability::Full)
+    }
+
+    /// As [`SqliteStore::open`], with another durability than the one that an outbox needs.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`].
+    pub fn open_with(path: &str, durability: Durability) -> Result<Self, StoreError> {
         let connection = Connection::open(path).map_err(broken)?;
         schema::prepare(&connection)?;
+        if durability == Durability::Normal {
+            connection
+                .execute_batch("PRAGMA synchronous = NORMAL")
+                .map_err(broken)?;
+        }
         Ok(Self { connection })
     }
 

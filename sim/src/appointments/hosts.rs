@@ -16,7 +16,7 @@ use rehearsal_mocks::provider::{self as mock, Ledger, ProviderEvent};
 use rehearsal_service::{
     config::{Config, Roles},
     journal::Journal,
-    store::{Dump, InlineStore, Reply, Request, SqliteStore, Store},
+    store::{Dump, InlineStore, Reply, Request, Store},
 };
 
 use super::{
@@ -24,6 +24,7 @@ use super::{
     database::{self, RemoteStore},
     event::{Event, fnv},
     operation::Operation,
+    planted::{Defect, planting},
     quiet::{Audits, Quiet},
     tables::Tables,
     topology::Layout,
@@ -137,10 +138,11 @@ async fn opened(
     host: &Host,
     recorder: &HostRecorder<Event>,
     path: &str,
+    defect: Option<Defect>,
     open: &Open,
 ) -> Arc<InlineStore> {
     loop {
-        match SqliteStore::open(path) {
+        match planting::open(defect, path) {
             Ok(store) => {
                 let store = Arc::new(InlineStore::new(store));
                 *lock(open) = Some(store.clone());
@@ -161,12 +163,15 @@ fn database_host(tables: &Tables, open: &Open, stage: &Stage<Event>) -> Node {
     let name = tables.topology.database_host();
     let listen = stage.addresses[name].listen.clone();
     let (open, storage, recorder) = (open.clone(), stage.storage.clone(), stage.recorder.clone());
+    let tables = tables.clone();
     node(name, move |host, boot| {
         power_on(&storage, name);
         let path = storage.path(name, "appointments.db");
         let (open, listen, recorder) = (open.clone(), listen.clone(), recorder.at(name, boot));
+        let tables = tables.clone();
         async move {
-            let store = opened(&host, &recorder, &path, &open).await;
+            let store = opened(&host, &recorder, &path, tables.defect(), &open).await;
+            let store = planting::store(&tables, &host, &path, store);
             loop {
                 match host.bind(&listen).await {
                     Ok(listener) => database::serve(host.clone(), listener, store.clone()).await,
@@ -203,10 +208,10 @@ fn service_host(
         stage.storage.clone(),
         stage.recorder.clone(),
     );
-    let name = name.to_owned();
+    let (name, tables) = (name.to_owned(), tables.clone());
     node(&name.clone(), move |host, boot| {
         let recorder = recorder.at(&name, boot);
-        let journal = Arc::new(TraceJournal {
+        let journal: Arc<dyn Journal> = Arc::new(TraceJournal {
             recorder: recorder.clone(),
             audits: audits.clone(),
         });
@@ -215,12 +220,16 @@ fn service_host(
             power_on(&storage, &name);
         }
         let (config, open, database) = (config.clone(), open.clone(), database.clone());
+        let tables = tables.clone();
         async move {
             let store: Arc<dyn Store> = if embedded {
-                opened(&host, &recorder, &path, &open).await
+                let store = opened(&host, &recorder, &path, tables.defect(), &open).await;
+                planting::store(&tables, &host, &path, store)
             } else {
                 Arc::new(RemoteStore::new(host.clone(), database))
             };
+            let (journal, store) = planting::journal(&tables, journal, store);
+            let host = planting::host(&tables, host, &config);
             loop {
                 let ended = rehearsal_service::role::run(
                     host.clone(),
@@ -263,13 +272,11 @@ pub(super) fn config(
         .keys()
         .map(|provider| (name(provider), url(provider)))
         .collect();
-    tables.service.configure(
-        Config {
-            roles,
-            ..Config::new(listen, providers)
-        },
-        &tables.topology,
-    )
+    let config = Config {
+        roles,
+        ..Config::new(listen, providers)
+    };
+    planting::config(tables, tables.service.configure(config, &tables.topology))
 }
 
 /// The service's log, in the trace.

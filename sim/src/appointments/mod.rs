@@ -1,6 +1,7 @@
 //! The appointment service as a system under test: what a scenario says of it, its workload, its hosts, its oracles.
 //!
-//! In reading order: the tables of a scenario ([`topology`], [`workload`], [`provider`], [`policy`], [`logs`], together [`Tables`]), what a
+//! In reading order: the tables of a scenario ([`topology`], [`workload`], [`provider`], [`policy`], [`logs`], together [`Tables`]; [`planted`] is
+//! the defect that one may name), what a
 //! client does ([`operation`]), how a seed draws it, what is written into the trace ([`event`]), the deployment (database, client, hosts, and
 //! when they are quiet), what a finished trace says (history, metrics, tally), and how it is judged (oracles, measures, summary, effects).
 //! [`shadow`] runs a replay's two sides on simulated hosts.
@@ -13,6 +14,7 @@ pub mod workload;
 pub mod provider;
 pub mod policy;
 pub mod logs;
+pub mod planted;
 pub mod tables;
 pub mod operation;
 mod draw;

@@ -1,16 +1,19 @@
 //! A run's own part of the results file.
 //!
-//! **Invariant**: the shape is the contract of `rehearsal.results/1`; every field is there in every run.
+//! **Invariant**: the shape is the contract of `rehearsal.results/1`; every field is there in every run, but for `planted`.
 
 use std::collections::BTreeMap;
 
 use rehearsal_core::appointment::State;
 use serde_json::{Map, Value, json};
 
-use super::tally::{Tally, percentile_ms};
+use super::{
+    planted::Defect,
+    tally::{Tally, percentile_ms},
+};
 
-/// The summary.
-pub(super) fn of(tally: &Tally) -> Map<String, Value> {
+/// The summary. A run with a planted defect says so, so that nobody takes its record for the service's own.
+pub(super) fn of(tally: &Tally, planted: Option<Defect>) -> Map<String, Value> {
     let states: BTreeMap<&str, u64> = State::ALL
         .iter()
         .map(|state| (state.as_str(), tally.states[*state as usize]))
@@ -44,9 +47,12 @@ pub(super) fn of(tally: &Tally) -> Map<String, Value> {
         "breaker": tally.breakers.iter().map(breaker).collect::<Map<String, Value>>(),
         "latency_ms": { "api": latency(&tally.api_us), "confirm": latency(&tally.confirm_us) },
     });
-    let Value::Object(fields) = fields else {
+    let Value::Object(mut fields) = fields else {
         unreachable!("the value above is an object")
     };
+    if let Some(defect) = planted {
+        fields.insert("planted".to_owned(), json!(defect));
+    }
     fields
 }
 
@@ -70,7 +76,7 @@ mod tests {
 
     #[test]
     fn every_field_of_the_contract_is_there_even_in_an_empty_run() {
-        let summary = of(&Tally::default());
+        let summary = of(&Tally::default(), None);
         let keys: Vec<_> = summary.keys().map(String::as_str).collect();
         let mut contract = [
             "requests",

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    draw, effects, event::Event, hosts, measures, operation::Operation, oracles, summary,
-    tables::Tables, tally::Tally,
+    draw, effects, event::Event, history::given, hosts, measures, operation::Operation, oracles,
+    summary, tables::Tables, tally::Tally,
 };
 use crate::{
     chance::Chance,
@@ -58,7 +58,7 @@ impl System for Appointments {
     }
 
     fn summary(trace: &Trace<Event>) -> serde_json::Map<String, serde_json::Value> {
-        summary::of(&Tally::of(trace))
+        summary::of(&Tally::of(trace), given(trace).and_then(Tables::defect))
     }
 
     fn own_faults(tables: &Tables, trace: &Trace<Event>) -> Vec<(String, u64, Effect)> {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize, de::MapAccess};
 
 use super::{
     logs::Logs,
+    planted::{Defect, Planted},
     policy::Service,
     provider::Provider,
     topology::{Layout, Topology},
@@ -30,6 +31,9 @@ pub struct Tables {
     pub service: Service,
     /// What logs have to hold.
     pub logs: Logs,
+    /// What is wrong with the service on purpose.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub planted: Option<Planted>,
 }
 
 /// Most providers: each is a host.
@@ -44,11 +48,17 @@ impl Default for Tables {
             providers: BTreeMap::from([("acme".to_owned(), Provider::default())]),
             service: Service::default(),
             logs: Logs::default(),
+            planted: None,
         }
     }
 }
 
 impl Tables {
+    /// What is wrong with the service on purpose.
+    pub fn defect(&self) -> Option<Defect> {
+        self.planted.map(|planted| planted.defect)
+    }
+
     /// The host of the provider `name`.
     pub fn provider_host(name: &str) -> String {
         format!("provider-{name}")
@@ -56,7 +66,14 @@ impl Tables {
 }
 
 impl system::Tables for Tables {
-    const KEYS: &'static [&'static str] = &["topology", "workload", "providers", "service", "logs"];
+    const KEYS: &'static [&'static str] = &[
+        "topology",
+        "workload",
+        "providers",
+        "service",
+        "logs",
+        "planted",
+    ];
 
     fn read<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
         match key {
@@ -65,6 +82,7 @@ impl system::Tables for Tables {
             "providers" => self.providers = map.next_value()?,
             "service" => self.service = map.next_value()?,
             "logs" => self.logs = map.next_value()?,
+            "planted" => self.planted = Some(map.next_value()?),
             other => unreachable!("{other} is none of our keys"),
         }
         Ok(())
@@ -194,6 +212,11 @@ attempts_max = "> 1"
                 "providers.acme.errors[0].rate: found 1.2",
             ),
             (
+                "[expect]",
+                "[planted]\ndefect = \"two-claimer\"\n[expect]",
+                "did you mean `two-claimers`?",
+            ),
+            (
                 "layout = \"cluster\"",
                 "layout = \"embedded\"",
                 "expected 1 to 1 with layout = \"embedded\"",
@@ -208,7 +231,10 @@ attempts_max = "> 1"
 
     #[test]
     fn tables_survive_a_plan() {
-        let tables = parse(EXAMPLE).unwrap().tables;
+        let planted = format!("{EXAMPLE}\n[planted]\ndefect = \"two-claimers\"\n");
+        assert_eq!(parse(EXAMPLE).unwrap().tables.defect(), None);
+        let tables = parse(&planted).unwrap().tables;
+        assert_eq!(tables.defect(), Some(Defect::TwoClaimers));
         let text = toml::to_string(&tables).unwrap();
         assert_eq!(toml::from_str::<Tables>(&text).unwrap(), tables, "{text}");
     }
