@@ -19,6 +19,7 @@ pub mod disk;
 pub mod child;
 pub mod run;
 pub mod trace;
+pub mod point;
 pub mod oracle;
 pub mod verdict;
 pub mod finding;

@@ -16,6 +16,7 @@ use crate::{
     engine::{EPOCH, Engine, EngineError, Setup},
     interpose,
     plan::Plan,
+    point::Hits,
     system::{Progress, Stage, Storage, System},
     trace::{Clock, Event, Phase, Recorder, Trace},
     verdict::{self, Record},
@@ -48,6 +49,12 @@ pub struct Outcome {
     pub record: Record,
     /// The trace as JSON lines, when it was asked for.
     pub trace: Option<String>,
+    /// The reachability points that it hit.
+    #[serde(default)]
+    pub hits: Hits,
+    /// From the heal to quiet, in microseconds of virtual time, when it became quiet.
+    #[serde(default)]
+    pub converged_us: Option<u64>,
 }
 
 /// Runs `plan` in this process and returns its trace. Virtual-time engines want [`in_child`] around it.
@@ -131,6 +138,8 @@ pub fn body<S: System>(plan: &Plan<S>, engine: Engine, keep_trace: bool) -> Vec<
         Ok(Outcome {
             record,
             trace: keep_trace.then(|| lines(&trace)),
+            hits: S::hit(&trace),
+            converged_us: converged(&trace),
         })
     })();
     serde_json::to_vec(&answer).expect("an outcome is plain data")
@@ -154,6 +163,20 @@ pub fn failed(error: ChildError) -> RunError {
         }
         other => RunError::Process(other.to_string()),
     }
+}
+
+/// How long the convergence phase took, unless it hit its bound.
+fn converged<E>(trace: &Trace<E>) -> Option<u64> {
+    let mut healed = None;
+    for entry in &trace.entries {
+        match entry.event {
+            Event::Phase(Phase::Converge) => healed = Some(entry.at_us),
+            Event::Phase(Phase::Observe) => return Some(entry.at_us - healed?),
+            Event::NotConverged => return None,
+            _ => {}
+        }
+    }
+    None
 }
 
 fn lines<E: Serialize>(trace: &Trace<E>) -> String {

@@ -18,6 +18,7 @@ use crate::{
     chance::Chance,
     disk::Disk,
     oracle::Oracle,
+    point::{Hits, Point},
     trace::{Phase, Recorder, Trace},
 };
 
@@ -205,6 +206,16 @@ pub trait System: Copy + Debug + 'static {
 
     /// The names that `[slo]` and `[expect]` may use.
     fn measure_names() -> Vec<&'static str>;
+
+    /// Its reachability points, in a fixed order; none when it names none.
+    fn points() -> Vec<Point> {
+        Vec::new()
+    }
+
+    /// The points that a run hit.
+    fn hit(_trace: &Trace<Self::Event>) -> Hits {
+        Hits::new()
+    }
 
     /// A run's measures, by name. A measure without samples is absent.
     fn measures(trace: &Trace<Self::Event>) -> BTreeMap<String, f64>;

@@ -190,6 +190,10 @@ fn request(api: &str, operation: &Operation) -> Request<Bytes> {
             Vec::new(),
         ),
         Operation::Read { id } => (Method::GET, format!("/v1/appointments/{id}"), Vec::new()),
+        Operation::Probe { endpoint, n } => {
+            let (method, path, body) = endpoint.request(*n);
+            (method, path, body.as_bytes().to_vec())
+        }
     };
     let mut request = Request::builder()
         .method(method)

@@ -6,7 +6,7 @@
 use rand::RngExt;
 
 use super::{
-    operation::{Operation, Submission},
+    operation::{Endpoint, Operation, Submission},
     tables::Tables,
     workload::{Arrival, Workload},
 };
@@ -103,6 +103,8 @@ fn request(tables: &Tables, n: u64, at_ms: u64, chance: &Chance, steps: &mut Vec
         ("conflict", workload.conflicts),
         ("cancel", workload.cancels),
         ("read", workload.reads),
+        ("probe", workload.probes),
+        ("redrive", workload.redrives),
     ] {
         let chance = chance.named(name);
         if !strikes(share, &chance) {
@@ -114,7 +116,21 @@ fn request(tables: &Tables, n: u64, at_ms: u64, chance: &Chance, steps: &mut Vec
             "duplicate" => (client + 1, Operation::Submit(submission.clone())),
             "conflict" => (client + 1, Operation::Submit(submission.conflicting())),
             "cancel" => (client, Operation::Cancel { id }),
-            _ => (client, Operation::Read { id }),
+            "read" => (client, Operation::Read { id }),
+            "probe" => {
+                let drawn = chance
+                    .named("endpoint")
+                    .rng()
+                    .random_range(0..Endpoint::PROBES.len());
+                let endpoint = Endpoint::PROBES[drawn];
+                (client, Operation::Probe { endpoint, n })
+            }
+            _ => {
+                // Outbox entries are numbered from 1, and each request has one at least.
+                let n = chance.named("entry").rng().random_range(1..=n);
+                let endpoint = Endpoint::Redrive;
+                (client, Operation::Probe { endpoint, n })
+            }
         };
         push(at_ms + millis(after), client, operation);
     }

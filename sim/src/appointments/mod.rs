@@ -30,6 +30,7 @@ mod oracles;
 mod measures;
 mod summary;
 mod effects;
+mod points;
 mod system;
 pub mod shadow;
 

@@ -21,6 +21,105 @@ pub enum Operation {
         /// Which.
         id: String,
     },
+    /// Calls what else the API offers.
+    Probe {
+        /// What.
+        endpoint: Endpoint,
+        /// The number of a request or of an outbox entry, for endpoints that name one.
+        n: u64,
+    },
+}
+
+/// What the API offers beside the lifecycle of an appointment, and the ways to ask for what is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Endpoint {
+    /// `GET /v1/appointments?request_id=` of the request `n`.
+    Find,
+    /// The same with another question.
+    FindBadQuery,
+    /// `GET /v1/appointments/{id}` of none.
+    ReadUnknown,
+    /// `POST /v1/appointments/{id}/cancel` of none.
+    CancelUnknown,
+    /// `POST /v1/appointments` with fields that break rules.
+    SubmitInvalid,
+    /// The same with half a JSON document.
+    SubmitMalformed,
+    /// `GET /v1/providers`.
+    Providers,
+    /// `GET /livez`.
+    Livez,
+    /// `GET /readyz`.
+    Readyz,
+    /// `GET /metrics`.
+    Metrics,
+    /// `GET /openapi.json`.
+    Openapi,
+    /// `GET /admin/outbox`.
+    Outbox,
+    /// `GET /admin/dlq`.
+    DeadLetters,
+    /// `GET /admin/findings`.
+    Findings,
+    /// `GET /admin/breakers`.
+    Breakers,
+    /// A path that there is not.
+    NoSuchPath,
+    /// A path with a method that it does not have.
+    WrongMethod,
+    /// `POST /admin/dlq/{n}/redrive`; not among [`Endpoint::PROBES`], as it may change something.
+    Redrive,
+}
+
+impl Endpoint {
+    /// Those that change nothing, in the order of draws.
+    pub const PROBES: [Self; 17] = [
+        Self::Find,
+        Self::FindBadQuery,
+        Self::ReadUnknown,
+        Self::CancelUnknown,
+        Self::SubmitInvalid,
+        Self::SubmitMalformed,
+        Self::Providers,
+        Self::Livez,
+        Self::Readyz,
+        Self::Metrics,
+        Self::Openapi,
+        Self::Outbox,
+        Self::DeadLetters,
+        Self::Findings,
+        Self::Breakers,
+        Self::NoSuchPath,
+        Self::WrongMethod,
+    ];
+
+    /// Method, path and body of its request.
+    pub fn request(self, n: u64) -> (http::Method, String, &'static str) {
+        let get = |path: &str| (http::Method::GET, path.to_owned(), "");
+        let post = |path: String, body| (http::Method::POST, path, body);
+        let submit = |body| post("/v1/appointments".to_owned(), body);
+        match self {
+            Self::Find => get(&format!("/v1/appointments?request_id=r-{n}")),
+            Self::FindBadQuery => get("/v1/appointments?state=failed"),
+            Self::ReadUnknown => get("/v1/appointments/nobody"),
+            Self::CancelUnknown => post("/v1/appointments/nobody/cancel".to_owned(), ""),
+            Self::SubmitInvalid => submit(r#"{"id":"","provider":"none","time":"soon"}"#),
+            Self::SubmitMalformed => submit(r#"{"id":"#),
+            Self::Providers => get("/v1/providers"),
+            Self::Livez => get("/livez"),
+            Self::Readyz => get("/readyz"),
+            Self::Metrics => get("/metrics"),
+            Self::Openapi => get("/openapi.json"),
+            Self::Outbox => get("/admin/outbox"),
+            Self::DeadLetters => get("/admin/dlq"),
+            Self::Findings => get("/admin/findings"),
+            Self::Breakers => get("/admin/breakers"),
+            Self::NoSuchPath => get("/v2/appointments"),
+            Self::WrongMethod => post("/v1/providers".to_owned(), ""),
+            Self::Redrive => post(format!("/admin/dlq/{n}/redrive"), ""),
+        }
+    }
 }
 
 /// The body of a request for an appointment.

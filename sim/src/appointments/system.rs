@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 
 use super::{
     draw, effects, event::Event, history::given, hosts, measures, operation::Operation, oracles,
-    summary, tables::Tables, tally::Tally,
+    points, summary, tables::Tables, tally::Tally,
 };
 use crate::{
     chance::Chance,
     fault::Effect,
     oracle::Oracle,
+    point::{Hits, Point},
     system::{Deployment, Stage, Step, System, Tables as _},
     trace::Trace,
 };
@@ -47,6 +48,14 @@ impl System for Appointments {
 
     fn oracles() -> Vec<Oracle<Event>> {
         oracles::all()
+    }
+
+    fn points() -> Vec<Point> {
+        points::all()
+    }
+
+    fn hit(trace: &Trace<Event>) -> Hits {
+        points::hit(trace)
     }
 
     fn measure_names() -> Vec<&'static str> {

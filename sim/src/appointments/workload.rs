@@ -43,7 +43,13 @@ pub struct Workload {
     pub cancels: f64,
     /// The share of requests whose appointment is read once.
     pub reads: f64,
-    /// How long after its request a duplicate, conflict, cancel or read follows, in seconds.
+    /// The share of requests that are followed by a call of what else the API offers (see [`super::operation::Endpoint`]).
+    #[serde(skip_serializing_if = "is_zero")]
+    pub probes: f64,
+    /// The share of requests that are followed by an operator's redrive of an outbox entry; one that is not dead is refused.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub redrives: f64,
+    /// How long after its request a duplicate, conflict, cancel, read, probe or redrive follows, in seconds.
     pub follow_s: Range,
     /// A client waits this long for an answer.
     pub client_timeout_ms: f64,
@@ -54,6 +60,12 @@ pub struct Workload {
 
 /// Most requests of one run: its trace is kept in memory.
 pub const MOST_REQUESTS: f64 = 200_000.0;
+
+/// What is not asked for is not written: a run that does not use it has the trace that it always had.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_zero(share: &f64) -> bool {
+    *share == 0.0
+}
 
 impl Default for Workload {
     /// 100 requests at 10 a second, none repeated.
@@ -66,6 +78,8 @@ impl Default for Workload {
             conflicts: 0.0,
             cancels: 0.0,
             reads: 0.0,
+            probes: 0.0,
+            redrives: 0.0,
             follow_s: Range {
                 low: 0.05,
                 high: 3.0,
@@ -94,6 +108,8 @@ impl Workload {
             ("conflicts", self.conflicts),
             ("cancels", self.cancels),
             ("reads", self.reads),
+            ("probes", self.probes),
+            ("redrives", self.redrives),
         ] {
             if !(0.0..=1.0).contains(&share) {
                 return Err(format!(

@@ -38,9 +38,14 @@ fn check(trace: &Trace) -> Findings {
             continue;
         };
         let slow = answer.took_us > LONGEST_US && !disturbed(exchange.from_us, exchange.to_us);
+        let probe;
         let what = match exchange.operation {
             Operation::Submit(submission) => &submission.id,
             Operation::Cancel { id } | Operation::Read { id } => id,
+            Operation::Probe { endpoint, .. } => {
+                probe = format!("{endpoint:?}");
+                &probe
+            }
         };
         let submitted = matches!(exchange.operation, Operation::Submit(_)) && answer.status == 202;
         let wrong = if slow {

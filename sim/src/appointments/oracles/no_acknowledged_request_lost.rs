@@ -73,7 +73,7 @@ fn check(trace: &Trace) -> Findings {
                     row.state
                 )),
             },
-            Operation::Read { .. } => continue,
+            Operation::Read { .. } | Operation::Probe { .. } => continue,
         };
         findings.examine(exchange.to_us, wrong);
     }

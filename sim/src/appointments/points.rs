@@ -1,0 +1,263 @@
+//! Where a run of the appointment service has been: its reachability points, read off the trace.
+//!
+//! **Invariant**: a point is a name, what it means and a sign of it in the trace; all of them stand in [`table`]. Names are stable and the
+//! order is that of the table. Nothing is judged here: that a point was hit says that oracles had something to look at there.
+
+mod table;
+
+use std::collections::BTreeMap;
+
+use rehearsal_core::{
+    appointment::State,
+    log::{Evt, LogEvent},
+    outbox::Entry as OutboxEntry,
+};
+use rehearsal_mocks::provider::ProviderEvent;
+use rehearsal_service::store::FindingRow;
+
+use super::{
+    event::{Answer, Event},
+    history::{Trace, extra},
+    operation::{Endpoint, Operation},
+};
+use crate::{
+    point::{Hits, Point},
+    trace::{self, Entry},
+};
+
+/// What a client called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Call {
+    Submit,
+    Cancel,
+    Read,
+    Probe(Endpoint),
+}
+
+/// What in a trace shows that a point was hit.
+#[derive(Clone, Copy, Debug)]
+enum Sign {
+    /// A call was answered with a status in this range, its end included.
+    Answered(Call, u16, u16),
+    /// A submission was answered from what is stored.
+    Replayed,
+    /// A call got no whole answer, and something of it was sent, or nothing.
+    Lost(Call, bool),
+    /// A read showed this state.
+    Read(State),
+    /// The service logged this.
+    Log(Evt),
+    /// The service logged this with this text under this key of `extra`.
+    Says(Evt, &'static str, &'static str),
+    /// The service logged this about a delivery of this kind that came to this outcome.
+    Came(Evt, &'static str, &'static str),
+    /// A line of the log.
+    Line(fn(&LogEvent) -> bool),
+    /// A committed step: its word, and the states before and after.
+    Step(&'static str, Option<&'static str>, Option<&'static str>),
+    /// Something that a provider did.
+    Provider(fn(&ProviderEvent) -> bool),
+    /// An outbox entry at the end.
+    Outbox(fn(&OutboxEntry) -> bool),
+    /// A finding of the auditor at the end.
+    Finding(fn(&FindingRow) -> bool),
+    /// Any other entry.
+    Entry(fn(&Entry<Event>) -> bool),
+}
+
+/// All points.
+pub(super) fn all() -> Vec<Point> {
+    let point = |&(name, means, _): &table::Row| Point { name, means };
+    table::TABLE.iter().map(point).collect()
+}
+
+/// The points that a run hit.
+pub(super) fn hit(trace: &Trace) -> Hits {
+    let mut asked: BTreeMap<u64, Call> = BTreeMap::new();
+    let mut open: Vec<u16> = (0..).take(table::TABLE.len()).collect();
+    let mut hits = Hits::new();
+    for entry in &trace.entries {
+        if let trace::Event::System(Event::Invoked { step, operation }) = &entry.event {
+            asked.insert(*step, Call::of(operation));
+            continue;
+        }
+        open.retain(|place| {
+            let (_, _, sign) = &table::TABLE[usize::from(*place)];
+            let shown = sign.shows(entry, &asked);
+            if shown {
+                hits.push(*place);
+            }
+            !shown
+        });
+    }
+    hits.sort_unstable();
+    hits
+}
+
+impl Call {
+    fn of(operation: &Operation) -> Self {
+        match operation {
+            Operation::Submit(_) => Self::Submit,
+            Operation::Cancel { .. } => Self::Cancel,
+            Operation::Read { .. } => Self::Read,
+            Operation::Probe { endpoint, .. } => Self::Probe(*endpoint),
+        }
+    }
+}
+
+impl Sign {
+    fn shows(self, entry: &Entry<Event>, asked: &BTreeMap<u64, Call>) -> bool {
+        if let Self::Entry(is) = self {
+            return is(entry);
+        }
+        let trace::Event::System(event) = &entry.event else {
+            return false;
+        };
+        match (self, event) {
+            (
+                Self::Answered(..) | Self::Replayed | Self::Read(_),
+                Event::Answered { step, answer },
+            ) => asked
+                .get(step)
+                .is_some_and(|call| self.answered(*call, answer)),
+            (Self::Lost(call, bytes), Event::Unanswered { step, sent, .. }) => {
+                asked.get(step) == Some(&call) && *sent == bytes
+            }
+            (Self::Log(_) | Self::Says(..) | Self::Came(..) | Self::Line(_), Event::Log(line)) => {
+                self.logged(line)
+            }
+            (Self::Step(change, from, to), Event::Transition(step)) => {
+                step.change == change && step.from.as_deref() == from && step.to.as_deref() == to
+            }
+            (Self::Provider(is), Event::Provider(event)) => is(event),
+            (Self::Outbox(is), Event::Outbox(entry)) => is(entry),
+            (Self::Finding(is), Event::Finding(finding)) => is(finding),
+            _ => false,
+        }
+    }
+
+    fn answered(self, called: Call, answer: &Answer) -> bool {
+        match self {
+            Self::Answered(call, low, high) => {
+                call == called && (low..=high).contains(&answer.status)
+            }
+            Self::Replayed => called == Call::Submit && answer.replayed,
+            Self::Read(state) => called == Call::Read && answer.state == Some(state),
+            _ => false,
+        }
+    }
+
+    fn logged(self, line: &LogEvent) -> bool {
+        match self {
+            Self::Log(evt) => line.evt == evt,
+            Self::Says(evt, key, text) => line.evt == evt && extra(line, key) == text,
+            Self::Came(evt, kind, outcome) => {
+                line.evt == evt && extra(line, "kind") == kind && extra(line, "outcome") == outcome
+            }
+            Self::Line(is) => is(line),
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use rehearsal_core::{log::LogEvent, time::Timestamp};
+
+    use super::*;
+    use crate::{
+        appointments::operation::Submission,
+        trace::{Clock, Recorder},
+    };
+
+    fn names(events: impl IntoIterator<Item = Event>) -> BTreeSet<&'static str> {
+        let recorder = Recorder::new(Clock::default(), 0);
+        let host = recorder.at("anywhere", 1);
+        for event in events {
+            host.record(event);
+        }
+        let points = all();
+        let hits = hit(&recorder.take());
+        hits.iter()
+            .map(|place| points[usize::from(*place)].name)
+            .collect()
+    }
+
+    fn asked(operation: Operation) -> Event {
+        Event::Invoked { step: 1, operation }
+    }
+
+    fn answered(status: u16, state: Option<State>) -> Event {
+        let answer = Answer {
+            status,
+            id: None,
+            state,
+            replayed: false,
+            body: 0,
+            problem: None,
+            took_us: 1,
+        };
+        Event::Answered { step: 1, answer }
+    }
+
+    fn line(evt: Evt, extra: &[(&str, &str)]) -> Event {
+        let event = LogEvent::new(Timestamp::from_secs(1), evt, "");
+        let add = |event: LogEvent, (key, value): &(&str, &str)| event.with(key, *value);
+        Event::Log(extra.iter().fold(event, add))
+    }
+
+    #[test]
+    fn there_are_sixty_points_and_more_and_their_names_differ() {
+        let points = all();
+        let names: BTreeSet<_> = points.iter().map(|point| point.name).collect();
+        assert_eq!(names.len(), points.len());
+        assert!(points.len() >= 60, "{}", points.len());
+        assert!(points.iter().all(|point| !point.means.is_empty()));
+    }
+
+    #[test]
+    fn an_answer_counts_for_its_own_operation_and_status() {
+        let submit = || Operation::Submit(Submission::new(1, "acme"));
+        let read = Operation::Read { id: "a-1".into() };
+        let probe = |endpoint| Operation::Probe { endpoint, n: 1 };
+        for (operation, status, state, expect) in [
+            (submit(), 202, None, Some("submit.accepted")),
+            (submit(), 422, None, Some("submit.conflict")),
+            (submit(), 503, None, Some("submit.unavailable")),
+            (submit(), 418, None, None),
+            (read, 200, Some(State::Failed), Some("read.failed")),
+            (
+                probe(Endpoint::Readyz),
+                503,
+                None,
+                Some("readyz.unavailable"),
+            ),
+            (probe(Endpoint::Livez), 503, None, None),
+        ] {
+            let story = [asked(operation.clone()), answered(status, state)];
+            assert_eq!(names(story), expect.into_iter().collect(), "{operation:?}");
+        }
+        assert!(names([answered(202, None)]).is_empty(), "to nothing");
+    }
+
+    #[test]
+    fn a_line_counts_by_its_event_kind_and_outcome() {
+        let book = [("kind", "book"), ("outcome", "unknown")];
+        assert_eq!(
+            names([line(Evt::ProviderError, &book)]),
+            BTreeSet::from(["book.unknown"])
+        );
+        let cancel = [("kind", "cancel"), ("outcome", "unknown")];
+        assert_eq!(
+            names([line(Evt::ProviderError, &cancel)]),
+            BTreeSet::from(["release.unknown"])
+        );
+        assert_eq!(
+            names([line(Evt::BreakerOpened, &[("from", "half_open")])]),
+            BTreeSet::from(["breaker.reopened"])
+        );
+        assert!(names([line(Evt::Started, &book)]).is_empty());
+    }
+}
