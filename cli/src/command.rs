@@ -4,6 +4,8 @@
 
 mod run;
 mod plan;
+mod explore;
+mod merge;
 mod replay;
 mod record;
 mod inspect;
@@ -53,6 +55,8 @@ fn dispatch(flags: Flags, printer: Printer) -> Result<Exit, Problem> {
     match flags.command {
         Command::Run(flags) => run::run::<Appointments>(&flags, printer),
         Command::Plan(flags) => plan::plan::<Appointments>(&flags, printer),
+        Command::Explore(flags) => explore::explore::<Appointments>(&flags, printer),
+        Command::Merge(flags) => merge::merge(&flags, printer),
         Command::Replay(flags) => replay::replay(&flags, printer),
         Command::Record(flags) => record::record(&flags, printer),
         Command::Inspect(flags) => inspect::inspect(&flags, printer),

@@ -5,7 +5,7 @@
 
 use std::process::ExitCode;
 
-use rehearsal_sim::verdict::Verdict;
+use rehearsal_sim::{explore::Conclusion, verdict::Verdict};
 
 /// An exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,18 @@ impl From<Verdict> for Exit {
             Verdict::Fail => Self::Fail,
             Verdict::Inconclusive => Self::Inconclusive,
             Verdict::Infrastructure => Self::Infrastructure,
+        }
+    }
+}
+
+impl From<Conclusion> for Exit {
+    fn from(conclusion: Conclusion) -> Self {
+        match conclusion {
+            Conclusion::Pass => Self::Pass,
+            Conclusion::Fail => Self::Fail,
+            Conclusion::Inconclusive => Self::Inconclusive,
+            Conclusion::Infrastructure => Self::Infrastructure,
+            Conclusion::Nondeterminism => Self::Nondeterminism,
         }
     }
 }

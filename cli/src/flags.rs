@@ -3,6 +3,7 @@
 //! **Invariant**: a flag chooses a file, a seed, a budget, an address or a format; what a scenario does stands in its file alone.
 //! What the words of a flag mean is in [`value`]; what a command does with them is the command's.
 
+pub mod shard;
 pub mod value;
 
 use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
@@ -11,7 +12,12 @@ use clap::{Args, Parser, Subcommand};
 use rehearsal_replay::{plan::Pace, verdict::GateKind};
 use rehearsal_sim::appointments::shadow::defect::Defect;
 
-use self::value::{EngineName, Format, ProviderAddress, ProviderMode, RoleName, Seeds, Target};
+use self::{
+    shard::ShardChoice,
+    value::{
+        EngineName, Format, ProviderAddress, ProviderMode, RoleName, SeedCount, Seeds, Target,
+    },
+};
 use crate::exit;
 
 /// Rehearse every failure and every migration before production does.
@@ -30,6 +36,10 @@ pub enum Command {
     Run(RunFlags),
     /// Print what a seed makes of a scenario: every operation and fault with its time
     Plan(PlanFlags),
+    /// Search the seeds of scenarios for findings, one process a seed
+    Explore(ExploreFlags),
+    /// Join the explorations of all shards into one
+    Merge(MergeFlags),
     /// Replay a capture against legacy and candidate, and judge whether they are alike
     Replay(ReplayFlags),
     /// Record an hour of the legacy model's traffic, in simulation, as a capture
@@ -94,6 +104,88 @@ pub struct PlanFlags {
     /// The seed to draw it with
     #[arg(long, default_value_t = 1, value_name = "S")]
     pub seed: u64,
+}
+
+/// `rehearsal explore`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+It ends at the first finding, after the last seed, when --for is over, or when --until-coverage-stable is satisfied; Ctrl-C ends it in order.
+Each kind of finding, told apart by oracle and fingerprint, gets a folder DIR/findings/ORACLE-FINGERPRINT with plan.toml (run it),
+trace.jsonl and finding.json.
+
+--shard auto reads, each with its own way to count:
+  JOB_COMPLETION_INDEX                           Kubernetes indexed jobs, from 0; needs auto/N, as N is not told
+  CI_NODE_INDEX, CI_NODE_TOTAL                   GitLab, from 1
+  SLURM_ARRAY_TASK_ID, _COUNT, _MIN, _STEP       Slurm arrays
+  BUILDKITE_PARALLEL_JOB, .._COUNT               Buildkite, from 0
+  CIRCLE_NODE_INDEX, CIRCLE_NODE_TOTAL           CircleCI, from 0
+
+Ends with 1 on a finding, 3 when too many runs were inconclusive or a required point was not hit, 4 when a run broke, 5 when a seed that
+was repeated in another process gave another result.
+
+Examples:
+  rehearsal explore scenarios/flaky_provider.toml --seeds 500
+  rehearsal explore scenarios/ --for 10m --keep-going
+  rehearsal explore scenarios/ --seeds 100000 --shard 3/16 --out results/3")]
+pub struct ExploreFlags {
+    /// Scenarios, or folders with scenarios directly in them
+    #[arg(required = true, value_name = "SCENARIO")]
+    pub scenarios: Vec<PathBuf>,
+    /// How many seeds, from 0 on, or which: from A up to, but not including, B [default: 100; with --for or --until-coverage-stable, no end]
+    #[arg(long, value_name = "N|A..B")]
+    pub seeds: Option<SeedCount>,
+    /// Start no run after this long
+    #[arg(long = "for", value_parser = value::duration, value_name = "TIME")]
+    pub time: Option<Duration>,
+    /// Runs at once, each in a process of its own [default: one a processor]
+    #[arg(long, value_name = "J")]
+    pub jobs: Option<NonZeroUsize>,
+    /// Explore only every n-th seed, from the i-th on: i/n with i from 1, or auto, or auto/n, to ask the job system
+    #[arg(long, default_value = "1/1", value_name = "i/n")]
+    pub shard: ShardChoice,
+    /// Go on after a finding
+    #[arg(long)]
+    pub keep_going: bool,
+    /// End when K seeds in a row brought no new finding and hit no new point (and, with --require-points, every point was hit)
+    #[arg(long, value_name = "K")]
+    pub until_coverage_stable: Option<std::num::NonZeroU64>,
+    /// Without a finding, end with 3 unless every reachability point was hit
+    #[arg(long)]
+    pub require_points: bool,
+    /// Without a finding, end with 3 when a larger share of runs than this was inconclusive
+    #[arg(long, default_value = "10%", value_parser = value::percent, value_name = "SHARE")]
+    pub inconclusive_limit: f64,
+    /// The share of seeds that are run a second time, in another process, to compare the results; 5% at least
+    #[arg(long, default_value = "5%", value_parser = value::verify_share, value_name = "SHARE")]
+    pub verify_share: f64,
+    /// What drives the hosts and carries their bytes: pipes or turmoil
+    #[arg(long, value_enum, default_value_t)]
+    pub engine: EngineName,
+    /// What is printed to stdout
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Where `explore.json` and the findings' folders are written
+    #[arg(long, default_value = "results", value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// `rehearsal merge`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Every shard has to be there once, and all have to be of the same version, scenarios and seeds.
+
+Example:
+  rehearsal merge results/*/explore.json --out results")]
+pub struct MergeFlags {
+    /// The `explore.json` of every shard
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// What is printed to stdout
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Where the joined `explore.json` and the findings' folders are written
+    #[arg(long, default_value = "results", value_name = "DIR")]
+    pub out: PathBuf,
 }
 
 /// `rehearsal replay`.

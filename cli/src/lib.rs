@@ -1,7 +1,8 @@
 //! The command line: what was typed, the stages that it walks, and what is printed and written of them.
 //!
 //! In reading order: how a command ends ([`exit`], [`problem`]), what was typed ([`flags`]), how it talks ([`printer`], [`progress`]),
-//! where it writes ([`artifact`]), how many runs become one session ([`files`], [`forking`], [`session`]), how results are shown ([`render`]), and the
+//! where it writes ([`artifact`]), how many runs become one session ([`files`], [`forking`], [`session`]) or one
+//! exploration ([`sweep`], [`bundle`]), how results are shown ([`render`]), and the
 //! commands themselves ([`command`]).
 //!
 //! **Invariant**: nothing but [`printer`] prints, nothing but [`artifact`] writes a file, and no command decides what a run or a replay
@@ -19,4 +20,6 @@ pub mod files;
 pub mod forking;
 pub mod session;
 pub mod render;
+pub mod bundle;
+pub mod sweep;
 pub mod command;

@@ -28,6 +28,69 @@ impl Watch {
     }
 }
 
+/// How often a log is told how far an exploration is, in milliseconds.
+const TOLD_EVERY_MS: u64 = 10_000;
+
+/// An exploration's progress: a bar on a terminal, a line now and then elsewhere.
+#[derive(Debug)]
+pub struct Explored {
+    bar: ProgressBar,
+    watch: Watch,
+    told_ms: u64,
+}
+
+impl Explored {
+    /// At 0 of `total` runs, if there is an end.
+    pub fn new(total: Option<u64>) -> Self {
+        let (bar, style) = match total {
+            Some(total) => (
+                ProgressBar::new(total),
+                "  {pos}/{len} runs {wide_bar} {msg}  {elapsed}",
+            ),
+            None => (
+                ProgressBar::no_length(),
+                "  {pos} runs {spinner} {msg}  {elapsed}",
+            ),
+        };
+        bar.set_style(ProgressStyle::with_template(style).expect("the template is a constant"));
+        bar.tick();
+        let watch = Watch::start();
+        Self {
+            bar,
+            watch,
+            told_ms: 0,
+        }
+    }
+
+    /// So many runs are done and so much was found. Returns a line for a log when it is time for one and stderr is no terminal.
+    pub fn set(&mut self, runs: u64, findings: usize) -> Option<String> {
+        let elapsed_ms = self.watch.elapsed_ms();
+        let rate = runs as f64 * 1000.0 / elapsed_ms.max(1) as f64;
+        let state = format!("{rate:.1} runs/s, {findings} findings");
+        if !self.bar.is_hidden() {
+            self.bar.set_message(state);
+            self.bar.set_position(runs);
+            return None;
+        }
+        if elapsed_ms - self.told_ms < TOLD_EVERY_MS {
+            return None;
+        }
+        self.told_ms = elapsed_ms;
+        Some(format!("  {runs} runs, {state}"))
+    }
+
+    /// Prints something while the bar is out of the way.
+    pub fn aside<T>(&self, print: impl FnOnce() -> T) -> T {
+        self.bar.suspend(print)
+    }
+}
+
+impl Drop for Explored {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
 /// A bar that counts to a total. Hidden when stderr is no terminal.
 #[derive(Debug)]
 pub struct Progress(ProgressBar);

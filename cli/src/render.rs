@@ -5,6 +5,7 @@
 
 pub mod human;
 pub mod markdown;
+pub mod explore;
 
 use std::{fmt::Write, path::PathBuf};
 
@@ -195,7 +196,7 @@ fn real(ms: u64) -> String {
 }
 
 /// A word for a shell.
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let plain = !word.is_empty()
         && word
             .chars()

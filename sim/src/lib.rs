@@ -24,4 +24,5 @@ pub mod oracle;
 pub mod verdict;
 pub mod finding;
 pub mod report;
+pub mod explore;
 pub mod appointments;

@@ -104,6 +104,52 @@ impl FromStr for Seeds {
     }
 }
 
+/// Seeds to explore: a range, or so many from 0 on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeedCount(pub Range<u64>);
+
+impl FromStr for SeedCount {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(0) => {}
+            Ok(count) => return Ok(Self(0..count)),
+            Err(_) => {
+                if let Ok(Seeds(range)) = text.parse() {
+                    return Ok(Self(range));
+                }
+            }
+        }
+        Err(format!(
+            "found {text:?}, expected a number of seeds, such as 500, or A..B with A less than B"
+        ))
+    }
+}
+
+/// A share in percent, `5%`.
+///
+/// # Errors
+/// What was found and what was expected.
+pub fn percent(text: &str) -> Result<f64, String> {
+    text.strip_suffix('%')
+        .and_then(|number| number.parse::<f64>().ok())
+        .filter(|percent| (0.0..=100.0).contains(percent))
+        .map(|percent| percent / 100.0)
+        .ok_or_else(|| format!("found {text:?}, expected a share from 0% to 100%"))
+}
+
+/// The share of runs that an exploration repeats.
+///
+/// # Errors
+/// What was found and what was expected.
+pub fn verify_share(text: &str) -> Result<f64, String> {
+    percent(text)
+        .ok()
+        .filter(|share| *share >= 0.05)
+        .ok_or_else(|| format!("found {text:?}, expected a share from 5% to 100%"))
+}
+
 /// One side of a replay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
@@ -232,6 +278,21 @@ mod tests {
         for text in ["5", "5..5", "5..3", "..", "a..b", "1...3"] {
             assert!(text.parse::<Seeds>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn seeds_to_explore_are_a_number_or_a_range() {
+        assert_eq!("500".parse(), Ok(SeedCount(0..500)));
+        assert_eq!("7..9".parse(), Ok(SeedCount(7..9)));
+        for text in ["0", "9..7", "", "-1", "1e3"] {
+            assert!(text.parse::<SeedCount>().is_err(), "{text}");
+        }
+        assert_eq!(percent("12.5%"), Ok(0.125));
+        assert_eq!(verify_share("5%"), Ok(0.05));
+        for text in ["5", "101%", "-1%", "%", "NaN%"] {
+            assert!(percent(text).is_err(), "{text}");
+        }
+        assert!(verify_share("4%").is_err());
     }
 
     #[test]
