@@ -40,13 +40,18 @@ fn tone(conclusion: Conclusion) -> Tone {
 pub fn finding(printer: Printer, found: &Found, out: &Path) -> String {
     let head = printer.paint(Tone::Bad, "FAIL");
     let runs = if found.runs == 1 { "run" } else { "runs" };
+    // A promise about a whole run was not broken at one moment.
+    let when = if found.at_us == 0 {
+        String::new()
+    } else {
+        format!(" at {} virtual", seconds(found.at_us / 1000))
+    };
     let mut text = format!(
-        "\n  {head}  oracle {}  {} {runs}, first {} seed {} at {} virtual\n        {}\n",
+        "\n  {head}  oracle {}  {} {runs}, first {} seed {}{when}\n        {}\n",
         found.oracle,
         found.runs,
         found.first.scenario,
         found.first.seed,
-        seconds(found.at_us / 1000),
         found.message.replace('\n', "\n        "),
     );
     if let Some(folder) = &found.bundle {

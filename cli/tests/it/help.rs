@@ -25,6 +25,8 @@ fn every_command_explains_itself() {
     let commands = [
         "run",
         "plan",
+        "explore",
+        "merge",
         "replay",
         "record",
         "inspect",

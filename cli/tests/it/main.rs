@@ -4,6 +4,7 @@ mod binary;
 mod help;
 mod bad_input;
 mod session;
+mod explore;
 mod replay;
 mod real;
 mod tidy;

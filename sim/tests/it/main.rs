@@ -7,5 +7,6 @@ mod disk;
 mod fidelities;
 mod interpose;
 mod second_system;
+mod points;
 mod shadow;
 mod sockets;
