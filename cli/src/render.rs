@@ -100,8 +100,12 @@ fn counts(results: &Results) -> String {
 fn reasons(record: &Record) -> Vec<String> {
     let mut lines = Vec::new();
     for oracle in &record.oracles {
-        if oracle.verdict == Verdict::Inconclusive {
-            lines.push(format!("oracle {} examined nothing", oracle.name));
+        match &oracle.undecided {
+            Some(why) => lines.push(format!("oracle {}: {why}", oracle.name)),
+            None if oracle.verdict == Verdict::Inconclusive => {
+                lines.push(format!("oracle {} examined nothing", oracle.name));
+            }
+            None => {}
         }
         for violation in oracle.violations.iter().take(VIOLATIONS) {
             lines.push(format!(

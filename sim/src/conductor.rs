@@ -36,6 +36,8 @@ pub(crate) struct Conductor<E> {
     deployment: Deployment<E>,
     recorder: Recorder<E>,
     harness: Arc<str>,
+    /// Whether the hosts' idle state was written down: they have booted and no operation has started when a run is first directed.
+    counted: bool,
 }
 
 impl<E> Conductor<E> {
@@ -71,6 +73,7 @@ impl<E> Conductor<E> {
             deployment,
             recorder,
             harness,
+            counted: false,
         }
     }
 
@@ -84,6 +87,14 @@ impl<E> Conductor<E> {
         self.record(Event::Phase(phase));
         // Nobody may be listening any more; that is no reason to stop.
         let _ = self.announce.send(phase);
+    }
+
+    /// Writes down what each host has standing.
+    fn count(&self, control: &dyn Control) {
+        for (host, standing) in control.standing() {
+            let event = Event::Standing(standing);
+            self.recorder.record(&Arc::from(host), 0, event);
+        }
     }
 
     fn change_faults(&mut self, now: Duration, control: &mut dyn Control) {
@@ -144,6 +155,9 @@ impl<E> Conductor<E> {
 
 impl<E> Director for Conductor<E> {
     fn direct(&mut self, now: Duration, control: &mut dyn Control) -> Next {
+        if !std::mem::replace(&mut self.counted, true) {
+            self.count(control);
+        }
         self.change_faults(now, control);
         match self.phase {
             Phase::Safety => self.safety(now),
@@ -166,6 +180,7 @@ impl<E> Director for Conductor<E> {
                 if !done && now < self.phase_started + OBSERVE_WITHIN {
                     return Next::At(now + LOOK_EVERY);
                 }
+                self.count(control);
                 let snapshot = (self.deployment.snapshot)();
                 for event in snapshot {
                     self.record(Event::System(event));

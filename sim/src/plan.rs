@@ -118,7 +118,9 @@ impl<S: System> Plan<S> {
 
     fn check(&self) -> Result<(), String> {
         self.system.check()?;
-        let names = S::measure_names();
+        let mut names = S::measure_names();
+        names.push(crate::verdict::CONVERGE_S);
+        names.sort_unstable();
         for (table, conditions) in [("slo", &self.slo), ("expect", &self.expect)] {
             for name in conditions.keys() {
                 if !names.contains(&name.as_str()) {

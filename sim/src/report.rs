@@ -114,6 +114,8 @@ pub fn record<S: System>(plan: &Plan<S>, outcome: Result<Outcome, RunError>) -> 
             message: error.to_string(),
         }],
         more_violations: 0,
+        not_applicable: None,
+        undecided: None,
     };
     Record {
         scenario: plan.scenario.clone(),
@@ -121,6 +123,7 @@ pub fn record<S: System>(plan: &Plan<S>, outcome: Result<Outcome, RunError>) -> 
         verdict,
         digest: String::new(),
         virtual_ms: 0,
+        converge_ms: None,
         summary: serde_json::Map::new(),
         faults: Vec::new(),
         oracles: vec![oracle],

@@ -72,8 +72,21 @@ pub enum Event<E> {
     },
     /// The convergence phase hit its bound with the system still busy.
     NotConverged,
+    /// What a host has standing: before the first operation, and at the end. Engines that cannot count write none.
+    Standing(Standing),
     /// Something of the system under test.
     System(E),
+}
+
+/// What a host holds at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// Tasks that were started through the host and have not ended.
+    pub tasks: u64,
+    /// Sockets that are open.
+    pub connections: u64,
+    /// Of these, those whose peer has told that it is gone.
+    pub abandoned: u64,
 }
 
 /// A run's phases, in order.

@@ -13,7 +13,7 @@ use crate::{
     oracle::Violation,
     plan::Plan,
     system::System,
-    trace::{Event, Trace},
+    trace::{Event, Phase, Trace},
 };
 
 /// What a run, or a whole session, came to. Ordered from best to worst.
@@ -58,6 +58,12 @@ pub struct OracleRecord {
     /// How many more there are.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub more_violations: u64,
+    /// Why it had nothing to examine, if that is in order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_applicable: Option<String>,
+    /// Why it could not decide a case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undecided: Option<String>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
@@ -91,6 +97,9 @@ pub struct Record {
     pub digest: String,
     /// Virtual time at the run's end, in milliseconds.
     pub virtual_ms: u64,
+    /// How long the system took to become quiet once everything was healed, in milliseconds; absent when it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub converge_ms: Option<u64>,
     /// The system's own part: counts, histograms, latencies.
     #[serde(flatten)]
     pub summary: serde_json::Map<String, serde_json::Value>,
@@ -106,7 +115,9 @@ pub struct Record {
 
 /// Judges a run of `plan` by its trace.
 pub fn judge<S: System>(plan: &Plan<S>, trace: &Trace<S::Event>) -> Record {
-    let measures = S::measures(trace);
+    let converge_us = time_to_converge(trace);
+    let mut measures = S::measures(trace);
+    measures.extend(converge_us.map(|us| (CONVERGE_S.to_owned(), us as f64 / 1e6)));
     let slo = conditions(&plan.slo, &measures);
     let expect = conditions(&plan.expect, &measures);
     let faults = faults::<S>(plan, trace);
@@ -114,6 +125,8 @@ pub fn judge<S: System>(plan: &Plan<S>, trace: &Trace<S::Event>) -> Record {
         .iter()
         .map(|oracle| examined(oracle.name, (oracle.check)(trace)))
         .collect();
+    // What no oracle of the system could examine has not been judged, whatever each of them has to say for itself.
+    let vacuous = !oracles.is_empty() && oracles.iter().all(|oracle| oracle.checked == 0);
     oracles.push(convergence(trace));
     let inert = faults
         .iter()
@@ -122,7 +135,7 @@ pub fn judge<S: System>(plan: &Plan<S>, trace: &Trace<S::Event>) -> Record {
         .iter()
         .map(|oracle| oracle.verdict)
         .chain(slo.iter().chain(&expect).map(|condition| condition.verdict))
-        .chain(inert.then_some(Verdict::Inconclusive))
+        .chain((inert || vacuous).then_some(Verdict::Inconclusive))
         .max()
         .unwrap_or(Verdict::Inconclusive);
     Record {
@@ -131,6 +144,7 @@ pub fn judge<S: System>(plan: &Plan<S>, trace: &Trace<S::Event>) -> Record {
         verdict,
         digest: trace.digest(),
         virtual_ms: trace.entries.last().map_or(0, |entry| entry.at_us / 1000),
+        converge_ms: converge_us.map(|us| us / 1000),
         summary: S::summary(trace),
         faults,
         oracles,
@@ -141,7 +155,8 @@ pub fn judge<S: System>(plan: &Plan<S>, trace: &Trace<S::Event>) -> Record {
 
 fn examined(name: &str, findings: crate::oracle::Findings) -> OracleRecord {
     let verdict = match (findings.violations.len(), findings.checked) {
-        (0, 0) => Verdict::Inconclusive,
+        (0, 0) if findings.not_applicable.is_none() => Verdict::Inconclusive,
+        (0, _) if findings.undecided.is_some() => Verdict::Inconclusive,
         (0, _) => Verdict::Pass,
         _ => Verdict::Fail,
     };
@@ -157,7 +172,26 @@ fn examined(name: &str, findings: crate::oracle::Findings) -> OracleRecord {
         checked: findings.checked,
         violations,
         more_violations,
+        not_applicable: findings.not_applicable,
+        undecided: findings.undecided,
     }
+}
+
+/// The measure of every system: how long it took to become quiet once everything was healed, in seconds.
+pub const CONVERGE_S: &str = "converge_s";
+
+/// From the heal to the first look that found the system quiet, in microseconds: known within a look's distance, which the conductor sets.
+fn time_to_converge<E>(trace: &Trace<E>) -> Option<u64> {
+    let entered = |wanted: Phase| {
+        let mut entries = trace.entries.iter();
+        entries.find(|entry| matches!(&entry.event, Event::Phase(phase) if *phase == wanted))
+    };
+    let gave_up = trace
+        .entries
+        .iter()
+        .any(|entry| matches!(entry.event, Event::NotConverged));
+    let (healed, quiet) = (entered(Phase::Converge)?, entered(Phase::Observe)?);
+    (!gave_up).then(|| quiet.at_us.saturating_sub(healed.at_us))
 }
 
 /// The harness's own oracle: after the heal, the system became quiet within its bound.
@@ -165,7 +199,7 @@ fn convergence<E>(trace: &Trace<E>) -> OracleRecord {
     let mut findings = crate::oracle::Findings::default();
     for entry in &trace.entries {
         match &entry.event {
-            Event::Phase(crate::trace::Phase::Converge) => findings.examine(entry.at_us, None),
+            Event::Phase(Phase::Converge) => findings.examine(entry.at_us, None),
             Event::NotConverged => findings.violations.push(Violation {
                 at_us: entry.at_us,
                 message:
@@ -221,4 +255,39 @@ fn faults<S: System>(plan: &Plan<S>, trace: &Trace<S::Event>) -> Vec<FaultRecord
         effect,
     }));
     records
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::{Clock, Recorder};
+
+    fn walked(through: &[(u64, Event<()>)]) -> Trace<()> {
+        let clock = Clock::default();
+        let recorder = Recorder::new(clock.clone(), 0);
+        for (second, event) in through {
+            clock.set(std::time::Duration::from_secs(*second));
+            recorder.at("harness", 0).world(event.clone());
+        }
+        recorder.take()
+    }
+
+    #[test]
+    fn the_time_to_converge_runs_from_the_heal_to_quiet() {
+        let healed = (10, Event::Phase(Phase::Converge));
+        let observed = (17, Event::Phase(Phase::Observe));
+        let check = |events: &[(u64, Event<()>)]| time_to_converge(&walked(events));
+        assert_eq!(check(&[healed.clone(), observed.clone()]), Some(7_000_000));
+        assert_eq!(check(&[healed.clone(), (17, Event::NotConverged), observed]), None);
+        assert_eq!(check(&[healed]), None);
+    }
+
+    #[test]
+    fn an_excuse_is_no_violation_and_silence_is_no_excuse() {
+        let silent = crate::oracle::Findings::default();
+        assert_eq!(examined("o", silent.clone()).verdict, Verdict::Inconclusive);
+        let record = examined("o", silent.unless(true, "retry"));
+        assert_eq!((record.verdict, record.checked), (Verdict::Pass, 0));
+        assert_eq!(record.not_applicable.as_deref(), Some("no retry in this run"));
+    }
 }

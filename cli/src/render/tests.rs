@@ -24,6 +24,7 @@ fn record(scenario: &str, verdict: Verdict) -> Record {
         verdict,
         digest: "d".repeat(64),
         virtual_ms: 61_250,
+        converge_ms: Some(4_200),
         summary: summary.as_object().expect("an object").clone(),
         faults: Vec::new(),
         oracles: Vec::new(),
@@ -46,6 +47,8 @@ fn failed() -> Record {
                 .map(|second| violation(second * 1_000_000))
                 .collect(),
             more_violations: 2,
+            not_applicable: None,
+            undecided: None,
         }],
         slo: vec![ConditionRecord {
             name: "success_rate".to_owned(),

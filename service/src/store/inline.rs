@@ -21,6 +21,12 @@ impl InlineStore {
     pub fn new(store: SqliteStore) -> Self {
         Self(Mutex::new(store))
     }
+
+    /// See [`SqliteStore::problems`].
+    pub fn problems(&self) -> Vec<String> {
+        let store = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        store.problems()
+    }
 }
 
 impl Store for InlineStore {

@@ -31,6 +31,28 @@ macro_rules! finding_columns {
     };
 }
 
+/// At most this many problems of a database are told.
+const PROBLEMS: usize = 20;
+
+/// See [`super::SqliteStore::problems`].
+pub(super) fn problems(database: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut problems: Vec<String> = database
+        .prepare(&format!("PRAGMA integrity_check({PROBLEMS})"))?
+        .query_map([], |row| row.get(0))?
+        .filter(|line| line.as_ref().map_or(true, |line: &String| line != "ok"))
+        .collect::<rusqlite::Result<_>>()?;
+    let strays = database
+        .prepare("PRAGMA foreign_key_check")?
+        .query_map([], |row| {
+            let (table, parent) = (row.get::<_, String>(0)?, row.get::<_, String>(2)?);
+            Ok(format!("a row of {table} refers to no row of {parent}"))
+        })?
+        .take(PROBLEMS)
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    problems.extend(strays);
+    Ok(problems)
+}
+
 /// See [`super::Request::Ping`].
 pub(super) fn ping(database: &Connection) -> rusqlite::Result<()> {
     database

@@ -59,6 +59,13 @@ impl SqliteStore {
         Ok(Self { connection })
     }
 
+    /// What SQLite's own checks of every page, index, constraint and foreign key find wrong with the file, in its words: the first
+    /// few of each. A check that cannot be made is a problem.
+    pub fn problems(&self) -> Vec<String> {
+        inspect::problems(&self.connection)
+            .unwrap_or_else(|error| vec![format!("the check failed: {error}")])
+    }
+
     /// Carries out one request in a transaction of its own.
     pub fn handle(&mut self, request: Request) -> Result<Reply, StoreError> {
         if let Some(idle) = self.idle_claim(&request)? {

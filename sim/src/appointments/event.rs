@@ -66,6 +66,29 @@ pub enum Event {
         /// Why.
         error: String,
     },
+    /// The database's host is about to die.
+    StorageDied {
+        /// Whether its power is cut, which takes what was not synced.
+        power_lost: bool,
+    },
+    /// The store leased an entry that had been leased before.
+    Leased {
+        /// The entry's number.
+        entry: i64,
+        /// The epoch of the lease before.
+        before: u64,
+        /// The epoch of this one.
+        epoch: u64,
+    },
+    /// The store answered the settle of an entry that had been leased more than once.
+    Settled {
+        /// The entry's number.
+        entry: i64,
+        /// The epoch of the lease that it was settled by.
+        epoch: u64,
+        /// Whether it changed anything.
+        took_effect: bool,
+    },
     /// A provider did something.
     Provider(ProviderEvent),
     /// At the end: an appointment.
@@ -76,6 +99,11 @@ pub enum Event {
     Transition(Box<TransitionRow>),
     /// At the end: a finding of the auditor.
     Finding(Box<FindingRow>),
+    /// At the end: what SQLite's checks say of the database.
+    Integrity {
+        /// In its words; empty when all is well.
+        problems: Vec<String>,
+    },
     /// At the end: what a provider holds under a key.
     View {
         /// The provider.

@@ -24,6 +24,7 @@ use super::{
     database::{self, RemoteStore},
     event::{Event, fnv},
     operation::Operation,
+    leases::{Epochs, Watched},
     planted::{Defect, planting},
     quiet::{Audits, Quiet},
     tables::Tables,
@@ -33,7 +34,7 @@ use crate::{
     disk::Loss,
     fault::Crash,
     system::{Address, Deployment, Node, Stage, Step, Storage},
-    trace::HostRecorder,
+    trace::{HostRecorder, Recorder},
 };
 
 /// A process that ended by itself is started again after this long, as a supervisor would.
@@ -54,6 +55,7 @@ pub(super) fn deploy(
         .record(Event::Given(Box::new(tables.clone())));
     let open = Open::default();
     let audits = Audits::default();
+    let epochs = Epochs::default();
     let ledgers: BTreeMap<String, Ledger> = tables
         .providers
         .keys()
@@ -65,10 +67,10 @@ pub(super) fn deploy(
         .map(|name| provider(tables, name, &ledgers[name], &stage))
         .collect();
     if tables.topology.layout == Layout::Cluster {
-        nodes.push(database_host(tables, &open, &stage));
+        nodes.push(database_host(tables, &open, &epochs, &stage));
     }
     for name in tables.topology.service_hosts() {
-        nodes.push(service_host(tables, &name, &open, &audits, &stage));
+        nodes.push(service_host(tables, &name, &open, (&audits, &epochs), &stage));
     }
     let clients = scripts(tables, steps, &stage);
     nodes.extend(
@@ -82,7 +84,7 @@ pub(super) fn deploy(
         clients: tables.topology.clients,
         quiet: Box::new(move || quiet.look()),
         snapshot: snapshot(open.clone(), ledgers),
-        dying: dying(tables, open, stage.storage),
+        dying: dying(tables, open, stage.storage, stage.recorder),
     }
 }
 
@@ -159,19 +161,20 @@ fn power_on(storage: &Storage, name: &str) {
     }
 }
 
-fn database_host(tables: &Tables, open: &Open, stage: &Stage<Event>) -> Node {
+fn database_host(tables: &Tables, open: &Open, epochs: &Epochs, stage: &Stage<Event>) -> Node {
     let name = tables.topology.database_host();
     let listen = stage.addresses[name].listen.clone();
     let (open, storage, recorder) = (open.clone(), stage.storage.clone(), stage.recorder.clone());
-    let tables = tables.clone();
+    let (tables, epochs) = (tables.clone(), epochs.clone());
     node(name, move |host, boot| {
         power_on(&storage, name);
         let path = storage.path(name, "appointments.db");
         let (open, listen, recorder) = (open.clone(), listen.clone(), recorder.at(name, boot));
-        let tables = tables.clone();
+        let (tables, epochs) = (tables.clone(), epochs.clone());
         async move {
             let store = opened(&host, &recorder, &path, tables.defect(), &open).await;
             let store = planting::store(&tables, &host, &path, store);
+            let store = Watched::new(store, &epochs, &recorder);
             loop {
                 match host.bind(&listen).await {
                     Ok(listener) => database::serve(host.clone(), listener, store.clone()).await,
@@ -187,7 +190,7 @@ fn service_host(
     tables: &Tables,
     name: &str,
     open: &Open,
-    audits: &Audits,
+    (audits, epochs): (&Audits, &Epochs),
     stage: &Stage<Event>,
 ) -> Node {
     let config = config(
@@ -202,9 +205,10 @@ fn service_host(
             .dial
             .clone()
     });
-    let (open, audits, storage, recorder) = (
+    let (open, audits, epochs, storage, recorder) = (
         open.clone(),
         audits.clone(),
+        epochs.clone(),
         stage.storage.clone(),
         stage.recorder.clone(),
     );
@@ -220,11 +224,12 @@ fn service_host(
             power_on(&storage, &name);
         }
         let (config, open, database) = (config.clone(), open.clone(), database.clone());
-        let tables = tables.clone();
+        let (tables, epochs) = (tables.clone(), epochs.clone());
         async move {
             let store: Arc<dyn Store> = if embedded {
                 let store = opened(&host, &recorder, &path, tables.defect(), &open).await;
-                planting::store(&tables, &host, &path, store)
+                let store = planting::store(&tables, &host, &path, store);
+                Watched::new(store, &epochs, &recorder)
             } else {
                 Arc::new(RemoteStore::new(host.clone(), database))
             };
@@ -376,6 +381,10 @@ fn snapshot(open: Open, ledgers: BTreeMap<String, Ledger>) -> Box<dyn FnMut() ->
                 .into_iter()
                 .map(|finding| Event::Finding(Box::new(finding))),
         );
+        // A closed database was not checked, and is not said to be whole.
+        events.extend(lock(&open).as_ref().map(|store| Event::Integrity {
+            problems: store.problems(),
+        }));
         for (provider, ledger) in &ledgers {
             events.extend(ledger.views().into_iter().map(|view| Event::View {
                 provider: provider.clone(),
@@ -403,7 +412,7 @@ pub(super) fn ask(open: &Open, request: Request) -> Option<Reply> {
 /// See [`Deployment::dying`].
 type Dying = Box<dyn FnMut(&str, Crash)>;
 
-fn dying(tables: &Tables, open: Open, storage: Storage) -> Dying {
+fn dying(tables: &Tables, open: Open, storage: Storage, recorder: Recorder<Event>) -> Dying {
     let database = tables.topology.database_host();
     let seeds: Vec<u8> = tables
         .providers
@@ -416,6 +425,9 @@ fn dying(tables: &Tables, open: Open, storage: Storage) -> Dying {
             return;
         }
         deaths += 1;
+        let power_lost = crash == Crash::PowerLoss;
+        let recorder = recorder.at(host, 0);
+        recorder.record(Event::StorageDied { power_lost });
         if let Storage::Simulated(disk) = &storage {
             match crash {
                 Crash::Kill => disk.kill(host),

@@ -22,6 +22,7 @@ pub mod event;
 mod database;
 mod client;
 mod hosts;
+mod leases;
 mod quiet;
 mod history;
 mod metrics;

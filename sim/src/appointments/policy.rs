@@ -106,6 +106,12 @@ impl Service {
         policy
     }
 
+    /// Calls to one provider at once, for each worker.
+    pub fn bulkhead(&self) -> u32 {
+        let service = || Config::new("", std::collections::BTreeMap::new());
+        self.bulkhead.unwrap_or_else(|| service().bulkhead)
+    }
+
     /// The breaker's policy.
     pub fn breaker(&self) -> BreakerPolicy {
         let mut policy = BreakerPolicy::default();

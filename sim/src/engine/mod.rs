@@ -18,7 +18,7 @@ use crate::{
     fault::{Effect, Fault},
     scenario::Network,
     system::{Address, Node},
-    trace::Clock,
+    trace::{Clock, Standing},
 };
 
 /// Wall-clock time at the start of every simulated run: 2026-01-01T00:00:00Z.
@@ -80,6 +80,11 @@ pub trait Control {
 
     /// Ends it and says what it did. Faults that overlap are independent: a host is up when no crash holds it down.
     fn stop(&mut self, number: usize, fault: &Fault) -> Effect;
+
+    /// What each host has standing now, by name, of those that are up; empty for an engine that cannot count.
+    fn standing(&self) -> Vec<(String, Standing)> {
+        Vec::new()
+    }
 }
 
 /// A run that an engine could not bring to its end.

@@ -276,7 +276,11 @@ pub(super) fn confirmed() -> Story {
         (
             24,
             "service",
-            Event::Log(log(Evt::ProviderAnswered).with("outcome", "accepted")),
+            Event::Log(
+                log(Evt::ProviderAnswered)
+                    .with("kind", "book")
+                    .with("outcome", "accepted"),
+            ),
         ),
         (25, "service", Event::Log(log(Evt::Confirmed))),
         (90, "client-1", observed(State::Confirmed)),
@@ -297,6 +301,7 @@ pub(super) fn confirmed() -> Story {
             step(2, "confirmed", Some("pending"), Some("confirmed")),
         ),
         (99, "harness", view(BookingStatus::Booked, 1)),
+        (99, "harness", whole()),
     ]);
     story
 }
@@ -341,7 +346,11 @@ pub(super) fn cancelled() -> Story {
         (
             49,
             "service",
-            Event::Log(log(Evt::ProviderAnswered).with("outcome", "accepted")),
+            Event::Log(
+                log(Evt::ProviderAnswered)
+                    .with("kind", "cancel")
+                    .with("outcome", "accepted"),
+            ),
         ),
         (50, "service", Event::Log(log(Evt::Cancelled))),
         (90, "client-1", observed(State::Cancelled)),
@@ -400,7 +409,7 @@ pub(super) fn failed() -> Story {
     let mut story = beginning();
     story.extend([
         (20, "provider-acme", refused(Op::Book)),
-        (24, "service", Event::Log(log(Evt::ProviderError))),
+        (24, "service", Event::Log(log(Evt::ProviderError).with("kind", "book"))),
         (
             25,
             "service",
@@ -411,7 +420,7 @@ pub(super) fn failed() -> Story {
         (26, "service", started("cancel")),
         (27, "provider-acme", called(Op::Cancel, 0)),
         (27, "provider-acme", refused(Op::Cancel)),
-        (28, "service", Event::Log(log(Evt::ProviderError))),
+        (28, "service", Event::Log(log(Evt::ProviderError).with("kind", "cancel"))),
         (
             29,
             "service",
@@ -436,8 +445,16 @@ pub(super) fn failed() -> Story {
             step(4, "compensation_dead_lettered", None, None),
         ),
         (99, "harness", Event::Finding(Box::new(finding))),
+        (99, "harness", whole()),
     ]);
     story
+}
+
+/// SQLite found nothing wrong.
+fn whole() -> Event {
+    Event::Integrity {
+        problems: Vec::new(),
+    }
 }
 
 /// The default tables with `change` made, in place of the story's own.

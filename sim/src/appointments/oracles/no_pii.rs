@@ -56,7 +56,11 @@ fn check(trace: &Trace) -> Findings {
             | Event::Scraped { .. }
             | Event::Row(_)
             | Event::Transition(_)
-            | Event::View { .. } => {}
+            | Event::View { .. }
+            | Event::StorageDied { .. }
+            | Event::Leased { .. }
+            | Event::Settled { .. }
+            | Event::Integrity { .. } => {}
         }
     }
     findings

@@ -2,7 +2,14 @@
 //!
 //! **Invariant**: it asks nothing of the operating system: time is the world's, entropy a stream named after host and boot.
 
-use std::{io, sync::Mutex, time::Duration};
+use std::{
+    io,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
 use rand::Rng;
@@ -23,6 +30,31 @@ pub(super) struct SimulatedMachine {
     clock: Clock,
     booted_at: Duration,
     entropy: Mutex<ChaCha8Rng>,
+    alive: Alive,
+}
+
+/// How many tasks of a boot are alive. Clones share the count.
+#[derive(Clone, Default)]
+pub(super) struct Alive(Arc<AtomicU64>);
+
+/// A task that counts as alive until it is dropped.
+struct Living(Arc<AtomicU64>);
+
+impl Alive {
+    pub(super) fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn one_more(&self) -> Living {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Living(self.0.clone())
+    }
+}
+
+impl Drop for Living {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl SimulatedMachine {
@@ -34,7 +66,14 @@ impl SimulatedMachine {
             clock,
             booted_at,
             entropy: Mutex::new(entropy),
+            alive: Alive::default(),
         }
+    }
+}
+
+impl SimulatedMachine {
+    pub(super) fn alive(&self) -> Alive {
+        self.alive.clone()
     }
 }
 
@@ -89,7 +128,11 @@ impl Machine for SimulatedMachine {
     }
 
     fn spawn(&self, task: BoxFuture<'static, ()>) {
-        drop(tokio::task::spawn_local(task));
+        let living = self.alive.one_more();
+        drop(tokio::task::spawn_local(async move {
+            let _living = living;
+            task.await;
+        }));
     }
 
     fn now(&self) -> Timestamp {

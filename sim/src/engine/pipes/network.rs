@@ -433,6 +433,22 @@ impl Network {
         }
     }
 
+    /// The open sockets of `host`, and how many of them know that their peer is gone.
+    pub(super) fn sockets(&self, host: HostId) -> (u64, u64) {
+        let (mut open, mut abandoned) = (0, 0);
+        for connection in self.connections.iter().filter_map(|(_, it)| it.as_ref()) {
+            for end in 0..2 {
+                if connection.hosts[end] != host || !connection.open[end] {
+                    continue;
+                }
+                open += 1;
+                let told = connection.pipes[1 - end].end_of_stream;
+                abandoned += u64::from(told || connection.broken[end].is_some());
+            }
+        }
+        (open, abandoned)
+    }
+
     /// The host's tasks are about to be dropped; its listeners go first.
     pub(super) fn begin_crash(&mut self, host: HostId, mode: Crash) {
         self.hosts[host].dying = Some(mode);

@@ -24,7 +24,7 @@ use tokio::{
 };
 
 use super::{
-    machine::SimulatedMachine,
+    machine::{Alive, SimulatedMachine},
     network::HostId,
     socket::{Net, lock},
 };
@@ -34,7 +34,7 @@ use crate::{
     fault::{Crash, Effect, Fault, Kind},
     interpose,
     system::Node,
-    trace::Clock,
+    trace::{Clock, Standing},
 };
 
 /// Rounds of polling at one instant of virtual time before a run counts as stuck.
@@ -63,6 +63,8 @@ impl Wake for Flag {
 struct Hosted {
     node: Node,
     tasks: Option<LocalSet>,
+    /// How many of them there are.
+    alive: Alive,
     flag: Arc<Flag>,
     waker: Waker,
     boot: u32,
@@ -104,6 +106,7 @@ impl<'a> World<'a> {
             Hosted {
                 node,
                 tasks: None,
+                alive: Alive::default(),
                 waker: Waker::from(flag.clone()),
                 flag,
                 boot: 0,
@@ -241,6 +244,7 @@ impl Ground {
             .named(host.boot)
             .rng();
         let machine = SimulatedMachine::new(self.net.clone(), id, self.clock.clone(), entropy);
+        host.alive = machine.alive();
         let tasks = LocalSet::new();
         (self.booted)(name, host.boot);
         tasks.spawn_local((host.node.main)(Host::new(machine), host.boot));
@@ -298,6 +302,21 @@ impl Ground {
 }
 
 impl Control for Ground {
+    fn standing(&self) -> Vec<(String, Standing)> {
+        let network = lock(&self.net);
+        let up = |(_, host): &(HostId, &Hosted)| host.tasks.is_some();
+        let standing = |(id, host): (HostId, &Hosted)| {
+            let (connections, abandoned) = network.sockets(id);
+            let standing = Standing {
+                tasks: host.alive.count(),
+                connections,
+                abandoned,
+            };
+            (host.node.name.clone(), standing)
+        };
+        self.hosts.iter().enumerate().filter(up).map(standing).collect()
+    }
+
     fn start(&mut self, number: usize, fault: &Fault) {
         if let Kind::Crash { mode } = fault.kind {
             for id in self.ids(&fault.targets) {

@@ -1,0 +1,98 @@
+//! A look at the store from its own side: what it leases again and what settles of such leases do, in the order of commit, into the trace.
+//!
+//! **Invariant**: it passes every request and every reply on as they are. Nothing is written about an entry that is leased once: there is no
+//! other lease that could be overtaken. It judges nothing.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use futures_util::future::{BoxFuture, FutureExt};
+use rehearsal_service::store::{Reply, Request, Store, StoreError, Verdict};
+
+use super::event::Event;
+use crate::trace::HostRecorder;
+
+/// The newest epoch of each entry, and whether it is not the first. Clones share it: it outlives the store's process, as the entries do.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Epochs(Arc<Mutex<BTreeMap<i64, (u64, bool)>>>);
+
+/// A store whose leases are watched.
+pub(super) struct Watched {
+    store: Arc<dyn Store>,
+    epochs: Epochs,
+    recorder: HostRecorder<Event>,
+}
+
+impl Watched {
+    /// Watches `store` on behalf of `recorder`'s host.
+    pub(super) fn new(
+        store: Arc<dyn Store>,
+        epochs: &Epochs,
+        recorder: &HostRecorder<Event>,
+    ) -> Arc<dyn Store> {
+        Arc::new(Self {
+            store,
+            epochs: epochs.clone(),
+            recorder: recorder.clone(),
+        })
+    }
+
+    fn note(&self, held: &[(i64, u64)], reply: &Reply) {
+        let mut epochs = self.epochs.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match reply {
+            Reply::Claims(claims) => {
+                for claimed in &claims.claimed {
+                    let (entry, epoch) = (claimed.entry.id, claimed.entry.lease_epoch);
+                    let before = epochs.get(&entry).map(|(before, _)| *before);
+                    epochs.insert(entry, (epoch, before.is_some()));
+                    if let Some(before) = before {
+                        self.recorder.record(Event::Leased {
+                            entry,
+                            before,
+                            epoch,
+                        });
+                    }
+                }
+            }
+            Reply::Settled(settled) => {
+                for (one, (entry, epoch)) in settled.iter().zip(held) {
+                    if epochs.get(entry).is_some_and(|(_, again)| *again) {
+                        let took_effect =
+                            matches!(one.verdict, Verdict::Applied { .. } | Verdict::Refused(_));
+                        self.recorder.record(Event::Settled {
+                            entry: *entry,
+                            epoch: *epoch,
+                            took_effect,
+                        });
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Store for Watched {
+    fn call(&self, request: Request) -> BoxFuture<'_, Result<Reply, StoreError>> {
+        let held: Vec<(i64, u64)> = match &request {
+            Request::Claim { .. } => Vec::new(),
+            Request::Settle { settlements, .. } => settlements
+                .iter()
+                .map(|one| (one.entry_id, one.epoch))
+                .collect(),
+            _ => return self.store.call(request),
+        };
+        async move {
+            let reply = self.store.call(request).await?;
+            self.note(&held, &reply);
+            Ok(reply)
+        }
+        .boxed()
+    }
+
+    fn changed(&self) -> Option<BoxFuture<'_, ()>> {
+        self.store.changed()
+    }
+}

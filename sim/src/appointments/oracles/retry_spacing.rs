@@ -1,0 +1,273 @@
+//! Retries keep their distance: each waits as long as was decided, what was decided lies within the backoff's bounds, and a provider that asked
+//! to be left alone is.
+//!
+//! A wait is early only if both the worker's own clock and the world's say so: workers' clocks may differ, or jump.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use rehearsal_core::{
+    delivery::Policy,
+    log::{Evt, LogEvent},
+    time::Timestamp,
+};
+use rehearsal_mocks::provider::{Operation, ProviderEvent};
+
+use crate::{
+    appointments::{
+        event::Event,
+        history::{Trace, extra, given},
+        tables::Tables,
+    },
+    oracle::{Findings, Oracle},
+    trace::Entry,
+};
+
+pub(super) const ORACLE: Oracle<Event> = Oracle {
+    name: "retry_spacing",
+    property: "no attempt starts before its time, no retry is set outside the backoff's bounds, none before Retry-After",
+    check,
+};
+
+/// Log lines count whole milliseconds.
+const ROUNDING: Duration = Duration::from_millis(2);
+
+/// What is known of one appointment's booking or cancel.
+#[derive(Default)]
+struct Thread {
+    /// When the next attempt may start: by the clock of who decided it, and by the world's, in microseconds.
+    due: Option<(Timestamp, u64)>,
+    /// Where and when the last attempt ended, by its own clock.
+    ended: Option<(String, u32, Timestamp)>,
+    /// What the provider asked for in that answer.
+    asked: Option<Duration>,
+    /// What the provider sent with the last error, until another call arrives.
+    sent: Option<Duration>,
+}
+
+fn check(trace: &Trace) -> Findings {
+    let mut findings = Findings::default();
+    let tables = given(trace);
+    let policy = tables.map_or_else(Policy::default, |tables| tables.service.delivery());
+    let mut threads: BTreeMap<(&str, &str), Thread> = BTreeMap::new();
+    for (entry, event) in trace.system() {
+        match event {
+            Event::Provider(ProviderEvent::Called { op, key, .. }) => {
+                threads.entry((key, op.as_str())).or_default().sent = None;
+            }
+            Event::Provider(ProviderEvent::Failed {
+                op: op @ (Operation::Book | Operation::Cancel),
+                key,
+                status,
+                ..
+            }) => {
+                let asked = tables.and_then(|tables| retry_after(tables, &entry.host, *status));
+                threads.entry((key, op.as_str())).or_default().sent = asked;
+            }
+            Event::Log(line) => {
+                let Some(id) = &line.appointment_id else {
+                    continue;
+                };
+                let thread = threads
+                    .entry((id.as_str(), extra(line, "kind")))
+                    .or_default();
+                if let Some(wrong) = thread.take(entry, line, &policy) {
+                    findings.examine(entry.at_us, wrong.map(|wrong| format!("{id}: {wrong}")));
+                }
+            }
+            _ => {}
+        }
+    }
+    findings.unless(tables.is_some(), "retry")
+}
+
+/// The shortest wait that a provider of this scenario asks for with `status`, if it always asks.
+fn retry_after(tables: &Tables, host: &str, status: u16) -> Option<Duration> {
+    let provider = tables.providers.get(host.strip_prefix("provider-")?)?;
+    let windows = provider.windows.iter().filter_map(|it| it.errors.as_ref());
+    std::iter::once(&provider.errors)
+        .chain(windows)
+        .flatten()
+        .filter(|rule| rule.status == status)
+        .map(|rule| rule.retry_after_s.map(|s| Duration::from_secs_f64(s.floor().max(0.0))))
+        .min()?
+}
+
+impl Thread {
+    /// Takes a line of the log; `Some` when it is a case, with what is wrong.
+    fn take(
+        &mut self,
+        entry: &Entry<Event>,
+        line: &LogEvent,
+        policy: &Policy,
+    ) -> Option<Option<String>> {
+        match line.evt {
+            Evt::AttemptStarted | Evt::ResolveStarted => {
+                let (due, due_us) = self.due.take()?;
+                let early = line.time.plus(ROUNDING) < due
+                    && entry.at_us + micros(ROUNDING) < due_us;
+                Some(early.then(|| {
+                    let before = Duration::from_micros(due_us - entry.at_us);
+                    format!("an attempt started {before:?} before its time")
+                }))
+            }
+            Evt::ProviderError | Evt::ProviderTimeout | Evt::ProviderAnswered | Evt::Resolved => {
+                let throttled = extra(line, "outcome") == "throttled";
+                let logged = line.extra.get("retry_after_s").and_then(serde_json::Value::as_u64);
+                self.asked = throttled
+                    .then(|| self.sent.max(logged.map(Duration::from_secs)))
+                    .flatten();
+                self.ended = Some((entry.host.to_string(), entry.boot, line.time));
+                None
+            }
+            Evt::RetryScheduled | Evt::Deferred => {
+                let wait_ms = line.extra.get("wait_ms").and_then(serde_json::Value::as_u64)?;
+                let wait = Duration::from_millis(wait_ms);
+                let due = line.time.plus(wait);
+                self.due = Some((due, entry.at_us + micros(wait)));
+                let (host, boot, ended) = self.ended.take()?;
+                let asked = self.asked.take();
+                if line.evt == Evt::Deferred || *host != *entry.host || boot != entry.boot {
+                    return None;
+                }
+                let decided = due.since(ended);
+                let attempt = line.extra.get("attempt").and_then(serde_json::Value::as_u64);
+                Some(out_of_bounds(decided, attempt?, asked, policy))
+            }
+            // The next one is another entry's, or a repaired one's.
+            Evt::DeadLettered | Evt::Confirmed | Evt::Cancelled | Evt::AuditRepair => {
+                *self = Self::default();
+                None
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Full jitter: from a tenth of the base to the base doubled with each attempt, or the cap; and never before the provider asked.
+fn out_of_bounds(
+    wait: Duration,
+    attempt: u64,
+    asked: Option<Duration>,
+    policy: &Policy,
+) -> Option<String> {
+    let (base, cap) = (policy.backoff.base, policy.backoff.cap);
+    let doublings = u32::try_from(attempt.saturating_sub(1)).unwrap_or(31).min(31);
+    let asked = asked.map(|asked| asked.min(policy.retry_after_cap));
+    let least = (base / 10).min(cap).max(asked.unwrap_or_default());
+    let most = base
+        .saturating_mul(1 << doublings)
+        .min(cap)
+        .max(base / 10)
+        .max(asked.unwrap_or(Duration::ZERO));
+    if wait + ROUNDING < least {
+        let why = asked.map_or("the backoff's least", |_| "what the provider asked for");
+        Some(format!("a retry {wait:?} after attempt {attempt}, {why} is {least:?}"))
+    } else if wait > most + ROUNDING {
+        Some(format!(
+            "a retry {wait:?} after attempt {attempt}, the backoff's most is {most:?}"
+        ))
+    } else {
+        None
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use rehearsal_core::time::Timestamp;
+
+    use super::{super::fixture, *};
+    use crate::appointments::provider::ErrorRule;
+
+    /// A first attempt that ended throttled, a retry `wait_ms` later, and an attempt at `again_ms`.
+    fn retried(wait_ms: u64, again_ms: u64) -> fixture::Story {
+        let at = |ms: u64| Timestamp::from_micros(i64::try_from(ms * 1000).unwrap());
+        let line = |ms: u64, evt: Evt| {
+            let mut line = fixture::log(evt).with("kind", "book").with("attempt", 1);
+            line.time = at(ms);
+            line
+        };
+        let failed = ProviderEvent::Failed {
+            op: Operation::Book,
+            key: "a-1".to_owned(),
+            status: 429,
+            processed: false,
+        };
+        let ended = line(30, Evt::ProviderError).with("outcome", "throttled");
+        let retry = line(30, Evt::RetryScheduled).with("wait_ms", wait_ms);
+        let mut story = fixture::without(fixture::confirmed(), |event| {
+            matches!(event, Event::Provider(ProviderEvent::Booked { .. }))
+                || fixture::is_log(event, Evt::ProviderAnswered)
+                || fixture::is_log(event, Evt::Confirmed)
+        });
+        let place = story.iter().position(|(ms, ..)| *ms > 30).unwrap();
+        let events: Vec<(u64, &'static str, Event)> = vec![
+            (29, "provider-acme", Event::Provider(failed)),
+            (30, "service", Event::Log(ended)),
+            (30, "service", Event::Log(retry)),
+            (again_ms, "service", Event::Log(line(again_ms, Evt::AttemptStarted))),
+        ];
+        story.splice(place..place, events);
+        story
+    }
+
+    fn asking(story: fixture::Story, seconds: f64) -> fixture::Story {
+        fixture::given(story, |tables| {
+            let provider = tables.providers.get_mut("acme").unwrap();
+            provider.errors = vec![ErrorRule {
+                status: 429,
+                rate: crate::range::Range::fixed(0.1),
+                retry_after_s: Some(seconds),
+                processed: false,
+                operations: Vec::new(),
+            }];
+        })
+    }
+
+    #[test]
+    fn an_attempt_before_its_time_is_caught_and_a_patient_one_is_not() {
+        fixture::catches(&ORACLE, &retried(100, 60), "started 70ms before its time");
+        let findings = fixture::judge(&ORACLE, &retried(100, 130));
+        assert_eq!((findings.checked, findings.violations.len()), (2, 0));
+    }
+
+    #[test]
+    fn a_worker_whose_clock_is_ahead_is_not_early() {
+        let ahead = fixture::edit(retried(100, 60), |event| {
+            if let Event::Log(line) = event
+                && line.evt == Evt::AttemptStarted
+                && line.time > Timestamp::default()
+            {
+                line.time = line.time.plus(Duration::from_secs(1));
+            }
+        });
+        assert_eq!(fixture::judge(&ORACLE, &ahead).violations, []);
+    }
+
+    #[test]
+    fn a_wait_outside_the_backoff_is_caught() {
+        fixture::catches(&ORACLE, &retried(0, 40), "the backoff's least is 20ms");
+        fixture::catches(&ORACLE, &retried(900, 990), "the backoff's most is 200ms");
+    }
+
+    #[test]
+    fn a_retry_before_retry_after_is_caught_also_when_the_log_hides_it() {
+        fixture::catches(
+            &ORACLE,
+            &asking(retried(100, 130), 3.0),
+            "what the provider asked for is 3s",
+        );
+        let obeyed = asking(retried(3_000, 3_030), 3.0);
+        assert_eq!(fixture::judge(&ORACLE, &obeyed).violations, []);
+    }
+
+    #[test]
+    fn a_run_without_retries_has_no_case() {
+        let findings = fixture::judge(&ORACLE, &fixture::confirmed());
+        assert_eq!(findings.checked, 0);
+        assert!(findings.not_applicable.is_some());
+    }
+}
