@@ -218,7 +218,10 @@ mod tests {
     fn an_unknown_call_takes_effect_late_or_never_but_not_early() {
         use Call::{Read, Write};
         let lost = (2, 0, Write(1));
-        assert_eq!(check(&[lost, (3, 4, Read(0)), (5, 6, Read(1))]), Judgment::Holds);
+        assert_eq!(
+            check(&[lost, (3, 4, Read(0)), (5, 6, Read(1))]),
+            Judgment::Holds
+        );
         assert_eq!(check(&[lost, (3, 4, Read(0))]), Judgment::Holds);
         let early = check(&[(1, 2, Read(1)), (3, 0, Write(1))]);
         assert!(matches!(early, Judgment::Broken { .. }), "{early:?}");

@@ -75,8 +75,14 @@ mod tests {
     #[test]
     fn only_a_whole_run_without_a_case_is_excused() {
         let empty = || Findings::default().unless(true, "retry");
-        assert_eq!(empty().not_applicable.as_deref(), Some("no retry in this run"));
-        assert_eq!(Findings::default().unless(false, "retry").not_applicable, None);
+        assert_eq!(
+            empty().not_applicable.as_deref(),
+            Some("no retry in this run")
+        );
+        assert_eq!(
+            Findings::default().unless(false, "retry").not_applicable,
+            None
+        );
         let mut examined = Findings::default();
         examined.examine(1, None);
         assert_eq!(examined.unless(true, "retry").not_applicable, None);

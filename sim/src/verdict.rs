@@ -278,7 +278,10 @@ mod tests {
         let observed = (17, Event::Phase(Phase::Observe));
         let check = |events: &[(u64, Event<()>)]| time_to_converge(&walked(events));
         assert_eq!(check(&[healed.clone(), observed.clone()]), Some(7_000_000));
-        assert_eq!(check(&[healed.clone(), (17, Event::NotConverged), observed]), None);
+        assert_eq!(
+            check(&[healed.clone(), (17, Event::NotConverged), observed]),
+            None
+        );
         assert_eq!(check(&[healed]), None);
     }
 
@@ -288,6 +291,9 @@ mod tests {
         assert_eq!(examined("o", silent.clone()).verdict, Verdict::Inconclusive);
         let record = examined("o", silent.unless(true, "retry"));
         assert_eq!((record.verdict, record.checked), (Verdict::Pass, 0));
-        assert_eq!(record.not_applicable.as_deref(), Some("no retry in this run"));
+        assert_eq!(
+            record.not_applicable.as_deref(),
+            Some("no retry in this run")
+        );
     }
 }

@@ -23,8 +23,8 @@ use super::{
     client::{self, Script},
     database::{self, RemoteStore},
     event::{Event, fnv},
-    operation::Operation,
     leases::{Epochs, Watched},
+    operation::Operation,
     planted::{Defect, planting},
     quiet::{Audits, Quiet},
     tables::Tables,
@@ -70,7 +70,13 @@ pub(super) fn deploy(
         nodes.push(database_host(tables, &open, &epochs, &stage));
     }
     for name in tables.topology.service_hosts() {
-        nodes.push(service_host(tables, &name, &open, (&audits, &epochs), &stage));
+        nodes.push(service_host(
+            tables,
+            &name,
+            &open,
+            (&audits, &epochs),
+            &stage,
+        ));
     }
     let clients = scripts(tables, steps, &stage);
     nodes.extend(

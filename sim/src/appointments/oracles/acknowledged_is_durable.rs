@@ -80,18 +80,18 @@ fn check(trace: &Trace) -> Findings {
             continue;
         };
         let (id, kept) = match exchange.operation {
-            Operation::Submit(submission) => {
-                (&submission.id, has(&submission.id, "accepted") > 0)
-            }
+            Operation::Submit(submission) => (&submission.id, has(&submission.id, "accepted") > 0),
             Operation::Cancel { id } => {
                 let wishes = ["cancel_requested", "compensation_queued", "cancelled"];
                 (id, wishes.iter().any(|wish| has(id, wish) > 0))
             }
             Operation::Read { id } => {
-                let seen = answer.state.map_or("accepted", |state| match state.as_str() {
-                    "pending" => "accepted",
-                    other => other,
-                });
+                let seen = answer
+                    .state
+                    .map_or("accepted", |state| match state.as_str() {
+                        "pending" => "accepted",
+                        other => other,
+                    });
                 (id, has(id, seen) > 0)
             }
         };
@@ -111,7 +111,11 @@ fn check(trace: &Trace) -> Findings {
 }
 
 fn told((at_us, power_lost): (u64, bool)) -> String {
-    let how = if power_lost { "lost its power" } else { "was killed" };
+    let how = if power_lost {
+        "lost its power"
+    } else {
+        "was killed"
+    };
     format!("the database's host {how} at {}s", at_us as f64 / 1e6)
 }
 

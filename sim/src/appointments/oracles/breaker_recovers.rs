@@ -45,7 +45,8 @@ enum Breaker<'a> {
 
 fn check(trace: &Trace) -> Findings {
     let mut findings = Findings::default();
-    let policy = given(trace).map_or_else(BreakerPolicy::default, |tables| tables.service.breaker());
+    let policy =
+        given(trace).map_or_else(BreakerPolicy::default, |tables| tables.service.breaker());
     let waiting: BTreeSet<&str> = outbox(trace)
         .filter(|(_, entry)| is_open(entry))
         .map(|(_, entry)| entry.destination.as_str())
@@ -143,10 +144,16 @@ mod tests {
 
     #[test]
     fn a_breaker_that_stays_half_open_through_good_probes_is_caught() {
-        use Evt::{AttemptStarted, BreakerClosed, BreakerHalfOpen, BreakerOpened, ProviderAnswered};
+        use Evt::{
+            AttemptStarted, BreakerClosed, BreakerHalfOpen, BreakerOpened, ProviderAnswered,
+        };
         let probes = [AttemptStarted, ProviderAnswered].repeat(6);
         let stuck = [&[BreakerOpened, BreakerHalfOpen], &probes[..]].concat();
-        let older = [&[BreakerOpened, BreakerHalfOpen], &[ProviderAnswered; 12][..]].concat();
+        let older = [
+            &[BreakerOpened, BreakerHalfOpen],
+            &[ProviderAnswered; 12][..],
+        ]
+        .concat();
         assert_eq!(fixture::judge(&ORACLE, &life(&older)).violations, []);
         fixture::catches(&ORACLE, &life(&stuck), "is half-open at the end");
         let closed = [&stuck[..], &[BreakerClosed]].concat();

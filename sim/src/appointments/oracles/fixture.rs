@@ -409,7 +409,11 @@ pub(super) fn failed() -> Story {
     let mut story = beginning();
     story.extend([
         (20, "provider-acme", refused(Op::Book)),
-        (24, "service", Event::Log(log(Evt::ProviderError).with("kind", "book"))),
+        (
+            24,
+            "service",
+            Event::Log(log(Evt::ProviderError).with("kind", "book")),
+        ),
         (
             25,
             "service",
@@ -420,7 +424,11 @@ pub(super) fn failed() -> Story {
         (26, "service", started("cancel")),
         (27, "provider-acme", called(Op::Cancel, 0)),
         (27, "provider-acme", refused(Op::Cancel)),
-        (28, "service", Event::Log(log(Evt::ProviderError).with("kind", "cancel"))),
+        (
+            28,
+            "service",
+            Event::Log(log(Evt::ProviderError).with("kind", "cancel")),
+        ),
         (
             29,
             "service",

@@ -375,6 +375,10 @@ mod tests {
         let reads: Vec<_> = (0..70).map(|_| (60, 61, State::Confirmed)).collect();
         let findings = fixture::judge(&ORACLE, &with_reads(fixture::confirmed(), &reads));
         assert_eq!(findings.violations, []);
-        assert!(findings.undecided.is_some_and(|why| why.contains("gave up on 72 calls")));
+        assert!(
+            findings
+                .undecided
+                .is_some_and(|why| why.contains("gave up on 72 calls"))
+        );
     }
 }

@@ -78,7 +78,11 @@ mod tests {
                 entries: Vec::new(),
             });
             assert_eq!(
-                (findings.checked, findings.violations.len(), findings.not_applicable),
+                (
+                    findings.checked,
+                    findings.violations.len(),
+                    findings.not_applicable
+                ),
                 (0, 0, None),
                 "{}",
                 oracle.name

@@ -92,7 +92,9 @@ mod tests {
             ..Standing::default()
         };
         let quiet = Standing::default();
-        trace.entries.insert(0, entry("service", trace::Event::Standing(before)));
+        trace
+            .entries
+            .insert(0, entry("service", trace::Event::Standing(before)));
         trace.entries.extend([
             entry("harness", trace::Event::Phase(Phase::Observe)),
             entry("client-1", trace::Event::Standing(quiet)),

@@ -88,7 +88,10 @@ fn retry_after(tables: &Tables, host: &str, status: u16) -> Option<Duration> {
         .chain(windows)
         .flatten()
         .filter(|rule| rule.status == status)
-        .map(|rule| rule.retry_after_s.map(|s| Duration::from_secs_f64(s.floor().max(0.0))))
+        .map(|rule| {
+            rule.retry_after_s
+                .map(|s| Duration::from_secs_f64(s.floor().max(0.0)))
+        })
         .min()?
 }
 
@@ -103,8 +106,8 @@ impl Thread {
         match line.evt {
             Evt::AttemptStarted | Evt::ResolveStarted => {
                 let (due, due_us) = self.due.take()?;
-                let early = line.time.plus(ROUNDING) < due
-                    && entry.at_us + micros(ROUNDING) < due_us;
+                let early =
+                    line.time.plus(ROUNDING) < due && entry.at_us + micros(ROUNDING) < due_us;
                 Some(early.then(|| {
                     let before = Duration::from_micros(due_us - entry.at_us);
                     format!("an attempt started {before:?} before its time")
@@ -112,7 +115,10 @@ impl Thread {
             }
             Evt::ProviderError | Evt::ProviderTimeout | Evt::ProviderAnswered | Evt::Resolved => {
                 let throttled = extra(line, "outcome") == "throttled";
-                let logged = line.extra.get("retry_after_s").and_then(serde_json::Value::as_u64);
+                let logged = line
+                    .extra
+                    .get("retry_after_s")
+                    .and_then(serde_json::Value::as_u64);
                 self.asked = throttled
                     .then(|| self.sent.max(logged.map(Duration::from_secs)))
                     .flatten();
@@ -120,7 +126,10 @@ impl Thread {
                 None
             }
             Evt::RetryScheduled | Evt::Deferred => {
-                let wait_ms = line.extra.get("wait_ms").and_then(serde_json::Value::as_u64)?;
+                let wait_ms = line
+                    .extra
+                    .get("wait_ms")
+                    .and_then(serde_json::Value::as_u64)?;
                 let wait = Duration::from_millis(wait_ms);
                 let due = line.time.plus(wait);
                 self.due = Some((due, entry.at_us + micros(wait)));
@@ -130,8 +139,27 @@ impl Thread {
                     return None;
                 }
                 let decided = due.since(ended);
-                let attempt = line.extra.get("attempt").and_then(serde_json::Value::as_u64);
-                Some(out_of_bounds(decided, attempt?, asked, policy))
+                let attempt = line
+                    .extra
+                    .get("attempt")
+                    .and_then(serde_json::Value::as_u64)?;
+                let (least, most) = bounds(attempt, asked, policy);
+                // A line that was written when its time had come, as a commit may take long, tells no more than that it had.
+                let late = wait_ms > 0 && decided > most + ROUNDING;
+                let wrong = if decided + ROUNDING < least {
+                    let why =
+                        asked.map_or("the backoff's least", |_| "what the provider asked for");
+                    Some(format!(
+                        "a retry {decided:?} after attempt {attempt}, {why} is {least:?}"
+                    ))
+                } else {
+                    late.then(|| {
+                        format!(
+                            "a retry {decided:?} after attempt {attempt}, the backoff's most is {most:?}"
+                        )
+                    })
+                };
+                Some(wrong)
             }
             // The next one is another entry's, or a repaired one's.
             Evt::DeadLettered | Evt::Confirmed | Evt::Cancelled | Evt::AuditRepair => {
@@ -143,32 +171,17 @@ impl Thread {
     }
 }
 
-/// Full jitter: from a tenth of the base to the base doubled with each attempt, or the cap; and never before the provider asked.
-fn out_of_bounds(
-    wait: Duration,
-    attempt: u64,
-    asked: Option<Duration>,
-    policy: &Policy,
-) -> Option<String> {
+/// The shortest and the longest wait after `attempt`. Full jitter: from a tenth of the base to the base doubled with each attempt, or the cap;
+/// and never before the provider asked.
+fn bounds(attempt: u64, asked: Option<Duration>, policy: &Policy) -> (Duration, Duration) {
     let (base, cap) = (policy.backoff.base, policy.backoff.cap);
-    let doublings = u32::try_from(attempt.saturating_sub(1)).unwrap_or(31).min(31);
-    let asked = asked.map(|asked| asked.min(policy.retry_after_cap));
-    let least = (base / 10).min(cap).max(asked.unwrap_or_default());
-    let most = base
-        .saturating_mul(1 << doublings)
-        .min(cap)
-        .max(base / 10)
-        .max(asked.unwrap_or(Duration::ZERO));
-    if wait + ROUNDING < least {
-        let why = asked.map_or("the backoff's least", |_| "what the provider asked for");
-        Some(format!("a retry {wait:?} after attempt {attempt}, {why} is {least:?}"))
-    } else if wait > most + ROUNDING {
-        Some(format!(
-            "a retry {wait:?} after attempt {attempt}, the backoff's most is {most:?}"
-        ))
-    } else {
-        None
-    }
+    let doublings = u32::try_from(attempt.saturating_sub(1))
+        .unwrap_or(31)
+        .min(31);
+    let asked = asked.unwrap_or_default().min(policy.retry_after_cap);
+    let least = (base / 10).min(cap);
+    let most = base.saturating_mul(1 << doublings).min(cap).max(least);
+    (least.max(asked), most.max(asked))
 }
 
 fn micros(duration: Duration) -> u64 {
@@ -208,7 +221,11 @@ mod tests {
             (29, "provider-acme", Event::Provider(failed)),
             (30, "service", Event::Log(ended)),
             (30, "service", Event::Log(retry)),
-            (again_ms, "service", Event::Log(line(again_ms, Evt::AttemptStarted))),
+            (
+                again_ms,
+                "service",
+                Event::Log(line(again_ms, Evt::AttemptStarted)),
+            ),
         ];
         story.splice(place..place, events);
         story

@@ -314,7 +314,12 @@ impl Control for Ground {
             };
             (host.node.name.clone(), standing)
         };
-        self.hosts.iter().enumerate().filter(up).map(standing).collect()
+        self.hosts
+            .iter()
+            .enumerate()
+            .filter(up)
+            .map(standing)
+            .collect()
     }
 
     fn start(&mut self, number: usize, fault: &Fault) {
