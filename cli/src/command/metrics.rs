@@ -186,6 +186,7 @@ mod tests {
             verdict: Verdict::Pass,
             digest: String::new(),
             virtual_ms: 500,
+            converge_ms: None,
             summary: summary.as_object().expect("an object").clone(),
             faults: Vec::new(),
             oracles: Vec::new(),
