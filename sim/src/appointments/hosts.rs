@@ -23,7 +23,7 @@ use super::{
     client::{self, Script},
     database::{self, RemoteStore},
     event::{Event, fnv},
-    leases::{Epochs, Watched},
+    leases::{Epochs, watched},
     operation::Operation,
     planted::{Defect, planting},
     quiet::{Audits, Quiet},
@@ -180,7 +180,7 @@ fn database_host(tables: &Tables, open: &Open, epochs: &Epochs, stage: &Stage<Ev
         async move {
             let store = opened(&host, &recorder, &path, tables.defect(), &open).await;
             let store = planting::store(&tables, &host, &path, store);
-            let store = Watched::new(store, &epochs, &recorder);
+            let store = watched(store, &epochs, &recorder);
             loop {
                 match host.bind(&listen).await {
                     Ok(listener) => database::serve(host.clone(), listener, store.clone()).await,
@@ -235,7 +235,7 @@ fn service_host(
             let store: Arc<dyn Store> = if embedded {
                 let store = opened(&host, &recorder, &path, tables.defect(), &open).await;
                 let store = planting::store(&tables, &host, &path, store);
-                Watched::new(store, &epochs, &recorder)
+                watched(store, &epochs, &recorder)
             } else {
                 Arc::new(RemoteStore::new(host.clone(), database))
             };

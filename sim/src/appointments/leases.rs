@@ -19,26 +19,26 @@ use crate::trace::HostRecorder;
 pub(super) struct Epochs(Arc<Mutex<BTreeMap<i64, (u64, bool)>>>);
 
 /// A store whose leases are watched.
-pub(super) struct Watched {
+struct Watched {
     store: Arc<dyn Store>,
     epochs: Epochs,
     recorder: HostRecorder<Event>,
 }
 
-impl Watched {
-    /// Watches `store` on behalf of `recorder`'s host.
-    pub(super) fn new(
-        store: Arc<dyn Store>,
-        epochs: &Epochs,
-        recorder: &HostRecorder<Event>,
-    ) -> Arc<dyn Store> {
-        Arc::new(Self {
-            store,
-            epochs: epochs.clone(),
-            recorder: recorder.clone(),
-        })
-    }
+/// Watches `store` on behalf of `recorder`'s host.
+pub(super) fn watched(
+    store: Arc<dyn Store>,
+    epochs: &Epochs,
+    recorder: &HostRecorder<Event>,
+) -> Arc<dyn Store> {
+    Arc::new(Watched {
+        store,
+        epochs: epochs.clone(),
+        recorder: recorder.clone(),
+    })
+}
 
+impl Watched {
     fn note(&self, held: &[(i64, u64)], reply: &Reply) {
         let mut epochs = self.epochs.0.lock().unwrap_or_else(PoisonError::into_inner);
         match reply {

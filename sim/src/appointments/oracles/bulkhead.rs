@@ -18,14 +18,16 @@ pub(super) const ORACLE: Oracle<Event> = Oracle {
     check,
 };
 
+/// Appointment and kind of each call of one worker process to one provider.
+type UnderWay<'a> = BTreeSet<(&'a str, &'a str)>;
+
 fn check(trace: &Trace) -> Findings {
     let mut findings = Findings::default();
     let most = given(trace).map_or_else(
         || crate::appointments::policy::Service::default().bulkhead(),
         |tables| tables.service.bulkhead(),
     );
-    // By host, boot and provider: the appointment and kind of each call under way.
-    let mut lanes: BTreeMap<(&str, u32, &str), BTreeSet<(&str, &str)>> = BTreeMap::new();
+    let mut lanes: BTreeMap<(&str, u32, &str), UnderWay<'_>> = BTreeMap::new();
     for (entry, event) in logs(trace) {
         let Some(id) = &event.appointment_id else {
             continue;

@@ -87,19 +87,16 @@ impl Model for OneAppointment {
             (Call::Accepted { payload } | Call::SubmittedPerhaps { payload }, None) => {
                 vec![new(payload)]
             }
-            (Call::Accepted { .. }, Some(_)) => Vec::new(),
             (Call::Replayed { payload }, Some(row)) => only(row.payload == payload),
             (Call::Conflict { payload }, Some(row)) => only(row.payload != payload),
-            (Call::Replayed { .. } | Call::Conflict { .. }, None) => Vec::new(),
             (Call::Read { state }, row) => only(state == row.map(|row| row.state)),
             (Call::Cancelled { state: None }, row) => only(row.is_none()),
             (Call::Cancelled { state: Some(seen) }, Some(row)) if row.state == seen => {
                 vec![asked(row)]
             }
-            (Call::Cancelled { .. }, _) => Vec::new(),
             (Call::CancelledPerhaps, Some(row)) => vec![asked(row)],
-            // It had no effect, which is the same as never.
-            (Call::SubmittedPerhaps { .. }, Some(_)) | (Call::CancelledPerhaps, None) => Vec::new(),
+            // Impossible; or without effect and unheard of, which is the same as never.
+            _ => Vec::new(),
         }
     }
 

@@ -70,9 +70,9 @@ fn check(trace: &Trace) -> Findings {
                 let thread = threads
                     .entry((id.as_str(), extra(line, "kind")))
                     .or_default();
-                if let Some(wrong) = thread.take(entry, line, &policy) {
+                thread.take(entry, line, &policy, |wrong| {
                     findings.examine(entry.at_us, wrong.map(|wrong| format!("{id}: {wrong}")));
-                }
+                });
             }
             _ => {}
         }
@@ -96,78 +96,81 @@ fn retry_after(tables: &Tables, host: &str, status: u16) -> Option<Duration> {
 }
 
 impl Thread {
-    /// Takes a line of the log; `Some` when it is a case, with what is wrong.
+    /// Takes a line of the log; `examine` gets each case, with what is wrong.
     fn take(
         &mut self,
         entry: &Entry<Event>,
         line: &LogEvent,
         policy: &Policy,
-    ) -> Option<Option<String>> {
+        mut examine: impl FnMut(Option<String>),
+    ) {
         match line.evt {
             Evt::AttemptStarted | Evt::ResolveStarted => {
-                let (due, due_us) = self.due.take()?;
+                let Some((due, due_us)) = self.due.take() else {
+                    return;
+                };
                 let early =
                     line.time.plus(ROUNDING) < due && entry.at_us + micros(ROUNDING) < due_us;
-                Some(early.then(|| {
+                examine(early.then(|| {
                     let before = Duration::from_micros(due_us - entry.at_us);
                     format!("an attempt started {before:?} before its time")
-                }))
+                }));
             }
             Evt::ProviderError | Evt::ProviderTimeout | Evt::ProviderAnswered | Evt::Resolved => {
                 let throttled = extra(line, "outcome") == "throttled";
-                let logged = line
-                    .extra
-                    .get("retry_after_s")
-                    .and_then(serde_json::Value::as_u64);
-                self.asked = throttled
-                    .then(|| self.sent.max(logged.map(Duration::from_secs)))
-                    .flatten();
+                let logged = number(line, "retry_after_s").map(Duration::from_secs);
+                self.asked = throttled.then(|| self.sent.max(logged)).flatten();
                 self.ended = Some((entry.host.to_string(), entry.boot, line.time));
-                None
             }
             Evt::RetryScheduled | Evt::Deferred => {
-                let wait_ms = line
-                    .extra
-                    .get("wait_ms")
-                    .and_then(serde_json::Value::as_u64)?;
+                let wait_ms = number(line, "wait_ms").unwrap_or_default();
                 let wait = Duration::from_millis(wait_ms);
                 let due = line.time.plus(wait);
                 self.due = Some((due, entry.at_us + micros(wait)));
-                let (host, boot, ended) = self.ended.take()?;
-                let asked = self.asked.take();
-                if line.evt == Evt::Deferred || *host != *entry.host || boot != entry.boot {
-                    return None;
+                let (ended, asked) = (self.ended.take(), self.asked.take());
+                let ended = ended.filter(|(host, boot, _)| {
+                    line.evt == Evt::RetryScheduled && **host == *entry.host && *boot == entry.boot
+                });
+                if let (Some((.., ended)), Some(attempt)) = (ended, number(line, "attempt")) {
+                    let decided = due.since(ended);
+                    // A line that was written when its time had come, as a commit may take long, tells no more than that it had.
+                    let exact = wait_ms > 0;
+                    examine(out_of_bounds(decided, exact, attempt, asked, policy));
                 }
-                let decided = due.since(ended);
-                let attempt = line
-                    .extra
-                    .get("attempt")
-                    .and_then(serde_json::Value::as_u64)?;
-                let (least, most) = bounds(attempt, asked, policy);
-                // A line that was written when its time had come, as a commit may take long, tells no more than that it had.
-                let late = wait_ms > 0 && decided > most + ROUNDING;
-                let wrong = if decided + ROUNDING < least {
-                    let why =
-                        asked.map_or("the backoff's least", |_| "what the provider asked for");
-                    Some(format!(
-                        "a retry {decided:?} after attempt {attempt}, {why} is {least:?}"
-                    ))
-                } else {
-                    late.then(|| {
-                        format!(
-                            "a retry {decided:?} after attempt {attempt}, the backoff's most is {most:?}"
-                        )
-                    })
-                };
-                Some(wrong)
             }
             // The next one is another entry's, or a repaired one's.
             Evt::DeadLettered | Evt::Confirmed | Evt::Cancelled | Evt::AuditRepair => {
                 *self = Self::default();
-                None
             }
-            _ => None,
+            _ => {}
         }
+    }
+}
+
+fn number(line: &LogEvent, key: &str) -> Option<u64> {
+    line.extra.get(key).and_then(serde_json::Value::as_u64)
+}
+
+/// What is wrong with a retry `wait` after `attempt`; one that is not `exact` may have been set earlier.
+fn out_of_bounds(
+    wait: Duration,
+    exact: bool,
+    attempt: u64,
+    asked: Option<Duration>,
+    policy: &Policy,
+) -> Option<String> {
+    let (least, most) = bounds(attempt, asked, policy);
+    if wait + ROUNDING < least {
+        let why = asked.map_or("the backoff's least", |_| "what the provider asked for");
+        Some(format!(
+            "a retry {wait:?} after attempt {attempt}, {why} is {least:?}"
+        ))
+    } else if exact && wait > most + ROUNDING {
+        Some(format!(
+            "a retry {wait:?} after attempt {attempt}, the backoff's most is {most:?}"
+        ))
+    } else {
+        None
     }
 }
 
