@@ -59,6 +59,7 @@ fn record(scenario: &str, seed: u64) -> Record {
         verdict,
         digest: format!("{scenario}-{seed}"),
         virtual_ms: 1,
+        converge_ms: None,
         summary: serde_json::Map::new(),
         faults: Vec::new(),
         oracles: vec![OracleRecord {
@@ -67,6 +68,8 @@ fn record(scenario: &str, seed: u64) -> Record {
             checked: 2,
             violations: violations.into_iter().map(violation).collect(),
             more_violations: 0,
+            not_applicable: None,
+            undecided: None,
         }],
         slo: Vec::new(),
         expect: Vec::new(),

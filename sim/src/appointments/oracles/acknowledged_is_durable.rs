@@ -94,6 +94,7 @@ fn check(trace: &Trace) -> Findings {
                     });
                 (id, has(id, seen) > 0)
             }
+            Operation::Probe { .. } => continue,
         };
         let wrong = (!kept).then(|| {
             format!(

@@ -188,26 +188,32 @@ fn histories(trace: &Trace) -> BTreeMap<&str, History<'_>> {
                 };
                 (from, about(operation), Some(operation), None)
             }
-            Event::Observed { id, answer } => (looking_since, id.as_str(), None, answer.as_ref()),
+            Event::Observed { id, answer } => {
+                (looking_since, Some(id.as_str()), None, answer.as_ref())
+            }
             _ => continue,
         };
+        let Some(id) = id else { continue };
         histories
             .entry(id)
             .or_default()
             .add(from, place, operation, answer, entry.at_us);
     }
     for (from, operation) in open.into_values() {
-        let history = histories.entry(about(operation)).or_default();
+        let Some(id) = about(operation) else { continue };
+        let history = histories.entry(id).or_default();
         let last_us = history.last_us;
         history.add(from, from, Some(operation), None, last_us);
     }
     histories
 }
 
-fn about(operation: &Operation) -> &str {
+/// The appointment that it is about, if it is about one.
+fn about(operation: &Operation) -> Option<&str> {
     match operation {
-        Operation::Submit(submission) => &submission.id,
-        Operation::Cancel { id } | Operation::Read { id } => id,
+        Operation::Submit(submission) => Some(&submission.id),
+        Operation::Cancel { id } | Operation::Read { id } => Some(id),
+        Operation::Probe { .. } => None,
     }
 }
 
@@ -244,7 +250,7 @@ impl<'a> History<'a> {
             Some(Operation::Read { .. }) | None if found.is_some() || missing => {
                 (Call::Read { state: found }, true)
             }
-            Some(Operation::Read { .. }) | None => return,
+            Some(Operation::Read { .. } | Operation::Probe { .. }) | None => return,
         };
         self.last_us = self.last_us.max(at_us);
         self.calls.push(Interval {
