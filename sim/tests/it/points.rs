@@ -41,7 +41,7 @@ fn a_crowd_reaches_nearly_every_point_within_a_few_seeds() {
         .collect();
     assert!(all.len() >= 60, "{} points", all.len());
     assert!(
-        hit.len() >= 90,
+        hit.len() >= 92,
         "{} of {} points, not {missed:?}",
         hit.len(),
         all.len()

@@ -65,6 +65,7 @@ pub(super) const TABLE: &[Row] = &[
     ("admin.findings", "an operator read the findings", probe(E::Findings, 200)),
     ("admin.breakers", "an operator read the breakers", probe(E::Breakers, 200)),
     ("redrive.refused", "a redrive of what is not dead was refused", probe(E::Redrive, 404)),
+    ("redrive.done", "a dead letter was put back into the queue", Answered(Call::Probe(E::Redrive), 200, 299)),
     ("path.unknown", "an unknown path was refused", probe(E::NoSuchPath, 404)),
     ("method.wrong", "a wrong method was refused", probe(E::WrongMethod, 405)),
     // The lifecycle, as committed.
@@ -96,7 +97,6 @@ pub(super) const TABLE: &[Row] = &[
     ("resolve.started", "an uncertain booking was looked up", Log(Evt::ResolveStarted)),
     ("resolve.found", "the look-up found a booking", Says(Evt::Resolved, "found", "found")),
     ("resolve.absent", "the look-up found nothing", Says(Evt::Resolved, "found", "absent")),
-    ("resolve.tombstoned", "the look-up found a cancel", Says(Evt::Resolved, "found", "tombstoned")),
     ("resolve.failed", "the look-up failed", Says(Evt::Resolved, "found", "failed")),
     ("retry.book", "a booking was put off and counted", Says(Evt::RetryScheduled, "kind", "book")),
     ("retry.cancel", "a cancel was put off and counted", Says(Evt::RetryScheduled, "kind", "cancel")),
@@ -118,7 +118,6 @@ pub(super) const TABLE: &[Row] = &[
     // The auditor.
     ("audit.complete", "a sweep compared everything", Says(Evt::AuditDone, "result", "complete")),
     ("audit.incomplete", "a sweep could not read everything", Says(Evt::AuditDone, "result", "incomplete")),
-    ("finding.unconfirmed", "a provider held a booking that we did not count on", Says(Evt::AuditFinding, "kind", "unconfirmed_at_provider")),
     ("finding.not_cancelled", "a provider held a booking that was to be cancelled", Says(Evt::AuditFinding, "kind", "not_cancelled_at_provider")),
     ("finding.uncompensated", "a failed booking's compensation never ended", Says(Evt::AuditFinding, "kind", "failed_uncompensated")),
     ("finding.repaired", "the auditor queued a repair", Log(Evt::AuditRepair)),
