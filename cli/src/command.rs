@@ -6,6 +6,7 @@ mod run;
 mod plan;
 mod explore;
 mod merge;
+mod verify;
 mod replay;
 mod record;
 mod inspect;
@@ -57,6 +58,8 @@ fn dispatch(flags: Flags, printer: Printer) -> Result<Exit, Problem> {
         Command::Plan(flags) => plan::plan::<Appointments>(&flags, printer),
         Command::Explore(flags) => explore::explore::<Appointments>(&flags, printer),
         Command::Merge(flags) => merge::merge(&flags, printer),
+        Command::Verify(flags) => verify::verify::<Appointments>(&flags, printer),
+        Command::VerifySide => verify::side::<Appointments>(),
         Command::Replay(flags) => replay::replay(&flags, printer),
         Command::Record(flags) => record::record(&flags, printer),
         Command::Inspect(flags) => inspect::inspect(&flags, printer),

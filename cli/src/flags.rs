@@ -40,6 +40,11 @@ pub enum Command {
     Explore(ExploreFlags),
     /// Join the explorations of all shards into one
     Merge(MergeFlags),
+    /// Run each seed in two processes that differ in all that must not matter, and compare
+    Verify(VerifyFlags),
+    /// The far side of a pair of `verify`, which starts it
+    #[command(hide = true)]
+    VerifySide,
     /// Replay a capture against legacy and candidate, and judge whether they are alike
     Replay(ReplayFlags),
     /// Record an hour of the legacy model's traffic, in simulation, as a capture
@@ -184,6 +189,39 @@ pub struct MergeFlags {
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
     /// Where the joined `explore.json` and the findings' folders are written
+    #[arg(long, default_value = "results", value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// `rehearsal verify`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+One process of a pair keeps its addresses and has few variables, one run at a time and a fresh parent. The other one draws its addresses
+and has a used heap, a large and strange environment, another working directory, several runs at once, a parent that has planned before,
+and other clocks, entropy and hash keys until its runs begin. A pair agrees when all that its runs send back is the same, byte for byte.
+
+It stops at the first difference, and says where the traces part and what leaked, by further pairs that differ in one thing each. A run
+that takes time, entropy, a thread or a directory past the simulator is ended and named, too. It does not judge runs: `run` does.
+
+Ends with 5 on a difference, 3 when every run broke off.
+
+Examples:
+  rehearsal verify scenarios/flaky_provider.toml --seeds 100
+  rehearsal verify scenarios/ --seeds 0..1000 --jobs 4")]
+pub struct VerifyFlags {
+    /// Scenarios, plans, or folders; of a folder, every scenario and plan directly in it, by name
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// How many seeds of each scenario, from 0 on, or those from A up to, but not including, B; a plan keeps its own
+    #[arg(long, default_value = "20", value_name = "N|A..B")]
+    pub seeds: SeedCount,
+    /// Runs at once, each in a process of its own; half of them are plain processes' [default: one a processor]
+    #[arg(long, value_name = "J")]
+    pub jobs: Option<NonZeroUsize>,
+    /// What is printed to stdout
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Where `verify.json` is written
     #[arg(long, default_value = "results", value_name = "DIR")]
     pub out: PathBuf,
 }

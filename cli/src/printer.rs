@@ -40,6 +40,14 @@ impl Printer {
         }
     }
 
+    /// Without colors, for what is not a terminal's.
+    pub fn plain() -> Self {
+        Self {
+            color_out: false,
+            color_err: false,
+        }
+    }
+
     /// `text` for stdout, in its tone.
     pub fn paint(&self, tone: Tone, text: &str) -> String {
         colored(self.color_out, tone, text)

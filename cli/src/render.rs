@@ -6,6 +6,7 @@
 pub mod human;
 pub mod markdown;
 pub mod explore;
+pub mod verify;
 
 use std::{fmt::Write, path::PathBuf};
 

@@ -3,13 +3,14 @@
 //! **Invariant**: a body that does not return its bytes is never taken for one that did; every other end is a [`ChildError`]. Any panic on
 //! any task ends the child, also one that an async runtime would have swallowed.
 //!
-//! The parent never simulates. The child inherits memory but only the forking thread, so a body must not touch a lock that another thread of
+//! The parent never simulates. The child inherits memory but only the forking thread, a fresh one ([`forker`]), so a body must not touch a lock that another thread of
 //! the parent may hold: in particular it must not print through std. Exit handlers do not run in a child.
 #![expect(
     unsafe_code,
     reason = "fork, pipes and waitpid have no safe form in std"
 )]
 
+mod forker;
 mod pool;
 
 use std::{
@@ -17,10 +18,12 @@ use std::{
     os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
     panic::{AssertUnwindSafe, PanicHookInfo},
     sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use crate::interpose;
+
+use self::forker::Forker;
 
 pub use pool::Pool;
 
@@ -61,6 +64,15 @@ pub enum ChildError {
     /// It put its only thread to sleep while simulated.
     #[error("slept for real in a simulated run")]
     Slept,
+    /// It asked for entropy behind libc's back while simulated.
+    #[error("took entropy past libc in a simulated run")]
+    EntropyTaken,
+    /// It read a real clock behind libc's back while simulated.
+    #[error("read a real clock past libc in a simulated run")]
+    ClockRead,
+    /// It listed a real directory while simulated.
+    #[error("listed a real directory in a simulated run")]
+    DirectoryListed,
     /// It ended as if well, without a whole result, or its result is longer than [`RESULT_LIMIT`].
     #[error("ended without a whole result")]
     Protocol,
@@ -79,12 +91,14 @@ pub enum ChildError {
 /// # Errors
 /// How the child ended instead.
 pub fn run(limit: Duration, body: impl FnOnce() -> Vec<u8>) -> Result<Vec<u8>, ChildError> {
-    let mut children = vec![Child::start(limit, 0, body)?];
-    loop {
-        if let Some((_, result)) = wait_for_one(&mut children) {
-            return result;
+    Forker::with(|forker| {
+        let mut children = vec![forker.start(limit, 0, body)?];
+        loop {
+            if let Some((_, result)) = wait_for_one(&mut children) {
+                return result;
+            }
         }
-    }
+    })
 }
 
 /// A child under way. Dropping it kills and reaps it.
@@ -95,7 +109,8 @@ struct Child {
     pipe: OwnedFd,
     received: Vec<u8>,
     limit: Duration,
-    deadline: Instant,
+    /// On the real monotonic clock.
+    deadline: Duration,
     reaped: bool,
 }
 
@@ -103,7 +118,7 @@ impl Child {
     fn start(
         limit: Duration,
         ticket: usize,
-        body: impl FnOnce() -> Vec<u8>,
+        body: &mut dyn FnMut() -> Vec<u8>,
     ) -> Result<Self, ChildError> {
         let guard = FORK.lock().unwrap_or_else(PoisonError::into_inner);
         let mut ends: [RawFd; 2] = [-1; 2];
@@ -130,7 +145,7 @@ impl Child {
             pipe: read,
             received: Vec::new(),
             limit,
-            deadline: now() + limit,
+            deadline: interpose::real_monotonic() + limit,
             reaped: false,
         })
     }
@@ -185,6 +200,9 @@ impl Child {
             0 => ChildError::Protocol,
             interpose::THREAD_STARTED => ChildError::ThreadStarted,
             interpose::SLEPT => ChildError::Slept,
+            interpose::ENTROPY_TAKEN => ChildError::EntropyTaken,
+            interpose::CLOCK_READ => ChildError::ClockRead,
+            interpose::DIRECTORY_LISTED => ChildError::DirectoryListed,
             other => ChildError::Exited(other),
         })
     }
@@ -213,7 +231,7 @@ impl Drop for Child {
 /// Waits until a child has something to say or its time is over. At most one is taken out of `children`, with its result.
 fn wait_for_one(children: &mut Vec<Child>) -> Option<(usize, Result<Vec<u8>, ChildError>)> {
     let first_deadline = children.iter().map(|child| child.deadline).min()?;
-    let patience = first_deadline.saturating_duration_since(now());
+    let patience = first_deadline.saturating_sub(interpose::real_monotonic());
     let patience_ms = i32::try_from(patience.as_millis() + 1).unwrap_or(i32::MAX);
     let mut polled: Vec<libc::pollfd> = children
         .iter()
@@ -239,14 +257,14 @@ fn wait_for_one(children: &mut Vec<Child>) -> Option<(usize, Result<Vec<u8>, Chi
             }
         }
     }
-    let now = now();
+    let now = interpose::real_monotonic();
     let late = children.iter().position(|child| child.deadline <= now)?;
     let child = children.remove(late);
     Some((child.ticket, Err(ChildError::TimedOut(child.limit))))
 }
 
 /// The child's whole life.
-fn live(pipe: &OwnedFd, body: impl FnOnce() -> Vec<u8>) -> ! {
+fn live(pipe: &OwnedFd, body: &mut dyn FnMut() -> Vec<u8>) -> ! {
     // SAFETY: asks the kernel to kill this child when its parent's thread is gone; touches no memory.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
     let descriptor = pipe.as_raw_fd();
@@ -329,12 +347,4 @@ fn os_error(call: &'static str) -> ChildError {
         call,
         errno: io::Error::last_os_error().raw_os_error().unwrap_or(0),
     }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the parent's watchdog measures real time; it never simulates"
-)]
-fn now() -> Instant {
-    Instant::now()
 }

@@ -3,13 +3,18 @@
 //! **Invariant**: after [`enter`], every clock and every random byte that this process asks of libc is a function of (seed, epoch, elapsed)
 //! alone. Before it, each call goes to the real function, found once with `dlsym(RTLD_NEXT)`.
 //!
-//! It does not see raw system calls (the getrandom crate 0.2, `libc::syscall`), the processor's cycle counter, or waits with a timeout inside
-//! libc (`poll`, futexes): the first two have to be kept out of the dependencies, the parent's watchdog ends the third. Linux only. Only a
-//! forked child may enter, and there is no way back: one process is one run.
+//! What bypasses libc (raw system calls, the vDSO, the processor's cycle counter) is refused by [`guard`], with the source's name. It does not
+//! see waits with a timeout inside libc (`poll`, futexes), which the parent's watchdog ends, or the processor's random numbers (`rdrand`),
+//! which `verify` shows as a difference. Linux only. Only a forked child may enter, and there is no way back: one process is one run.
 #![expect(
     unsafe_code,
     reason = "defines libc symbols and calls the functions that they hide"
 )]
+
+pub mod guard;
+pub mod launch;
+pub mod machine;
+pub mod prelude;
 
 use std::{
     ffi::{CStr, c_int, c_uint, c_void},
@@ -33,6 +38,12 @@ compile_error!("the simulator interposes Linux libc symbols; other systems are n
 pub const THREAD_STARTED: c_int = 111;
 /// The exit status of a simulated process that put its only thread to sleep.
 pub const SLEPT: c_int = 112;
+/// The exit status of a simulated process that asked for entropy behind libc's back.
+pub const ENTROPY_TAKEN: c_int = 113;
+/// The exit status of a simulated process that read a real clock behind libc's back.
+pub const CLOCK_READ: c_int = 114;
+/// The exit status of a simulated process that listed a real directory.
+pub const DIRECTORY_LISTED: c_int = 115;
 
 /// Where the monotonic clock starts: far enough from zero that programs may subtract days from it.
 const MONOTONIC_BASE: Duration = Duration::from_secs(1_000_000);
@@ -50,8 +61,12 @@ static MONOTONIC_READS: AtomicU64 = AtomicU64::new(0);
 static ENTROPY_CALLS: AtomicU64 = AtomicU64::new(0);
 static ENTROPY_BYTES: AtomicU64 = AtomicU64::new(0);
 
+/// Whether [`note_entry`] keeps what was asked for, and what it kept.
+static WATCHED: AtomicBool = AtomicBool::new(false);
+static NOTED: Mutex<Vec<Counts>> = Mutex::new(Vec::new());
+
 /// How often a simulated process asked its machine for something, since [`enter`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Counts {
     /// Reads of the wall clock.
     pub wall_reads: u64,
@@ -63,11 +78,59 @@ pub struct Counts {
     pub entropy_bytes: u64,
 }
 
+/// A libc function that a symbol of this module hides.
+struct Hidden {
+    name: &'static CStr,
+    address: AtomicUsize,
+}
+
+impl Hidden {
+    const fn new(name: &'static CStr) -> Self {
+        Self {
+            name,
+            address: AtomicUsize::new(0),
+        }
+    }
+
+    fn address(&self) -> *const c_void {
+        let known = self.address.load(Relaxed);
+        if known != 0 {
+            return std::ptr::with_exposed_provenance(known);
+        }
+        // SAFETY: the name is NUL-terminated; RTLD_NEXT finds the next definition after this executable's.
+        let found = unsafe { libc::dlsym(libc::RTLD_NEXT, self.name.as_ptr()) };
+        if found.is_null() {
+            refuse(
+                c"a libc function that the simulator stands in for was not found\n",
+                1,
+            );
+        }
+        self.address.store(found.expose_provenance(), Relaxed);
+        found
+    }
+}
+
+/// Calls the real `$name` with `$argument`s of the given types.
+macro_rules! real {
+    ($name:literal ( $($argument:expr => $kind:ty),* ) -> $result:ty) => {{
+        static HIDDEN: Hidden = Hidden::new($name);
+        // SAFETY: the address is that of libc's function of this name, whose C signature this is; the arguments are the caller's own,
+        // and the caller keeps libc's contract for them.
+        unsafe {
+            let function: unsafe extern "C" fn($($kind),*) -> $result = std::mem::transmute(HIDDEN.address());
+            function($($argument),*)
+        }
+    }};
+}
+
+use real;
+
 /// From now on this process is simulated: its wall clock starts at `epoch`, its entropy is the stream `entropy` of `seed`.
 ///
 /// # Panics
 /// When the process is simulated already, or has more than one thread.
 pub fn enter(seed: u64, epoch: Timestamp) {
+    assert!(!is_simulated(), "a process is simulated once");
     if let Ok(threads) = std::fs::read_dir("/proc/self/task") {
         assert_eq!(threads.count(), 1, "a simulated process has one thread");
     }
@@ -76,10 +139,9 @@ pub fn enter(seed: u64, epoch: Timestamp) {
     EPOCH_NANOS.store(epoch.as_micros().saturating_mul(1_000), Relaxed);
     ELAPSED_NANOS.store(0, Relaxed);
     keep_memory();
-    assert!(
-        !SIMULATED.swap(true, Relaxed),
-        "a process is simulated once"
-    );
+    machine::settle();
+    SIMULATED.store(true, Relaxed);
+    guard::install();
 }
 
 /// Tells mimalloc to keep what is freed: it gives memory back after a second of its clock, and here a second passes at every turn, so
@@ -121,6 +183,35 @@ pub fn counts() -> Counts {
         entropy_calls: ENTROPY_CALLS.load(Relaxed),
         entropy_bytes: ENTROPY_BYTES.load(Relaxed),
     }
+}
+
+/// From now on [`note_entry`] keeps the counts, for `verify` to compare.
+pub fn watch() {
+    WATCHED.store(true, Relaxed);
+}
+
+/// Called at each entry of a trace: keeps, if [`watch`] asked for it, what was asked for until then.
+pub fn note_entry() {
+    if WATCHED.load(Relaxed) {
+        let mut noted = NOTED.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.push(counts());
+    }
+}
+
+/// What was noted, an element an entry; leaves nothing.
+pub fn take_noted() -> Vec<Counts> {
+    std::mem::take(&mut *NOTED.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// The real monotonic clock, whatever this process is told: what a watchdog measures with.
+pub fn real_monotonic() -> Duration {
+    let mut time = timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    real!(c"clock_gettime"(libc::CLOCK_MONOTONIC => clockid_t, &raw mut time => *mut timespec) -> c_int);
+    let nanos = u32::try_from(time.tv_nsec).unwrap_or_default();
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), nanos)
 }
 
 fn simulated_wall_nanos() -> i64 {
@@ -169,51 +260,6 @@ fn refuse(message: &CStr, status: c_int) -> ! {
     }
 }
 
-/// A libc function that a symbol of this module hides.
-struct Hidden {
-    name: &'static CStr,
-    address: AtomicUsize,
-}
-
-impl Hidden {
-    const fn new(name: &'static CStr) -> Self {
-        Self {
-            name,
-            address: AtomicUsize::new(0),
-        }
-    }
-
-    fn address(&self) -> *const c_void {
-        let known = self.address.load(Relaxed);
-        if known != 0 {
-            return std::ptr::with_exposed_provenance(known);
-        }
-        // SAFETY: the name is NUL-terminated; RTLD_NEXT finds the next definition after this executable's.
-        let found = unsafe { libc::dlsym(libc::RTLD_NEXT, self.name.as_ptr()) };
-        if found.is_null() {
-            refuse(
-                c"a libc function that the simulator stands in for was not found\n",
-                1,
-            );
-        }
-        self.address.store(found.expose_provenance(), Relaxed);
-        found
-    }
-}
-
-/// Calls the real `$name` with `$argument`s of the given types.
-macro_rules! real {
-    ($name:literal ( $($argument:expr => $kind:ty),* ) -> $result:ty) => {{
-        static HIDDEN: Hidden = Hidden::new($name);
-        // SAFETY: the address is that of libc's function of this name, whose C signature this is; the arguments are the caller's own,
-        // and the caller keeps libc's contract for them.
-        unsafe {
-            let function: unsafe extern "C" fn($($kind),*) -> $result = std::mem::transmute(HIDDEN.address());
-            function($($argument),*)
-        }
-    }};
-}
-
 /// libc's `clock_gettime`.
 ///
 /// # Safety
@@ -221,6 +267,11 @@ macro_rules! real {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clock_gettime(clock: clockid_t, out: *mut timespec) -> c_int {
     if !is_simulated() {
+        if let Some(told) = prelude::clock(clock) {
+            // SAFETY: the caller's contract.
+            unsafe { out.write(told) };
+            return 0;
+        }
         return real!(c"clock_gettime"(clock => clockid_t, out => *mut timespec) -> c_int);
     }
     // SAFETY: the caller's contract.
@@ -274,6 +325,10 @@ pub unsafe extern "C" fn time(out: *mut time_t) -> time_t {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn getrandom(out: *mut c_void, length: size_t, flags: c_uint) -> ssize_t {
     if !is_simulated() {
+        // SAFETY: the caller's contract.
+        if unsafe { prelude::entropy(out.cast(), length, flags) } {
+            return length.cast_signed();
+        }
         return real!(c"getrandom"(out => *mut c_void, length => size_t, flags => c_uint) -> ssize_t);
     }
     if length > 0 {

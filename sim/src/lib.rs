@@ -27,4 +27,5 @@ pub mod finding;
 pub mod exercise;
 pub mod report;
 pub mod explore;
+pub mod verify;
 pub mod appointments;

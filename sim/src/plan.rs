@@ -174,18 +174,25 @@ impl<S: System> Source<S> {
     /// # Errors
     /// [`Refused`], with the place in the file.
     pub fn load(file: &Path) -> Result<Self, Refused> {
+        Self::parse(file, &scenario::read(file)?)
+    }
+
+    /// Reads a scenario or a plan from text, whichever it says it is; `file` is for messages.
+    ///
+    /// # Errors
+    /// [`Refused`], with the place in the file.
+    pub fn parse(file: &Path, text: &str) -> Result<Self, Refused> {
         #[derive(Deserialize)]
         struct Head {
             format: Option<String>,
         }
-        let text = scenario::read(file)?;
         let head: Head =
-            toml::from_str(&text).map_err(|error| Refused::new(file, scenario::explain(&error)))?;
+            toml::from_str(text).map_err(|error| Refused::new(file, scenario::explain(&error)))?;
         match head.format.as_deref() {
             Some(format) if format.starts_with("rehearsal.plan/") => {
-                Ok(Self::Plan(Box::new(Plan::parse(file, &text)?)))
+                Ok(Self::Plan(Box::new(Plan::parse(file, text)?)))
             }
-            _ => Ok(Self::Scenario(Box::new(Scenario::parse(file, &text)?))),
+            _ => Ok(Self::Scenario(Box::new(Scenario::parse(file, text)?))),
         }
     }
 

@@ -168,6 +168,7 @@ impl<E> Recorder<E> {
         let at_us = u64::try_from(self.clock.elapsed().as_micros()).unwrap_or(u64::MAX);
         let mut entries = self.entries.lock().expect("no panic while recording");
         let ordinal = entries.len() as u64;
+        crate::interpose::note_entry();
         entries.push(Entry {
             ordinal,
             at_us,

@@ -138,3 +138,57 @@ fn numbers_and_words() {
         ["a/b.toml", "'a b'", r"'it'\''s'"]
     );
 }
+
+#[test]
+fn a_difference_is_told_with_its_source_its_place_and_the_experiments() {
+    use rehearsal_sim::verify::{
+        Checked, Compared,
+        diagnosis::{Asked, Difference, Divergence, Rung},
+        report::Verification,
+        source::{Factor, Source},
+    };
+    let mut document = Verification::new([("leaky".to_owned(), 9), ("clean".to_owned(), 1)]);
+    let mut take = |input, outcome| {
+        let checked = Checked {
+            input,
+            seed: 3,
+            outcome,
+        };
+        document.take(checked, || {
+            "rehearsal verify leaky.toml --seeds 3..4".to_owned()
+        });
+    };
+    let rung = |factor, differs| Rung { factor, differs };
+    let asked = |clock_reads| Asked {
+        clock_reads,
+        entropy_bytes: 16,
+    };
+    take(
+        0,
+        Compared::Differs(Box::new(Difference {
+            sources: vec![Source::PointerOrder],
+            ended: ["digest a".to_owned(), "digest b".to_owned()],
+            divergence: Some(Divergence {
+                ordinal: 2,
+                entries: [Some("{\"at_us\":5,\"event\":1}".to_owned()), None],
+                before: vec!["{\"at_us\":4}".to_owned()],
+                asked: [asked(3), asked(0)],
+                asked_differs_at: Some(1),
+            }),
+            ladder: vec![
+                rung(None, false),
+                rung(Some(Factor::Addresses), true),
+                rung(Some(Factor::Clock), false),
+            ],
+        })),
+    );
+    take(
+        1,
+        Compared::Same {
+            digest: "c".to_owned(),
+        },
+    );
+    document.timing.wall_ms = 1_500;
+    insta::assert_snapshot!(verify::human(Printer::plain(), &document));
+    insta::assert_snapshot!(verify::markdown(&document));
+}

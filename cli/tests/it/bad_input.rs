@@ -210,6 +210,17 @@ fn flags_and_places() {
         &["run", &scenario("happy_path"), "--seeds", "0..1000000"],
         &["1000000 runs", "100000"],
     );
+    check(
+        &desk,
+        &["verify", &scenario("happy_path"), "--seeds", "0"],
+        &["\"0\"", "such as 500"],
+    );
+    check(
+        &desk,
+        &["verify", "none.toml"],
+        &["none.toml", "cannot be read"],
+    );
+    check(&desk, &["verify-side"], &["stdin", "`rehearsal verify`"]);
     check(&desk, &["repaly"], &["repaly", "replay"]);
     let serve = ["serve", "--provider", "acme=http://127.0.0.1:1"];
     let with = |more: &[&'static str]| -> Vec<&str> { serve.iter().chain(more).copied().collect() };

@@ -27,6 +27,7 @@ fn every_command_explains_itself() {
         "plan",
         "explore",
         "merge",
+        "verify",
         "replay",
         "record",
         "inspect",

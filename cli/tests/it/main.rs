@@ -8,3 +8,4 @@ mod explore;
 mod replay;
 mod real;
 mod tidy;
+mod verify;

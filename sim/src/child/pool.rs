@@ -1,11 +1,11 @@
-//! Many children at once, from one thread.
+//! Many children at once, waited for by one thread.
 //!
 //! **Invariant**: at most `jobs` children run, and each started body is reported exactly once, unless the receiver breaks off; then the rest
-//! is killed. It keeps no thread and no queue: the next body is drawn when a place is free, so an endless iterator is fine.
+//! is killed. It keeps no queue: the next body is drawn when a place is free, so an endless iterator is fine.
 
 use std::{collections::BTreeMap, num::NonZeroUsize, ops::ControlFlow, time::Duration};
 
-use super::{Child, ChildError, wait_for_one};
+use super::{Child, ChildError, forker::Forker, wait_for_one};
 
 /// How far the pool may run ahead of the earliest undelivered result, in multiples of its jobs, when results are delivered in order.
 const LOOK_AHEAD: usize = 16;
@@ -58,6 +58,15 @@ impl Pool {
     fn drive<B: FnOnce() -> Vec<u8>>(
         &self,
         bodies: impl IntoIterator<Item = B>,
+        deliver: impl FnMut(usize, Result<Vec<u8>, ChildError>) -> (ControlFlow<()>, usize),
+    ) {
+        Forker::with(|forker| self.fork_and_wait(forker, bodies, deliver));
+    }
+
+    fn fork_and_wait<B: FnOnce() -> Vec<u8>>(
+        &self,
+        forker: &Forker,
+        bodies: impl IntoIterator<Item = B>,
         mut deliver: impl FnMut(usize, Result<Vec<u8>, ChildError>) -> (ControlFlow<()>, usize),
     ) {
         let jobs = self.jobs.get();
@@ -75,7 +84,7 @@ impl Pool {
                     break;
                 };
                 started = position + 1;
-                match Child::start(self.limit, position, body) {
+                match forker.start(self.limit, position, body) {
                     Ok(child) => children.push(child),
                     Err(error) => ended = Some((position, Err(error))),
                 }

@@ -1,6 +1,11 @@
 //! One run, one process: every way in which a child can end, and the pool.
 
-use std::{num::NonZeroUsize, ops::ControlFlow, time::Duration};
+use std::{
+    hash::{BuildHasher, RandomState},
+    num::NonZeroUsize,
+    ops::ControlFlow,
+    time::Duration,
+};
 
 use rehearsal_core::time::Timestamp;
 use rehearsal_sim::{
@@ -81,6 +86,28 @@ fn a_real_sleep_ends_a_simulated_run() {
         Vec::new()
     });
     assert_eq!(ended, Err(ChildError::Slept));
+}
+
+#[test]
+fn hash_keys_are_the_seeds_whatever_the_caller_drew_before() {
+    let keyed = || child::run(LIMIT, keyed_body);
+    let fresh = keyed();
+    assert!(fresh.is_ok());
+    // Now this thread has keys of its own; a child that inherited them would hash by them.
+    let _keys = RandomState::new();
+    assert_eq!(keyed(), fresh);
+    let mut pooled = Vec::new();
+    pool(2, LIMIT).run([keyed_body, keyed_body], |_, result| {
+        let _keys = RandomState::new();
+        pooled.push(result);
+        ControlFlow::Continue(())
+    });
+    assert_eq!(pooled, [fresh.clone(), fresh]);
+}
+
+fn keyed_body() -> Vec<u8> {
+    interpose::enter(1, Timestamp::from_secs(0));
+    RandomState::new().hash_one(7).to_le_bytes().to_vec()
 }
 
 #[test]

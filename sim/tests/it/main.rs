@@ -10,3 +10,5 @@ mod second_system;
 mod points;
 mod shadow;
 mod sockets;
+mod leaky_system;
+mod verify;
