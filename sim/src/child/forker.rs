@@ -68,6 +68,10 @@ impl Forker {
         let mut body = Some(body);
         let mut once = || body.take().map_or_else(Vec::new, |body| body());
         let body: *mut Body<'_> = &raw mut once;
+        #[expect(
+            clippy::transmute_ptr_to_ptr,
+            reason = "only a transmute changes the lifetime of a trait object"
+        )]
         // SAFETY: only the lifetime changes; the thread is done with the body when it has answered, and this function waits for that.
         let body: *mut Body<'static> = unsafe { std::mem::transmute(body) };
         let gone = "the forking thread lives as long as its handle";

@@ -138,8 +138,9 @@ fn filter_calls() -> bool {
 }
 
 extern "C" fn refused_call(_: c_int, info: *mut libc::siginfo_t, _: *mut c_void) {
-    // SAFETY: for SIGSYS the kernel's structure holds, after three numbers and padding, the caller's address and then the call's number.
-    let number = unsafe { info.cast::<u8>().add(24).cast::<c_int>().read() };
+    // SAFETY: for SIGSYS the kernel's structure holds three numbers and padding, the caller's address, and then, as
+    // its seventh word of four bytes, the call's number.
+    let number = unsafe { info.cast::<c_int>().add(6).read() };
     for (refused, status, message) in EVERYWHERE.iter().chain(&HERE) {
         if c_long::from(number) == *refused {
             refuse(message, *status);

@@ -71,11 +71,11 @@ pub(super) fn diagnose(
     launcher: &Launcher,
     inputs: &[Input],
     place: (usize, u64),
-    one: Answer,
-    other: Answer,
+    one: &Answer,
+    other: &Answer,
 ) -> io::Result<Difference> {
-    let ended = [words(&one), words(&other)];
-    let mut sources: Vec<Source> = [&one, &other]
+    let ended = [words(one), words(other)];
+    let mut sources: Vec<Source> = [one, other]
         .into_iter()
         .filter_map(|answer| match answer {
             Answer::Refused(source, _) => Some(*source),

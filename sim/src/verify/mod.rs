@@ -82,7 +82,7 @@ pub fn check(
             ..Circumstances::with(Factor::ALL)
         },
     )?;
-    let conditions = Conditions::of(&plain[0].ready, &strange.ready, lanes);
+    let conditions = Conditions::of(plain[0].ready, strange.ready, lanes);
     let mut ordered = 0;
     for (number, &(input, seed)) in orders.iter().enumerate() {
         while ordered < orders.len() && ordered < number + AHEAD * lanes {
@@ -108,7 +108,7 @@ pub fn check(
             (Answer::Broke(one), Answer::Broke(other)) if one == other => Compared::Broke(one),
             (one, other) => {
                 let place = (input, seed);
-                Compared::Differs(Box::new(diagnose(launcher, inputs, place, one, other)?))
+                Compared::Differs(Box::new(diagnose(launcher, inputs, place, &one, &other)?))
             }
         };
         let checked = Checked {

@@ -91,7 +91,7 @@ pub struct Conditions {
 }
 
 impl Conditions {
-    pub(super) fn of(plain: &Ready, strange: &Ready, lanes: usize) -> Self {
+    pub(super) fn of(plain: Ready, strange: Ready, lanes: usize) -> Self {
         Self {
             addresses_differ: !plain.randomized && strange.randomized,
             guards: strange.guards,

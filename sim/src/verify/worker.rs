@@ -4,7 +4,6 @@
 //! these steps shows; and it tells its children's parent, itself, what its circumstances say before it has read the first order.
 
 use std::{
-    cell::RefCell,
     io::{self, BufReader},
     num::NonZeroUsize,
     ops::ControlFlow,
@@ -77,15 +76,15 @@ fn work<S: System>(
     orders: &mut BufReader<UnixStream>,
     answers: &mut UnixStream,
 ) -> io::Result<()> {
-    let taken: RefCell<Vec<Order>> = RefCell::default();
     let mut ended = Ok(());
     let bodies =
         std::iter::from_fn(|| wire::receive::<Order>(orders).ok().flatten()).map(|order| {
-            taken.borrow_mut().push(order);
             let (file, input) = &inputs[order.input];
             // As a session does: what cannot be planned is refused before anything is forked.
             let planned = input.plan(file, order.seed).map(drop);
             move || {
+                // Every child begins at the same place of these streams, however many went before it.
+                prelude::pretend(told);
                 if order.detail {
                     interpose::watch();
                 }

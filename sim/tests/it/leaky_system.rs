@@ -125,7 +125,7 @@ async fn seen(kind: Kind) -> String {
         Kind::Directory => {
             let names = std::fs::read_dir("/").expect("a root").flatten();
             names.fold(String::new(), |mut all, entry| {
-                write!(all, "{:?} ", entry.file_name()).expect("a string takes everything");
+                write!(all, "{} ", entry.file_name().display()).expect("a string takes everything");
                 all
             })
         }
@@ -238,7 +238,7 @@ impl System for Leaky {
                     leak.drawn
                 });
                 recorder.record(seen(leak.kind).await);
-                std::future::pending().await
+                std::future::pending::<()>().await;
             })
         };
         Deployment {

@@ -35,7 +35,7 @@ fn launcher(system: &str) -> Launcher {
         program: std::env::current_exe().expect("this test's binary"),
         arguments: vec!["verify::side".into(), "--exact".into()],
         environment: vec![(SIDE.into(), system.into())],
-        limit: Duration::from_secs(60),
+        limit: Duration::from_mins(1),
     }
 }
 
