@@ -3,15 +3,18 @@
 //! Safety (operations and faults), then heal everything and demand quiescence within a bound, then a last look, then the snapshot.
 //! **Invariant**: every wait has a bound in virtual time, so a run always ends.
 
+mod disks;
+
 use std::{sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
+use self::disks::Disks;
 use crate::{
     engine::{Control, Director, Next},
-    fault::{Fault, Kind},
+    fault::{Crash, Effect, Fault, Kind, OnDisk},
     scenario::Phases,
-    system::{Deployment, Progress},
+    system::{Deployment, Progress, Storage},
     trace::{Event, Phase, Recorder},
 };
 
@@ -33,6 +36,7 @@ pub(crate) struct Conductor<E> {
     phase_started: Duration,
     announce: watch::Sender<Phase>,
     progress: Progress,
+    disks: Disks,
     deployment: Deployment<E>,
     recorder: Recorder<E>,
     harness: Arc<str>,
@@ -48,13 +52,20 @@ impl<E> Conductor<E> {
         phases: Phases,
         announce: watch::Sender<Phase>,
         progress: Progress,
+        storage: &Storage,
         deployment: Deployment<E>,
         recorder: Recorder<E>,
     ) -> Self {
-        let both = |(number, fault): (usize, &Fault)| {
-            [(fault.at_ms, false, number), (fault.until_ms, true, number)]
-        };
-        let mut agenda: Vec<_> = faults.iter().enumerate().flat_map(both).collect();
+        let mut disks = Disks::new(storage);
+        let mut agenda = Vec::new();
+        for (number, fault) in faults.iter().enumerate() {
+            if let Kind::Disk(on) = &fault.kind
+                && disks.arm(number, disk_host(fault), on)
+            {
+                continue;
+            }
+            agenda.extend([(fault.at_ms, false, number), (fault.until_ms, true, number)]);
+        }
         agenda.sort_unstable();
         let operations = steps.len() as u64;
         let last_step = Duration::from_millis(steps.max().unwrap_or(0));
@@ -70,6 +81,7 @@ impl<E> Conductor<E> {
             phase_started: Duration::ZERO,
             announce,
             progress,
+            disks,
             deployment,
             recorder,
             harness,
@@ -111,25 +123,69 @@ impl<E> Conductor<E> {
         }
     }
 
+    /// Starts the power losses whose operation has come, and puts their ends on the agenda.
+    fn strike(&mut self, now: Duration, control: &mut dyn Control) {
+        for number in self.disks.take_cut() {
+            let fault = &self.faults[number];
+            let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+            let end = (now_ms + (fault.until_ms - fault.at_ms), true, number);
+            let place = self.agenda.partition_point(|item| *item < end);
+            self.agenda.insert(place, end);
+            self.record(Event::FaultStarted { fault: number });
+            self.kill(number, Crash::PowerLoss, control);
+        }
+    }
+
     fn begin(&mut self, number: usize, control: &mut dyn Control) {
         let fault = &self.faults[number];
         self.record(Event::FaultStarted { fault: number });
-        if let Kind::Crash { mode } = fault.kind {
-            for host in &fault.targets {
-                (self.deployment.dying)(host, mode);
-                self.recorder
-                    .record(&Arc::from(host.as_str()), 0, Event::Died);
+        match &fault.kind {
+            Kind::Crash { mode } => self.kill(number, *mode, control),
+            Kind::Disk(on) => {
+                self.disks.start(number, disk_host(fault), on);
+                if let OnDisk::PowerLoss { .. } = on {
+                    self.kill(number, Crash::PowerLoss, control);
+                }
             }
+            _ => control.start(number, fault),
         }
-        control.start(number, &self.faults[number]);
+    }
+
+    /// The fault's hosts die so.
+    fn kill(&mut self, number: usize, mode: Crash, control: &mut dyn Control) {
+        let fault = crash(&self.faults[number], mode);
+        for host in &fault.targets {
+            (self.deployment.dying)(host, mode);
+            self.recorder
+                .record(&Arc::from(host.as_str()), 0, Event::Died);
+        }
+        control.start(number, &fault);
     }
 
     fn end(&mut self, number: usize, control: &mut dyn Control) {
-        let effect = control.stop(number, &self.faults[number]);
+        let fault = &self.faults[number];
+        let effect = match &fault.kind {
+            Kind::Disk(on) => {
+                let mut effect = self.disks.stop(number, disk_host(fault), on);
+                if let OnDisk::PowerLoss { .. } = on {
+                    effect.extend(control.stop(number, &crash(fault, Crash::PowerLoss)));
+                }
+                effect
+            }
+            _ => control.stop(number, fault),
+        };
         self.record(Event::FaultEnded {
             fault: number,
             effect,
         });
+    }
+
+    /// The safety phase is over: what has not struck by now strikes nothing.
+    fn heal(&mut self) {
+        for fault in self.disks.disarm() {
+            let effect = Effect::from([("processes_killed".to_owned(), 0)]);
+            self.record(Event::FaultEnded { fault, effect });
+        }
     }
 
     fn safety(&mut self, now: Duration) -> Next {
@@ -139,7 +195,10 @@ impl<E> Conductor<E> {
             .map(|(at_ms, ..)| Duration::from_millis(*at_ms));
         let ended = self.progress.counts().operations >= self.operations;
         let given_up = now >= self.last_step + Duration::from_secs_f64(self.phases.safety_grace_s);
+        // What waits for an operation may still wait when every client has its answer.
+        let ended = ended && !self.disks.are_armed();
         if next_fault.is_none() && (ended || given_up) {
+            self.heal();
             self.enter(Phase::Converge, now);
             return Next::At(now + LOOK_EVERY);
         }
@@ -153,11 +212,29 @@ impl<E> Conductor<E> {
     }
 }
 
+/// The host whose disk a fault is of: such a fault has one target.
+fn disk_host(fault: &Fault) -> &str {
+    &fault.targets[0]
+}
+
+/// The crash that a fault comes down to for the engine.
+fn crash(fault: &Fault, mode: Crash) -> Fault {
+    Fault {
+        kind: Kind::Crash { mode },
+        ..fault.clone()
+    }
+}
+
 impl<E> Director for Conductor<E> {
+    fn is_due(&self) -> bool {
+        self.disks.are_cut()
+    }
+
     fn direct(&mut self, now: Duration, control: &mut dyn Control) -> Next {
         if !std::mem::replace(&mut self.counted, true) {
             self.count(control);
         }
+        self.strike(now, control);
         self.change_faults(now, control);
         match self.phase {
             Phase::Safety => self.safety(now),

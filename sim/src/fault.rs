@@ -7,6 +7,7 @@
 //! How a fault is done to a network or a host is the engine's business.
 
 mod kind;
+mod disk;
 mod pattern;
 mod spec;
 
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use disk::OnDisk;
 pub use kind::{Crash, Form, Kind, KindName, Lasts, Sides};
 pub use pattern::glob;
 pub use spec::Spec;

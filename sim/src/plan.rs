@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     chance::Chance,
     condition::Condition,
-    fault::Fault,
+    fault::{Fault, Kind, OnDisk},
     scenario::{self, Network, Phases, Refused, Scenario},
     system::{Step, System, Tables},
 };
@@ -70,10 +70,11 @@ impl<S: System> Plan<S> {
             )));
         }
         steps.sort_by_key(|step| (step.at_ms, step.id));
-        let hosts = system.hosts();
+        let (hosts, disks) = (system.hosts(), system.disks());
         let mut faults = Vec::new();
         for (number, spec) in scenario.faults.iter().enumerate() {
-            let drawn = spec.draw(&hosts, &chance.named("faults").named(number));
+            let hosts = if spec.is_on_disk() { &disks } else { &hosts };
+            let drawn = spec.draw(hosts, &chance.named("faults").named(number));
             faults.extend(drawn.map_err(|error| refuse(format!("faults[{number}].{error}")))?);
         }
         faults.sort_by_key(|fault| fault.at_ms);
@@ -148,12 +149,58 @@ impl<S: System> Plan<S> {
                     hosts.join(", ")
                 ));
             }
+            if let Kind::Disk(on) = &fault.kind {
+                self.check_disk(fault, on)
+                    .map_err(|error| format!("faults[{number}].{error}"))?;
+            }
             if fault.until_ms <= fault.at_ms {
                 return Err(format!(
                     "faults[{number}].until_ms: found {}, expected more than at_ms {}",
                     fault.until_ms, fault.at_ms
                 ));
             }
+        }
+        Ok(())
+    }
+}
+
+impl<S: System> Plan<S> {
+    /// A fault of a disk is of one host that has one, and no host waits for two operations at once.
+    fn check_disk(&self, fault: &Fault, on: &OnDisk) -> Result<(), String> {
+        let disks = self.system.disks();
+        match fault.targets.as_slice() {
+            [host] if !disks.contains(host) => {
+                return Err(format!(
+                    "targets: {host:?} has no disk, expected one of {}",
+                    disks.join(", ")
+                ));
+            }
+            [_] => {}
+            targets => {
+                return Err(format!(
+                    "targets: found {} hosts, expected one: a fault of a disk is of one",
+                    targets.len()
+                ));
+            }
+        }
+        let waits = |on: &OnDisk| {
+            matches!(
+                on,
+                OnDisk::PowerLoss {
+                    operation: Some(_),
+                    ..
+                }
+            )
+        };
+        let same = self.faults.iter().filter(|other| {
+            other.targets == fault.targets
+                && matches!(&other.kind, Kind::Disk(other) if waits(other))
+        });
+        if waits(on) && same.count() > 1 {
+            return Err(format!(
+                "kind: {:?} already loses its power at another operation, expected one such fault a host",
+                fault.targets[0]
+            ));
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ use crate::{
     conductor::Conductor,
     disk::{self, Disk},
     engine::{EPOCH, Engine, EngineError, Setup},
+    fault::{Fault, Kind},
     interpose,
     plan::Plan,
     point::Hits,
@@ -66,6 +67,12 @@ pub fn simulate<S: System>(
     engine: Engine,
     storage: Storage,
 ) -> Result<Trace<S::Event>, EngineError> {
+    if let (Storage::Folder(_), Some(fault)) = (&storage, disk_fault(plan)) {
+        return Err(EngineError::Unsupported {
+            engine: engine.name(),
+            what: format!("{}: its hosts' disks are real", fault.kind.name()),
+        });
+    }
     let clock = Clock::default();
     let recorder = Recorder::new(clock.clone(), plan.steps.len() * ENTRIES_PER_STEP);
     let (announce, phase) = watch::channel(Phase::Safety);
@@ -76,7 +83,7 @@ pub fn simulate<S: System>(
         addresses: addresses.clone(),
         phase,
         progress: progress.clone(),
-        storage,
+        storage: storage.clone(),
     };
     let mut deployment = S::deploy(&plan.system, &plan.steps, stage);
     let nodes = std::mem::take(&mut deployment.nodes);
@@ -96,6 +103,7 @@ pub fn simulate<S: System>(
         plan.phases,
         announce,
         progress,
+        &storage,
         deployment,
         recorder.clone(),
     );
@@ -117,6 +125,20 @@ pub fn in_child<S: System>(
     read(&bytes)
 }
 
+fn disk_fault<S: System>(plan: &Plan<S>) -> Option<&Fault> {
+    let mut faults = plan.faults.iter();
+    faults.find(|fault| matches!(fault.kind, Kind::Disk(_)))
+}
+
+/// Makes this forked process a simulated one: from here on its clock, entropy and disk are functions of `seed`.
+pub fn enter(seed: u64) -> Disk {
+    let chance = Chance::new(seed).named("process");
+    interpose::enter(chance.named("entropy").seed(), EPOCH);
+    let disk = Disk::new(chance.named("disk").seed());
+    disk::register(&disk);
+    disk
+}
+
 /// What a child process does: for [`in_child`] and for pools of children.
 pub fn body<S: System>(plan: &Plan<S>, engine: Engine, keep_trace: bool) -> Vec<u8> {
     let answer: Result<Outcome, RunError> = (|| {
@@ -126,11 +148,7 @@ pub fn body<S: System>(plan: &Plan<S>, engine: Engine, keep_trace: bool) -> Vec<
                 .map_err(|error| RunError::Process(format!("no temporary folder: {error}")))?;
             Storage::Folder(folder.path().to_owned())
         } else {
-            let chance = Chance::new(plan.seed).named("process");
-            interpose::enter(chance.named("entropy").seed(), EPOCH);
-            let disk = Disk::new(chance.named("disk").seed());
-            disk::register(&disk);
-            Storage::Simulated(disk)
+            Storage::Simulated(enter(plan.seed))
         };
         let trace =
             simulate(plan, engine, storage).map_err(|error| RunError::Engine(error.to_string()))?;

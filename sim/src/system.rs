@@ -41,6 +41,11 @@ pub trait Tables: Clone + Debug + Default + Serialize + DeserializeOwned {
 
     /// The hosts that faults may target, in order. Clients are not among them: a client's crash would lose operations.
     fn hosts(&self) -> Vec<String>;
+
+    /// Those of them that keep files on a disk, which faults of disks may target.
+    fn disks(&self) -> Vec<String> {
+        self.hosts()
+    }
 }
 
 /// A step of a plan's workload: one operation, at its time, by one client.

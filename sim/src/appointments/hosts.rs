@@ -25,6 +25,7 @@ use super::{
     event::{Event, fnv},
     leases::{Epochs, watched},
     operation::Operation,
+    pace::Pace,
     planted::{Defect, planting},
     quiet::{Audits, Quiet},
     tables::Tables,
@@ -141,20 +142,23 @@ async fn restart(host: &Host, recorder: &HostRecorder<Event>, error: &str) {
     host.sleep(RESTART).await;
 }
 
-/// Opens the database of this host, trying again for as long as that fails.
+/// Opens the database of the host `name`, trying again for as long as that fails. Whoever asks it waits for its disk.
 async fn opened(
     host: &Host,
     recorder: &HostRecorder<Event>,
-    path: &str,
+    (storage, name): (&Storage, &str),
     defect: Option<Defect>,
     open: &Open,
-) -> Arc<InlineStore> {
+) -> Arc<dyn Store> {
+    let pace = Pace::of(host, storage, name);
     loop {
-        match planting::open(defect, path) {
+        let opening = planting::open(defect, &storage.path(name, "appointments.db"));
+        pace.wait().await;
+        match opening {
             Ok(store) => {
                 let store = Arc::new(InlineStore::new(store));
                 *lock(open) = Some(store.clone());
-                return store;
+                return pace.over(store);
             }
             Err(error) => restart(host, recorder, &format!("opening the database: {error}")).await,
         }
@@ -176,9 +180,9 @@ fn database_host(tables: &Tables, open: &Open, epochs: &Epochs, stage: &Stage<Ev
         power_on(&storage, name);
         let path = storage.path(name, "appointments.db");
         let (open, listen, recorder) = (open.clone(), listen.clone(), recorder.at(name, boot));
-        let (tables, epochs) = (tables.clone(), epochs.clone());
+        let (tables, storage, epochs) = (tables.clone(), storage.clone(), epochs.clone());
         async move {
-            let store = opened(&host, &recorder, &path, tables.defect(), &open).await;
+            let store = opened(&host, &recorder, (&storage, name), tables.defect(), &open).await;
             let store = planting::store(&tables, &host, &path, store);
             let store = watched(store, &epochs, &recorder);
             loop {
@@ -231,9 +235,11 @@ fn service_host(
         }
         let (config, open, database) = (config.clone(), open.clone(), database.clone());
         let (tables, epochs) = (tables.clone(), epochs.clone());
+        let (storage, name) = (storage.clone(), name.clone());
         async move {
             let store: Arc<dyn Store> = if embedded {
-                let store = opened(&host, &recorder, &path, tables.defect(), &open).await;
+                let store =
+                    opened(&host, &recorder, (&storage, &name), tables.defect(), &open).await;
                 let store = planting::store(&tables, &host, &path, store);
                 watched(store, &epochs, &recorder)
             } else {

@@ -2,7 +2,7 @@
 //!
 //! In reading order: the tables of a scenario ([`topology`], [`workload`], [`provider`], [`policy`], [`logs`], together [`Tables`]; [`planted`] is
 //! the defect that one may name), what a
-//! client does ([`operation`]), how a seed draws it, what is written into the trace ([`event`]), the deployment (database, client, hosts, and
+//! client does ([`operation`]), how a seed draws it, what is written into the trace ([`event`]), the deployment (pace, database, client, hosts, and
 //! when they are quiet), what a finished trace says (history, metrics, tally), and how it is judged (oracles, measures, summary, effects).
 //! [`shadow`] runs a replay's two sides on simulated hosts.
 //!
@@ -19,6 +19,7 @@ pub mod tables;
 pub mod operation;
 mod draw;
 pub mod event;
+mod pace;
 mod database;
 mod client;
 mod hosts;

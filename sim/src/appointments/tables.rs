@@ -116,6 +116,10 @@ impl system::Tables for Tables {
             .chain(self.topology.service_hosts())
             .collect()
     }
+
+    fn disks(&self) -> Vec<String> {
+        vec![self.topology.database_host().to_owned()]
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -28,6 +31,7 @@ pub struct Disk(Arc<Inner>);
 struct Inner {
     volumes: Mutex<BTreeMap<String, Arc<Mutex<Volume>>>>,
     chance: Chance,
+    journals: AtomicBool,
     entropy: Mutex<ChaCha8Rng>,
     sleeps: Mutex<u64>,
 }
@@ -39,6 +43,7 @@ impl Disk {
         let chance = Chance::new(seed);
         Self(Arc::new(Inner {
             volumes: Mutex::default(),
+            journals: AtomicBool::new(false),
             entropy: Mutex::new(chance.named("sqlite").rng()),
             chance: chance.named("faults"),
             sleeps: Mutex::new(0),
@@ -78,6 +83,21 @@ impl Disk {
         self.with(host, |volume| volume.cut_power_at(index, loss, draw));
     }
 
+    /// Whether the operation has come that [`Disk::cut_power_at`] was last called for.
+    pub fn was_cut(&self, host: &str) -> bool {
+        self.with(host, |volume| volume.was_cut())
+    }
+
+    /// Takes back a [`Disk::cut_power_at`] whose operation has not come.
+    pub fn cancel_cut(&self, host: &str) {
+        self.with(host, Volume::cancel_cut);
+    }
+
+    /// How many bytes the host's files hold in all.
+    pub fn size(&self, host: &str) -> u64 {
+        self.with(host, |volume| volume.held())
+    }
+
     /// Whether the disk has power. False after a kill, a power loss, a wipe, or a planned cut whose operation came.
     pub fn is_on(&self, host: &str) -> bool {
         self.with(host, |volume| volume.is_on())
@@ -110,13 +130,20 @@ impl Disk {
         self.with(host, |volume| volume.flipped_bits_read(number))
     }
 
-    /// From now on keeps a journal of the operations that change the host's disk, for [`Disk::journal`].
-    pub fn keep_journal(&self, host: &str) {
-        self.with(host, Volume::keep_journal);
+    /// From now on keeps a journal of the operations that change any host's disk, for [`Disk::journal`]. Before any host's first one.
+    pub fn keep_journals(&self) {
+        self.0.journals.store(true, Ordering::Relaxed);
     }
 
-    /// The operations that changed the host's disk, in order: the one at place `n` is what [`Disk::cut_power_at`] with `n` strikes, if the journal
-    /// was begun on the empty disk.
+    /// The hosts whose disks were mentioned so far, by name.
+    pub fn hosts(&self) -> Vec<String> {
+        let volumes = self.0.volumes.lock();
+        let volumes = volumes.unwrap_or_else(PoisonError::into_inner);
+        volumes.keys().cloned().collect()
+    }
+
+    /// The operations that changed the host's disk, in order: the one at place `n` is what [`Disk::cut_power_at`] with `n` strikes, while
+    /// [`Disk::keep_journals`] is in force.
     pub fn journal(&self, host: &str) -> Vec<Operation> {
         self.with(host, |volume| volume.journal().to_vec())
     }
@@ -208,7 +235,11 @@ impl Disk {
         if let Some(volume) = volumes.get(host) {
             return volume.clone();
         }
-        let volume = Arc::new(Mutex::new(Volume::new(&self.0.chance.named(host))));
+        let mut volume = Volume::new(&self.0.chance.named(host));
+        if self.0.journals.load(Ordering::Relaxed) {
+            volume.keep_journal();
+        }
+        let volume = Arc::new(Mutex::new(volume));
         volumes.insert(host.to_owned(), volume.clone());
         volume
     }

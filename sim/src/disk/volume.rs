@@ -34,6 +34,7 @@ pub(super) struct Volume {
     /// What the operations that changed the disk were, from the first on, once somebody has asked for it.
     journal: Option<Vec<Operation>>,
     cut: Option<Cut>,
+    was_cut: bool,
     faults: Faults,
     rot: Rot,
     counters: Counters,
@@ -76,6 +77,7 @@ impl Volume {
             operations: 0,
             journal: None,
             cut: None,
+            was_cut: false,
             faults: Faults::new(chance.rng()),
             rot: Rot::default(),
             counters: Counters::default(),
@@ -143,6 +145,20 @@ impl Volume {
 
     pub(super) fn cut_power_at(&mut self, at: u64, loss: Loss, draw: u64) {
         self.cut = Some(Cut { at, loss, draw });
+        self.was_cut = false;
+    }
+
+    /// Whether the cut that was planned last has come.
+    pub(super) fn was_cut(&self) -> bool {
+        self.was_cut
+    }
+
+    pub(super) fn cancel_cut(&mut self) {
+        self.cut = None;
+    }
+
+    pub(super) fn held(&self) -> u64 {
+        size(&self.files)
     }
 
     // Faults and counts.
@@ -444,10 +460,7 @@ impl Volume {
         apply: impl FnOnce(&mut Self, u64) -> Result<R, c_int>,
     ) -> Result<R, c_int> {
         let files = &self.files;
-        let size_after = || {
-            let sizes = files.values().map(|file| file.image.bytes().len());
-            (sizes.sum::<usize>() + growth) as u64
-        };
+        let size_after = || size(files) + growth as u64;
         if let Err(code) = self.faults.check(operation, size_after) {
             self.counters.faulted += 1;
             return Err(code);
@@ -461,6 +474,7 @@ impl Volume {
         let done = apply(self, self.sequence)?;
         if let Some(cut) = self.cut.take_if(|cut| cut.at <= index) {
             self.power_loss(cut.loss, cut.draw);
+            self.was_cut = true;
             return Err(operation.error());
         }
         Ok(done)
@@ -483,6 +497,11 @@ impl Volume {
         self.files
             .retain(|id, file| file.handles > 0 || names.lead_to(*id));
     }
+}
+
+fn size(files: &BTreeMap<u64, File>) -> u64 {
+    let sizes = files.values().map(|file| file.image.bytes().len());
+    sizes.sum::<usize>() as u64
 }
 
 #[cfg(test)]

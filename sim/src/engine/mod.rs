@@ -60,6 +60,12 @@ pub struct Setup {
 
 /// Decides what happens to the world. Asked between polls of the hosts.
 pub trait Director {
+    /// Whether something has happened that cannot wait until the time it wanted to be asked at. An engine that can looks after each poll of
+    /// a host, and asks at once; the others ask at their next tick.
+    fn is_due(&self) -> bool {
+        false
+    }
+
     /// It is `now` since the run's start: does what is due and says when to be asked next.
     fn direct(&mut self, now: Duration, control: &mut dyn Control) -> Next;
 }

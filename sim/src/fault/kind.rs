@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Spec;
+use super::{OnDisk, Spec};
 use crate::range::Latency;
 
 /// How a host dies.
@@ -38,6 +38,8 @@ pub enum Kind {
         /// The latency in place of the usual one.
         latency: Latency,
     },
+    /// Something goes wrong with the target's disk. The conductor does it, no engine.
+    Disk(OnDisk),
 }
 
 impl Kind {
@@ -51,6 +53,7 @@ impl Kind {
             Self::Partition { .. } => "partition",
             Self::Hold => "hold",
             Self::Latency { .. } => "latency",
+            Self::Disk(on) => on.name(),
         }
     }
 }
@@ -71,6 +74,16 @@ pub enum KindName {
     Hold,
     /// See [`Kind::Latency`].
     Latency,
+    /// See [`OnDisk::FsyncError`].
+    FsyncError,
+    /// See [`OnDisk::Eio`].
+    Eio,
+    /// See [`OnDisk::Enospc`].
+    Enospc,
+    /// See [`OnDisk::Stall`].
+    Stall,
+    /// See [`OnDisk::BitRot`].
+    BitRot,
 }
 
 /// Which key says how long a fault lasts.
@@ -114,6 +127,11 @@ impl KindName {
             Self::Partition => "partition",
             Self::Hold => "hold",
             Self::Latency => "latency",
+            Self::FsyncError => "fsync_error",
+            Self::Eio => "eio",
+            Self::Enospc => "enospc",
+            Self::Stall => "stall",
+            Self::BitRot => "bit_rot",
         }
     }
 
@@ -130,12 +148,40 @@ impl KindName {
             lasts: Lasts::For,
             ..host
         };
+        let disk = Form {
+            lasts: Lasts::For,
+            ..host
+        };
         match self {
             Self::Crash => Form {
                 takes: &["mode"],
                 ..host
             },
-            Self::Kill | Self::PowerLoss => host,
+            Self::Kill => host,
+            Self::PowerLoss => Form {
+                takes: &["loss", "at_operation"],
+                ..host
+            },
+            Self::FsyncError => Form {
+                takes: &["failing"],
+                ..disk
+            },
+            Self::Eio => Form {
+                takes: &["failing", "operations"],
+                ..disk
+            },
+            Self::Enospc => Form {
+                takes: &["room_bytes"],
+                ..disk
+            },
+            Self::Stall => Form {
+                needs: &[("each_ms", "50")],
+                ..disk
+            },
+            Self::BitRot => Form {
+                takes: &["bits"],
+                ..disk
+            },
             Self::Partition => Form {
                 takes: &["one_way"],
                 ..links
@@ -155,9 +201,15 @@ impl KindName {
                 mode: spec.mode.unwrap_or(Crash::Kill),
             },
             Self::Kill => Kind::Crash { mode: Crash::Kill },
+            Self::PowerLoss if spec.is_on_disk() => Kind::Disk(OnDisk::power_loss(spec)?),
             Self::PowerLoss => Kind::Crash {
                 mode: Crash::PowerLoss,
             },
+            Self::FsyncError => Kind::Disk(OnDisk::fsync_error(spec)?),
+            Self::Eio => Kind::Disk(OnDisk::eio(spec)?),
+            Self::Enospc => Kind::Disk(OnDisk::enospc(spec)),
+            Self::Stall => Kind::Disk(OnDisk::stall(spec)?),
+            Self::BitRot => Kind::Disk(OnDisk::bit_rot(spec)?),
             Self::Partition => Kind::Partition {
                 one_way: spec.one_way,
             },

@@ -10,11 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Fault,
-    kind::{Crash, KindName, Lasts, Sides},
+    kind::{Crash, Kind, KindName, Lasts, Sides},
     pattern::matching,
 };
 use crate::{
     chance::Chance,
+    disk::{Loss, Operation},
     range::{Latency, Range},
 };
 
@@ -47,6 +48,27 @@ pub struct Spec {
     /// For `latency`: the distribution in place of the usual one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency: Option<Latency>,
+    /// For `power_loss`: what the disk loses; without it, a system decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<Loss>,
+    /// For `power_loss`, in place of `at_s`: in the middle of this operation of those that change the target's disk, from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_operation: Option<Range>,
+    /// For `fsync_error` and `eio`: the share of operations that fail; all of them when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing: Option<f64>,
+    /// For `eio`: which operations fail; reads and writes when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operations: Option<Vec<Operation>>,
+    /// For `enospc`: how much more than it holds the disk takes; nothing when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room_bytes: Option<u64>,
+    /// For `stall`: how long each operation of the disk takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub each_ms: Option<Range>,
+    /// For `bit_rot`: how many bits flip; one when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bits: Option<u32>,
     /// How many times, each drawn anew.
     #[serde(default = "once", skip_serializing_if = "is_once")]
     pub times: u32,
@@ -81,9 +103,18 @@ impl Spec {
         }
         let lasts = self.check_keys()?;
         let kind = self.kind.resolve(self)?;
-        let at = self
-            .at_s
-            .ok_or("at_s: missing; when does it start, in seconds?")?;
+        let at = match (self.at_s, self.at_operation) {
+            (Some(at), None) => at,
+            (None, Some(_)) => Range::fixed(0.0),
+            (Some(_), Some(_)) => {
+                return Err(
+                    "at_s: a fault at an operation has no other time; remove it".to_owned()
+                );
+            }
+            (None, None) => {
+                return Err("at_s: missing; when does it start, in seconds?".to_owned());
+            }
+        };
         let targets = matching(&self.target, hosts)?;
         let mut faults = Vec::new();
         for time in 0..self.times {
@@ -96,16 +127,33 @@ impl Spec {
                 Sides::Host => Vec::new(),
                 Sides::Links => self.peers(&target, hosts)?,
             };
+            let kind = match &kind {
+                Kind::Disk(on) => Kind::Disk(on.drawn(self, &mut rng)),
+                other => other.clone(),
+            };
             // One millisecond at least: an instant bounce is not an outage.
             faults.push(Fault {
                 at_ms,
                 until_ms: at_ms + length_ms.max(1),
                 targets: vec![target],
                 peers,
-                kind: kind.clone(),
+                kind,
             });
         }
         Ok(faults)
+    }
+
+    /// Whether it is done to a disk, so that its target has to be a host that has one.
+    pub fn is_on_disk(&self) -> bool {
+        matches!(
+            self.kind,
+            KindName::FsyncError
+                | KindName::Eio
+                | KindName::Enospc
+                | KindName::Stall
+                | KindName::BitRot
+        ) || self.loss.is_some()
+            || self.at_operation.is_some()
     }
 
     /// The other side: all that match `peer` but the target.
@@ -168,7 +216,6 @@ fn pick(rng: &mut impl Rng, count: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fault::Kind;
 
     fn draw(text: &str) -> Result<Vec<Fault>, String> {
         let hosts = ["api".to_owned(), "worker-1".to_owned()];

@@ -158,6 +158,7 @@ impl Control for World {
             }
             Kind::Partition { .. } | Kind::Hold => self.gates.shut(&pairs),
             Kind::Latency { latency } => self.gates.slow(&pairs, number, *latency),
+            Kind::Disk(_) => unreachable!("the conductor does it"),
         }
         self.before.insert(number, before);
     }

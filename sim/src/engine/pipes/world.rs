@@ -151,10 +151,11 @@ impl<'a> World<'a> {
             };
             wakers.into_iter().for_each(Waker::wake);
             let polled = self.poll_woken(cx);
-            if !polled && self.director_at.is_none_or(|at| at > now) {
+            let due = self.director.is_due();
+            if !polled && !due && self.director_at.is_none_or(|at| at > now) {
                 return Poll::Pending;
             }
-            if !polled {
+            if !polled || due {
                 let escaped = tokio::runtime::Handle::current()
                     .metrics()
                     .num_alive_tasks();
@@ -203,6 +204,9 @@ impl<'a> World<'a> {
             }
             // A host's tasks may all have ended; it stays up without them.
             let _ = Pin::new(tasks).poll(&mut Context::from_waker(&host.waker));
+            if self.director.is_due() {
+                break;
+            }
         }
         true
     }
@@ -339,7 +343,9 @@ impl Control for Ground {
                 Kind::Partition { .. } => link.cuts += 1,
                 Kind::Hold => link.holds += 1,
                 Kind::Latency { latency } => link.slow.push((number, *latency)),
-                Kind::Crash { .. } => unreachable!("crashes are handled above"),
+                Kind::Crash { .. } | Kind::Disk(_) => {
+                    unreachable!("crashes are handled above, and disks by the conductor")
+                }
             }
         }
     }
@@ -360,7 +366,9 @@ impl Control for Ground {
                     Kind::Partition { .. } => link.cuts -= 1,
                     Kind::Hold => link.holds -= 1,
                     Kind::Latency { .. } => link.slow.retain(|(other, _)| *other != number),
-                    Kind::Crash { .. } => unreachable!("crashes are handled above"),
+                    Kind::Crash { .. } | Kind::Disk(_) => {
+                    unreachable!("crashes are handled above, and disks by the conductor")
+                }
                 }
                 if network.link(*from, *to).holds == 0 {
                     network.release(*from, *to);

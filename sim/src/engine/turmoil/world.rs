@@ -335,6 +335,7 @@ impl Control for World {
                     self.settle_latency(&pair);
                 }
             }
+            Kind::Disk(_) => unreachable!("the conductor does it"),
         }
         if self.before.insert(number, before).is_some() {
             self.refusal = Some(unsupported(&format!("fault {number} twice at once")));
