@@ -7,6 +7,7 @@ mod plan;
 mod explore;
 mod merge;
 mod verify;
+pub(crate) mod enumerate;
 mod replay;
 mod record;
 mod inspect;
@@ -60,6 +61,7 @@ fn dispatch(flags: Flags, printer: Printer) -> Result<Exit, Problem> {
         Command::Merge(flags) => merge::merge(&flags, printer),
         Command::Verify(flags) => verify::verify::<Appointments>(&flags, printer),
         Command::VerifySide => verify::side::<Appointments>(),
+        Command::Enumerate(flags) => enumerate::enumerate::<Appointments>(&flags, printer),
         Command::Replay(flags) => replay::replay(&flags, printer),
         Command::Record(flags) => record::record(&flags, printer),
         Command::Inspect(flags) => inspect::inspect(&flags, printer),

@@ -10,7 +10,7 @@ use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 use rehearsal_replay::{plan::Pace, verdict::GateKind};
-use rehearsal_sim::appointments::shadow::defect::Defect;
+use rehearsal_sim::{appointments::shadow::defect::Defect, disk::Loss};
 
 use self::{
     shard::ShardChoice,
@@ -18,7 +18,7 @@ use self::{
         EngineName, Format, ProviderAddress, ProviderMode, RoleName, SeedCount, Seeds, Target,
     },
 };
-use crate::exit;
+use crate::{command::enumerate::loss, exit};
 
 /// Rehearse every failure and every migration before production does.
 #[derive(Debug, Parser)]
@@ -45,6 +45,8 @@ pub enum Command {
     /// The far side of a pair of `verify`, which starts it
     #[command(hide = true)]
     VerifySide,
+    /// Cut the power at every operation of a flow's disks, and judge what comes back
+    Enumerate(EnumerateFlags),
     /// Replay a capture against legacy and candidate, and judge whether they are alike
     Replay(ReplayFlags),
     /// Record an hour of the legacy model's traffic, in simulation, as a capture
@@ -189,6 +191,35 @@ pub struct MergeFlags {
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
     /// Where the joined `explore.json` and the findings' folders are written
+/// `rehearsal enumerate`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Each flow runs once without a cut, to learn its operations; then once for each operation and loss model, with the power cut in the middle of it.
+A violation is saved as a plan that `rehearsal run` reproduces.
+
+Examples:
+  rehearsal enumerate scenarios/enumerate/
+  rehearsal enumerate scenarios/enumerate/happy_path.toml --loss all --stride 10")]
+pub struct EnumerateFlags {
+    /// Scenarios, plans, or folders; small ones: each operation of their disks is a run
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// The seed of every scenario; a plan keeps its own
+    #[arg(long, default_value_t = 1, value_name = "S")]
+    pub seed: u64,
+    /// What is lost with the power: none, prefix, torn_4096, torn_512, subset or all; once for each
+    #[arg(long = "loss", value_parser = loss, default_values = ["all", "subset", "torn_512"], value_name = "MODEL")]
+    pub losses: Vec<Loss>,
+    /// Take every N-th point only
+    #[arg(long, default_value = "1", value_name = "N")]
+    pub stride: NonZeroUsize,
+    /// Runs at once, each in a process of its own [default: one a processor]
+    #[arg(long, value_name = "J")]
+    pub jobs: Option<NonZeroUsize>,
+    /// What is printed to stdout
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Where `enumerate.json` and the plans of violations are written
     #[arg(long, default_value = "results", value_name = "DIR")]
     pub out: PathBuf,
 }

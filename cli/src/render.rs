@@ -7,6 +7,7 @@ pub mod human;
 pub mod markdown;
 pub mod explore;
 pub mod verify;
+pub mod cuts;
 
 use std::{fmt::Write, path::PathBuf};
 

@@ -23,6 +23,7 @@ pub mod point;
 pub mod linearizability;
 pub mod oracle;
 pub mod verdict;
+pub mod enumerate;
 pub mod finding;
 pub mod exercise;
 pub mod report;

@@ -61,7 +61,7 @@ pub fn closing(printer: Printer, report: &Report) -> String {
     text
 }
 
-fn painted(printer: Printer, verdict: Verdict) -> String {
+pub(super) fn painted(printer: Printer, verdict: Verdict) -> String {
     let tone = match verdict {
         Verdict::Pass => Tone::Good,
         Verdict::Inconclusive => Tone::Doubtful,

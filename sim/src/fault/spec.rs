@@ -107,9 +107,7 @@ impl Spec {
             (Some(at), None) => at,
             (None, Some(_)) => Range::fixed(0.0),
             (Some(_), Some(_)) => {
-                return Err(
-                    "at_s: a fault at an operation has no other time; remove it".to_owned()
-                );
+                return Err("at_s: a fault at an operation has no other time; remove it".to_owned());
             }
             (None, None) => {
                 return Err("at_s: missing; when does it start, in seconds?".to_owned());

@@ -185,6 +185,7 @@ impl Control for World {
                 self.gates.unslow(&pairs, number);
                 effect("segments_slowed", deeds.slowed - before.deeds.slowed)
             }
+            Kind::Disk(_) => unreachable!("the conductor does it"),
         }
     }
 }

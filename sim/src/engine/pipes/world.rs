@@ -367,8 +367,8 @@ impl Control for Ground {
                     Kind::Hold => link.holds -= 1,
                     Kind::Latency { .. } => link.slow.retain(|(other, _)| *other != number),
                     Kind::Crash { .. } | Kind::Disk(_) => {
-                    unreachable!("crashes are handled above, and disks by the conductor")
-                }
+                        unreachable!("crashes are handled above, and disks by the conductor")
+                    }
                 }
                 if network.link(*from, *to).holds == 0 {
                     network.release(*from, *to);

@@ -368,6 +368,7 @@ impl Control for World {
                 }
                 effect("segments_held", held)
             }
+            Kind::Disk(_) => unreachable!("the conductor does it"),
             Kind::Latency { .. } => {
                 for pair in pairs {
                     self.slow
