@@ -191,6 +191,10 @@ pub struct MergeFlags {
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
     /// Where the joined `explore.json` and the findings' folders are written
+    #[arg(long, default_value = "results", value_name = "DIR")]
+    pub out: PathBuf,
+}
+
 /// `rehearsal enumerate`.
 #[derive(Debug, Args)]
 #[command(after_help = "\

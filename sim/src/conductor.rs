@@ -263,6 +263,7 @@ impl<E> Director for Conductor<E> {
                     self.record(Event::System(event));
                 }
                 self.enter(Phase::End, now);
+                self.disks.finish();
                 Next::Done
             }
             Phase::End => Next::Done,

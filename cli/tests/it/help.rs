@@ -28,6 +28,7 @@ fn every_command_explains_itself() {
         "explore",
         "merge",
         "verify",
+        "enumerate",
         "replay",
         "record",
         "inspect",

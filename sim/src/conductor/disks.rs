@@ -95,6 +95,13 @@ impl Disks {
         armed.into_keys().collect()
     }
 
+    /// The run is over: what its taking down does to the disks is no part of it.
+    pub(super) fn finish(&self) {
+        if let Some(disk) = &self.disk {
+            disk.end_journals();
+        }
+    }
+
     /// Starts a fault that has come by its time.
     pub(super) fn start(&mut self, number: usize, host: &str, on: &OnDisk) {
         let Some(disk) = &self.disk else { return };

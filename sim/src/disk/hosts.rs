@@ -135,6 +135,14 @@ impl Disk {
         self.0.journals.store(true, Ordering::Relaxed);
     }
 
+    /// The journals are complete: what comes now, such as the closing of files when a world is taken down, is not in them.
+    pub fn end_journals(&self) {
+        self.0.journals.store(false, Ordering::Relaxed);
+        for host in self.hosts() {
+            self.with(&host, Volume::end_journal);
+        }
+    }
+
     /// The hosts whose disks were mentioned so far, by name.
     pub fn hosts(&self) -> Vec<String> {
         let volumes = self.0.volumes.lock();

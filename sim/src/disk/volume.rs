@@ -33,6 +33,7 @@ pub(super) struct Volume {
     operations: u64,
     /// What the operations that changed the disk were, from the first on, once somebody has asked for it.
     journal: Option<Vec<Operation>>,
+    journal_ended: bool,
     cut: Option<Cut>,
     was_cut: bool,
     faults: Faults,
@@ -76,6 +77,7 @@ impl Volume {
             sequence: 0,
             operations: 0,
             journal: None,
+            journal_ended: false,
             cut: None,
             was_cut: false,
             faults: Faults::new(chance.rng()),
@@ -196,6 +198,10 @@ impl Volume {
     /// From now on keeps what the operations are that change the disk.
     pub(super) fn keep_journal(&mut self) {
         self.journal.get_or_insert_default();
+    }
+
+    pub(super) fn end_journal(&mut self) {
+        self.journal_ended = true;
     }
 
     pub(super) fn journal(&self) -> &[Operation] {
@@ -467,7 +473,7 @@ impl Volume {
         }
         let index = self.operations;
         self.operations += 1;
-        if let Some(journal) = &mut self.journal {
+        if let Some(journal) = self.journal.as_mut().filter(|_| !self.journal_ended) {
             journal.push(operation);
         }
         self.sequence += 1;

@@ -4,6 +4,8 @@ mod appointments;
 mod child;
 mod determinism;
 mod disk;
+mod enumerate;
+mod fsync;
 mod fidelities;
 mod interpose;
 mod second_system;
