@@ -6,6 +6,7 @@ mod bad_input;
 mod session;
 mod explore;
 mod replay;
+mod enumerate;
 mod real;
 mod tidy;
 mod verify;

@@ -105,18 +105,18 @@ impl Disk {
 
     /// Adds a fault; it stays until [`Disk::lift`] with the number that this returns, or [`Disk::heal`].
     pub fn inject(&self, host: &str, fault: Fault) -> u64 {
-        self.with(host, |volume| volume.inject(fault))
+        self.with(host, |volume| volume.faults().add(fault))
     }
 
     /// Takes one fault away and says what it did; nothing, when it was taken away before.
     pub fn lift(&self, host: &str, number: u64) -> Deeds {
-        self.with(host, |volume| volume.lift(number))
+        self.with(host, |volume| volume.faults().remove(number))
     }
 
     /// The time that [`Fault::Stall`] made this host's operations take since the last call. Whoever called SQLite has to let it pass before
     /// anybody learns of the result: the calls themselves are synchronous and cannot.
     pub fn take_owed(&self, host: &str) -> Duration {
-        self.with(host, Volume::take_owed)
+        self.with(host, |volume| volume.faults().take_owed())
     }
 
     /// Flips `bits` bits, each of another byte as far as there are bytes, of what lies in the host's files, drawn evenly over all their bytes.
@@ -139,7 +139,7 @@ impl Disk {
     pub fn end_journals(&self) {
         self.0.journals.store(false, Ordering::Relaxed);
         for host in self.hosts() {
-            self.with(&host, Volume::end_journal);
+            self.with(&host, |volume| volume.journal().end());
         }
     }
 
@@ -153,7 +153,7 @@ impl Disk {
     /// The operations that changed the host's disk, in order: the one at place `n` is what [`Disk::cut_power_at`] with `n` strikes, while
     /// [`Disk::keep_journals`] is in force.
     pub fn journal(&self, host: &str) -> Vec<Operation> {
-        self.with(host, |volume| volume.journal().to_vec())
+        self.with(host, |volume| volume.journal().entries().to_vec())
     }
 
     /// Takes every fault, and a planned power cut that has not come yet, away.
@@ -245,7 +245,7 @@ impl Disk {
         }
         let mut volume = Volume::new(&self.0.chance.named(host));
         if self.0.journals.load(Ordering::Relaxed) {
-            volume.keep_journal();
+            volume.journal().begin();
         }
         let volume = Arc::new(Mutex::new(volume));
         volumes.insert(host.to_owned(), volume.clone());

@@ -6,13 +6,14 @@
 //!
 //! Nothing here waits: a lock that is taken is busy, a fault fails at once.
 
-use std::{collections::BTreeMap, ffi::c_int, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, ffi::c_int, sync::Arc};
 
 use libsqlite3_sys as sqlite;
 
 use super::{
-    fault::{Counters, Deeds, Fault, Faults, Operation},
+    fault::{Counters, Faults, Operation},
     image::{Cost, Image},
+    journal::Journal,
     lock::{FileLocks, Level},
     loss::{Fate, Loss, Shape},
     memory::Index,
@@ -31,9 +32,7 @@ pub(super) struct Volume {
     next_id: u64,
     sequence: u64,
     operations: u64,
-    /// What the operations that changed the disk were, from the first on, once somebody has asked for it.
-    journal: Option<Vec<Operation>>,
-    journal_ended: bool,
+    journal: Journal,
     cut: Option<Cut>,
     was_cut: bool,
     faults: Faults,
@@ -76,8 +75,7 @@ impl Volume {
             next_id: 1,
             sequence: 0,
             operations: 0,
-            journal: None,
-            journal_ended: false,
+            journal: Journal::default(),
             cut: None,
             was_cut: false,
             faults: Faults::new(chance.rng()),
@@ -165,16 +163,8 @@ impl Volume {
 
     // Faults and counts.
 
-    pub(super) fn inject(&mut self, fault: Fault) -> u64 {
-        self.faults.add(fault)
-    }
-
-    pub(super) fn lift(&mut self, number: u64) -> Deeds {
-        self.faults.remove(number)
-    }
-
-    pub(super) fn take_owed(&mut self) -> Duration {
-        self.faults.take_owed()
+    pub(super) fn faults(&mut self) -> &mut Faults {
+        &mut self.faults
     }
 
     /// Flips `bits` bits of what lies in the files, synced or not, and returns the number of this rot.
@@ -195,17 +185,8 @@ impl Volume {
         self.rot.read(number)
     }
 
-    /// From now on keeps what the operations are that change the disk.
-    pub(super) fn keep_journal(&mut self) {
-        self.journal.get_or_insert_default();
-    }
-
-    pub(super) fn end_journal(&mut self) {
-        self.journal_ended = true;
-    }
-
-    pub(super) fn journal(&self) -> &[Operation] {
-        self.journal.as_deref().unwrap_or_default()
+    pub(super) fn journal(&mut self) -> &mut Journal {
+        &mut self.journal
     }
 
     pub(super) fn heal(&mut self) {
@@ -473,9 +454,7 @@ impl Volume {
         }
         let index = self.operations;
         self.operations += 1;
-        if let Some(journal) = self.journal.as_mut().filter(|_| !self.journal_ended) {
-            journal.push(operation);
-        }
+        self.journal.push(operation);
         self.sequence += 1;
         let done = apply(self, self.sequence)?;
         if let Some(cut) = self.cut.take_if(|cut| cut.at <= index) {

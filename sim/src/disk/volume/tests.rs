@@ -1,6 +1,8 @@
 //! One host's files, tested without SQLite: names, boots, cuts, stalls and rot.
 
-use super::*;
+use std::time::Duration;
+
+use super::{super::fault::Fault, *};
 
 fn names(volume: &Volume) -> Vec<&str> {
     volume.files().map(|(name, _)| name).collect()
@@ -61,25 +63,25 @@ fn a_cut_at_an_index_fails_that_operation_and_all_after() {
 #[test]
 fn stalls_are_owed_and_the_journal_names_what_an_index_strikes() {
     let mut volume = Volume::new(&Chance::new(1));
-    volume.keep_journal();
+    volume.journal().begin();
     let file = volume.open("file", true, false).expect("created");
-    let stall = volume.inject(Fault::Stall {
+    let stall = volume.faults().add(Fault::Stall {
         each: Duration::from_millis(10),
     });
     volume.write(file, 0, b"x").expect("written");
     volume.sync(file).expect("synced");
     volume.read(file, 0, &mut [0]).expect("read");
-    assert_eq!(volume.take_owed(), Duration::from_millis(30));
-    assert_eq!(volume.lift(stall).struck, 3);
+    assert_eq!(volume.faults().take_owed(), Duration::from_millis(30));
+    assert_eq!(volume.faults().remove(stall).struck, 3);
     volume.sync(file).expect("synced");
-    assert_eq!(volume.take_owed(), Duration::ZERO);
+    assert_eq!(volume.faults().take_owed(), Duration::ZERO);
     let expected = [
         Operation::Create,
         Operation::Write,
         Operation::Sync,
         Operation::Sync,
     ];
-    assert_eq!(volume.journal(), expected);
+    assert_eq!(volume.journal().entries(), expected);
     assert_eq!(volume.operations(), 4);
 }
 
