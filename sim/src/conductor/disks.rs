@@ -120,10 +120,10 @@ impl Disks {
                 Started::Loss(before)
             }
             OnDisk::FsyncError { rate } => inject(&[flaky(&Operation::Sync, rate)]),
-            OnDisk::Eio { operations, rate } => {
-                let faults = operations.iter().map(|operation| flaky(operation, rate));
-                inject(&faults.collect::<Vec<_>>())
-            }
+            OnDisk::Eio { operation, rate } => match operation {
+                Some(operation) => inject(&[flaky(operation, rate)]),
+                None => inject(&[Operation::Read, Operation::Write].map(|one| flaky(&one, rate))),
+            },
             OnDisk::Enospc { room } => {
                 let bytes = disk.size(host).saturating_add(*room);
                 inject(&[disk::Fault::Capacity { bytes }])

@@ -30,8 +30,9 @@ pub enum OnDisk {
     },
     /// Operations fail without effect.
     Eio {
-        /// Which.
-        operations: Vec<Operation>,
+        /// Which; reads and writes when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        operation: Option<Operation>,
         /// The share of them that fails.
         rate: f64,
     },
@@ -99,9 +100,8 @@ impl OnDisk {
     }
 
     pub(super) fn eio(spec: &Spec) -> Result<Self, String> {
-        let operations = spec.operations.clone();
         Ok(Self::Eio {
-            operations: operations.unwrap_or_else(|| vec![Operation::Read, Operation::Write]),
+            operation: spec.operation,
             rate: share(spec.failing)?,
         })
     }
@@ -193,7 +193,7 @@ mod tests {
                 "fsync_error",
             ),
             (
-                "kind='eio'\ntarget='*'\nat_s=1\nfor_s=1\noperations=['read']\nfailing=0.5",
+                "kind='eio'\ntarget='*'\nat_s=1\nfor_s=1\noperation='read'\nfailing=0.5",
                 "eio",
             ),
             (

@@ -167,7 +167,7 @@ impl KindName {
                 ..disk
             },
             Self::Eio => Form {
-                takes: &["failing", "operations"],
+                takes: &["failing", "operation"],
                 ..disk
             },
             Self::Enospc => Form {

@@ -57,9 +57,9 @@ pub struct Spec {
     /// For `fsync_error` and `eio`: the share of operations that fail; all of them when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failing: Option<f64>,
-    /// For `eio`: which operations fail; reads and writes when absent.
+    /// For `eio`: which kind of operation fails; reads and writes when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub operations: Option<Vec<Operation>>,
+    pub operation: Option<Operation>,
     /// For `enospc`: how much more than it holds the disk takes; nothing when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub room_bytes: Option<u64>,
