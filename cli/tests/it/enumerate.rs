@@ -62,7 +62,7 @@ fn a_violation_leaves_the_plan_that_shows_it() {
         "FAIL",
         "oracle no_acknowledged_request_lost",
         "with all lost",
-        "reproduce: rehearsal run results/cut_happy_path-1-service-",
+        "reproduce: rehearsal run results/happy_path-1-service-",
         "hint:",
     ] {
         assert!(ended.out.contains(said), "{said}: {}", ended.out);
