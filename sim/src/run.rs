@@ -11,12 +11,13 @@ use tokio::sync::watch;
 use crate::{
     chance::Chance,
     child::{self, ChildError},
-    conductor::Conductor,
+    conductor::{Conductor, Shared},
     disk::{self, Disk},
     engine::{EPOCH, Engine, EngineError, Setup},
     interpose,
     plan::Plan,
     point::Hits,
+    stops::Stops,
     system::{Progress, Stage, Storage, System},
     trace::{Clock, Event, Phase, Recorder, Trace},
     verdict::{self, Record},
@@ -70,12 +71,14 @@ pub fn simulate<S: System>(
     let recorder = Recorder::new(clock.clone(), plan.steps.len() * ENTRIES_PER_STEP);
     let (announce, phase) = watch::channel(Phase::Safety);
     let progress = Progress::default();
+    let stops = Stops::default();
     let addresses = engine.addresses(&S::names(&plan.system))?;
     let stage = Stage {
         recorder: recorder.clone(),
         addresses: addresses.clone(),
         phase,
         progress: progress.clone(),
+        stops: stops.clone(),
         storage,
     };
     let mut deployment = S::deploy(&plan.system, &plan.steps, stage);
@@ -83,7 +86,7 @@ pub fn simulate<S: System>(
     let boots = recorder.clone();
     let setup = Setup {
         nodes,
-        network: plan.network,
+        network: plan.network.clone(),
         chance: Chance::new(plan.seed).named("run"),
         clock,
         addresses,
@@ -94,8 +97,11 @@ pub fn simulate<S: System>(
         plan.faults.clone(),
         times,
         plan.phases,
-        announce,
-        progress,
+        Shared {
+            announce,
+            progress,
+            stops,
+        },
         deployment,
         recorder.clone(),
     );
