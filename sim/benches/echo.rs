@@ -84,7 +84,7 @@ fn echo(engine: Engine, echoes: u64, seed: u64) {
         nodes,
         network: Network {
             latency: Latency::UniformMs([1.0, 10.0]),
-            loss: 0.0,
+            ..Network::default()
         },
         chance: Chance::new(seed),
         clock: Clock::default(),

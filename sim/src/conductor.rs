@@ -5,7 +5,11 @@
 
 mod disks;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::sync::watch;
 
@@ -14,6 +18,7 @@ use crate::{
     engine::{Control, Director, Next},
     fault::{Crash, Effect, Fault, Kind, OnDisk},
     scenario::Phases,
+    stops::Stops,
     system::{Deployment, Progress, Storage},
     trace::{Event, Phase, Recorder},
 };
@@ -23,19 +28,35 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Clients get this long for their last look.
 const OBSERVE_WITHIN: Duration = Duration::from_mins(1);
 
+/// How often a host that was asked to end is looked at.
+const DRAIN_EVERY: Duration = Duration::from_millis(10);
+
+/// What a conductor and the hosts tell each other.
+pub(crate) struct Shared {
+    /// The phase.
+    pub(crate) announce: watch::Sender<Phase>,
+    /// How far the clients are.
+    pub(crate) progress: Progress,
+    /// Who is asked to end.
+    pub(crate) stops: Stops,
+}
+
 /// Conducts one run.
 pub(crate) struct Conductor<E> {
     /// The faults of the plan.
     faults: Vec<Fault>,
     /// Starts and ends of faults that are still to come: (when, whether it ends, number), in order.
-    agenda: std::collections::VecDeque<(u64, bool, usize)>,
+    agenda: VecDeque<(u64, bool, usize)>,
+    /// Graceful stops whose hosts have not ended yet, with the end of their grace.
+    draining: Vec<(usize, Duration)>,
+    /// Graceful stops whose hosts are down, and whether they ended by themselves.
+    stopped: BTreeMap<usize, bool>,
     operations: u64,
     last_step: Duration,
     phases: Phases,
     phase: Phase,
     phase_started: Duration,
-    announce: watch::Sender<Phase>,
-    progress: Progress,
+    shared: Shared,
     disks: Disks,
     deployment: Deployment<E>,
     recorder: Recorder<E>,
@@ -50,8 +71,7 @@ impl<E> Conductor<E> {
         faults: Vec<Fault>,
         steps: impl ExactSizeIterator<Item = u64>,
         phases: Phases,
-        announce: watch::Sender<Phase>,
-        progress: Progress,
+        shared: Shared,
         storage: &Storage,
         deployment: Deployment<E>,
         recorder: Recorder<E>,
@@ -74,13 +94,14 @@ impl<E> Conductor<E> {
         Self {
             faults,
             agenda: agenda.into(),
+            draining: Vec::new(),
+            stopped: BTreeMap::new(),
             operations,
             last_step,
             phases,
             phase: Phase::Safety,
             phase_started: Duration::ZERO,
-            announce,
-            progress,
+            shared,
             disks,
             deployment,
             recorder,
@@ -98,7 +119,7 @@ impl<E> Conductor<E> {
         self.phase_started = now;
         self.record(Event::Phase(phase));
         // Nobody may be listening any more; that is no reason to stop.
-        let _ = self.announce.send(phase);
+        let _ = self.shared.announce.send(phase);
     }
 
     /// Writes down what each host has standing.
@@ -118,7 +139,7 @@ impl<E> Conductor<E> {
             if ends {
                 self.end(number, control);
             } else {
-                self.begin(number, control);
+                self.begin(number, now, control);
             }
         }
     }
@@ -127,16 +148,21 @@ impl<E> Conductor<E> {
     fn strike(&mut self, now: Duration, control: &mut dyn Control) {
         for number in self.disks.take_cut() {
             let fault = &self.faults[number];
-            let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-            let end = (now_ms + (fault.until_ms - fault.at_ms), true, number);
-            let place = self.agenda.partition_point(|item| *item < end);
-            self.agenda.insert(place, end);
+            let down_ms = fault.until_ms - fault.at_ms;
+            self.schedule_end(number, now, down_ms);
             self.record(Event::FaultStarted { fault: number });
             self.kill(number, Crash::PowerLoss, control);
         }
     }
 
-    fn begin(&mut self, number: usize, control: &mut dyn Control) {
+    fn schedule_end(&mut self, number: usize, now: Duration, down_ms: u64) {
+        let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        let end = (now_ms.saturating_add(down_ms), true, number);
+        let place = self.agenda.partition_point(|item| *item < end);
+        self.agenda.insert(place, end);
+    }
+
+    fn begin(&mut self, number: usize, now: Duration, control: &mut dyn Control) {
         let fault = &self.faults[number];
         self.record(Event::FaultStarted { fault: number });
         match &fault.kind {
@@ -146,6 +172,15 @@ impl<E> Conductor<E> {
                 if let OnDisk::PowerLoss { .. } = on {
                     self.kill(number, Crash::PowerLoss, control);
                 }
+            }
+            Kind::Stop { grace_ms } => {
+                for host in &fault.targets {
+                    self.shared.stops.ask(host);
+                }
+                let until = now + Duration::from_millis(*grace_ms);
+                // When it ends is known once its hosts are down.
+                self.agenda.retain(|(_, ends, of)| !*ends || *of != number);
+                self.draining.push((number, until));
             }
             _ => control.start(number, fault),
         }
@@ -162,13 +197,43 @@ impl<E> Conductor<E> {
         control.start(number, &fault);
     }
 
+    /// Takes down the hosts that were asked to end, once they have or their grace is over.
+    fn drain(&mut self, now: Duration, control: &mut dyn Control) {
+        for (number, until) in std::mem::take(&mut self.draining) {
+            let fault = &self.faults[number];
+            let ended = fault
+                .targets
+                .iter()
+                .all(|host| self.shared.stops.has_ended(host));
+            if !ended && now < until {
+                self.draining.push((number, until));
+                continue;
+            }
+            let down_ms = fault.until_ms - fault.at_ms;
+            for host in &fault.targets {
+                self.shared.stops.forget(host);
+            }
+            // What it left behind goes: to the engine a stop whose hosts have ended is a kill.
+            self.kill(number, Crash::Kill, control);
+            self.stopped.insert(number, ended);
+            self.schedule_end(number, now, down_ms);
+        }
+    }
+
     fn end(&mut self, number: usize, control: &mut dyn Control) {
         let fault = &self.faults[number];
-        let effect = match &fault.kind {
-            Kind::Disk(on) => {
+        let effect = match (&fault.kind, self.stopped.remove(&number)) {
+            (Kind::Disk(on), _) => {
                 let mut effect = self.disks.stop(number, disk_host(fault), on);
                 if let OnDisk::PowerLoss { .. } = on {
                     effect.extend(control.stop(number, &crash(fault, Crash::PowerLoss)));
+                }
+                effect
+            }
+            (_, Some(ended)) => {
+                let mut effect = control.stop(number, &crash(fault, Crash::Kill));
+                if ended && let Some(count) = effect.remove("processes_killed") {
+                    effect.insert("processes_stopped".to_owned(), count);
                 }
                 effect
             }
@@ -193,11 +258,11 @@ impl<E> Conductor<E> {
             .agenda
             .front()
             .map(|(at_ms, ..)| Duration::from_millis(*at_ms));
-        let ended = self.progress.counts().operations >= self.operations;
+        let ended = self.shared.progress.counts().operations >= self.operations;
         let given_up = now >= self.last_step + Duration::from_secs_f64(self.phases.safety_grace_s);
         // What waits for an operation may still wait when every client has its answer.
         let ended = ended && !self.disks.are_armed();
-        if next_fault.is_none() && (ended || given_up) {
+        if next_fault.is_none() && self.draining.is_empty() && (ended || given_up) {
             self.heal();
             self.enter(Phase::Converge, now);
             return Next::At(now + LOOK_EVERY);
@@ -208,7 +273,12 @@ impl<E> Conductor<E> {
         } else {
             self.last_step.max(now + LOOK_EVERY)
         };
-        Next::At(next_fault.unwrap_or(Duration::MAX).min(look))
+        let drained = if self.draining.is_empty() {
+            Duration::MAX
+        } else {
+            now + DRAIN_EVERY
+        };
+        Next::At(next_fault.unwrap_or(Duration::MAX).min(look).min(drained))
     }
 }
 
@@ -236,6 +306,7 @@ impl<E> Director for Conductor<E> {
         }
         self.strike(now, control);
         self.change_faults(now, control);
+        self.drain(now, control);
         match self.phase {
             Phase::Safety => self.safety(now),
             Phase::Converge => {
@@ -253,7 +324,7 @@ impl<E> Director for Conductor<E> {
                 Next::At(now + LOOK_EVERY.max(now.saturating_sub(self.phase_started) / 20))
             }
             Phase::Observe => {
-                let done = self.progress.counts().observed >= self.deployment.clients;
+                let done = self.shared.progress.counts().observed >= self.deployment.clients;
                 if !done && now < self.phase_started + OBSERVE_WITHIN {
                     return Next::At(now + LOOK_EVERY);
                 }

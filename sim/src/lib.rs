@@ -14,6 +14,7 @@ pub mod scenario;
 pub mod plan;
 pub mod engine;
 mod conductor;
+pub mod stops;
 pub mod interpose;
 pub mod disk;
 pub mod child;

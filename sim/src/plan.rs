@@ -83,7 +83,7 @@ impl<S: System> Plan<S> {
             scenario: scenario.name.clone(),
             question: scenario.question.clone(),
             seed,
-            network: scenario.network,
+            network: scenario.network.clone(),
             phases: scenario.phases,
             slo: scenario.slo.clone(),
             expect: scenario.expect.clone(),
@@ -119,6 +119,7 @@ impl<S: System> Plan<S> {
 
     fn check(&self) -> Result<(), String> {
         self.system.check()?;
+        self.network.check(Some(&S::names(&self.system)))?;
         let mut names = S::measure_names();
         names.push(crate::verdict::CONVERGE_S);
         names.sort_unstable();

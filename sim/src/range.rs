@@ -53,46 +53,88 @@ impl Serialize for Range {
 
 impl<'de> Deserialize<'de> for Range {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Numbers;
-        impl<'de> Visitor<'de> for Numbers {
-            type Value = Range;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a number, or [low, high] with 0 <= low <= high")
-            }
-            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Range, E> {
-                self.visit_f64(value as f64)
-            }
-            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Range, E> {
-                self.visit_f64(value as f64)
-            }
-            fn visit_f64<E: de::Error>(self, value: f64) -> Result<Range, E> {
-                if value.is_finite() && value >= 0.0 {
-                    Ok(Range::fixed(value))
-                } else {
-                    Err(E::invalid_value(de::Unexpected::Float(value), &self))
-                }
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Range, A::Error> {
-                let low: f64 = seq
-                    .next_element()?
-                    .ok_or_else(|| de::Error::invalid_length(0, &self))?;
-                let high: f64 = seq
-                    .next_element()?
-                    .ok_or_else(|| de::Error::invalid_length(1, &self))?;
-                if seq.next_element::<f64>()?.is_some() {
-                    return Err(de::Error::invalid_length(3, &self));
-                }
-                if low.is_finite() && high.is_finite() && 0.0 <= low && low <= high {
-                    Ok(Range { low, high })
-                } else {
-                    Err(de::Error::custom(format!(
-                        "found [{low}, {high}], expected [low, high] with 0 <= low <= high"
-                    )))
-                }
-            }
-        }
-        deserializer.deserialize_any(Numbers)
+        deserializer.deserialize_any(Numbers { least: 0.0 })
     }
+}
+
+/// A [`Range`] that may be below zero: for what has a direction, such as a clock's offset.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct Signed(pub Range);
+
+impl<'de> Deserialize<'de> for Signed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let numbers = Numbers { least: f64::MIN };
+        deserializer.deserialize_any(numbers).map(Self)
+    }
+}
+
+/// Reads a number or two of at least `least`.
+struct Numbers {
+    least: f64,
+}
+
+impl Numbers {
+    fn order(&self) -> &'static str {
+        if self.least < 0.0 {
+            "low <= high"
+        } else {
+            "0 <= low <= high"
+        }
+    }
+}
+
+impl<'de> Visitor<'de> for Numbers {
+    type Value = Range;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a number, or [low, high] with {}", self.order())
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Range, E> {
+        self.visit_f64(value as f64)
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Range, E> {
+        self.visit_f64(value as f64)
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Range, E> {
+        if value.is_finite() && value >= self.least {
+            Ok(Range::fixed(value))
+        } else {
+            Err(E::invalid_value(de::Unexpected::Float(value), &self))
+        }
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Range, A::Error> {
+        let low: f64 = seq
+            .next_element()?
+            .ok_or_else(|| de::Error::invalid_length(0, &self))?;
+        let high: f64 = seq
+            .next_element()?
+            .ok_or_else(|| de::Error::invalid_length(1, &self))?;
+        if seq.next_element::<f64>()?.is_some() {
+            return Err(de::Error::invalid_length(3, &self));
+        }
+        if low.is_finite() && high.is_finite() && self.least <= low && low <= high {
+            Ok(Range { low, high })
+        } else {
+            Err(de::Error::custom(format!(
+                "found [{low}, {high}], expected [low, high] with {}",
+                self.order()
+            )))
+        }
+    }
+}
+
+/// The nearest whole number, at the ends of its type when it is beyond them.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "such a cast saturates, which is what is said here"
+)]
+pub(crate) fn whole(number: f64) -> i64 {
+    number.round() as i64
 }
 
 /// A median and a 95th percentile, in milliseconds.
@@ -213,5 +255,16 @@ mod tests {
         ] {
             toml::from_str::<Holder>(bad).unwrap_err();
         }
+    }
+
+    #[test]
+    fn a_signed_range_may_be_below_zero() {
+        #[derive(Debug, Deserialize)]
+        struct Offset {
+            s: Signed,
+        }
+        let offset: Offset = toml::from_str("s = [-2, 1]").expect("below zero is fine here");
+        assert_eq!((offset.s.0.low, offset.s.0.high), (-2.0, 1.0));
+        toml::from_str::<Offset>("s = [1, -2]").unwrap_err();
     }
 }

@@ -11,13 +11,14 @@ use tokio::sync::watch;
 use crate::{
     chance::Chance,
     child::{self, ChildError},
-    conductor::Conductor,
+    conductor::{Conductor, Shared},
     disk::{self, Disk},
     engine::{EPOCH, Engine, EngineError, Setup},
     fault::{Fault, Kind},
     interpose,
     plan::Plan,
     point::Hits,
+    stops::Stops,
     system::{Progress, Stage, Storage, System},
     trace::{Clock, Event, Phase, Recorder, Trace},
     verdict::{self, Record},
@@ -77,6 +78,7 @@ pub fn simulate<S: System>(
     let recorder = Recorder::new(clock.clone(), plan.steps.len() * ENTRIES_PER_STEP);
     let (announce, phase) = watch::channel(Phase::Safety);
     let progress = Progress::default();
+    let stops = Stops::default();
     let addresses = engine.addresses(&S::names(&plan.system))?;
     let stage = Stage {
         recorder: recorder.clone(),
@@ -84,13 +86,14 @@ pub fn simulate<S: System>(
         phase,
         progress: progress.clone(),
         storage: storage.clone(),
+        stops: stops.clone(),
     };
     let mut deployment = S::deploy(&plan.system, &plan.steps, stage);
     let nodes = std::mem::take(&mut deployment.nodes);
     let boots = recorder.clone();
     let setup = Setup {
         nodes,
-        network: plan.network,
+        network: plan.network.clone(),
         chance: Chance::new(plan.seed).named("run"),
         clock,
         addresses,
@@ -101,8 +104,11 @@ pub fn simulate<S: System>(
         plan.faults.clone(),
         times,
         plan.phases,
-        announce,
-        progress,
+        Shared {
+            announce,
+            progress,
+            stops,
+        },
         &storage,
         deployment,
         recorder.clone(),

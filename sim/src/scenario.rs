@@ -14,7 +14,12 @@ use serde::{
     de::{Error, MapAccess, Visitor},
 };
 
-use crate::{condition::Condition, fault::Spec, range::Latency, system::Tables};
+use crate::{
+    condition::Condition,
+    fault::{LossAs, Spec, matching},
+    range::Latency,
+    system::Tables,
+};
 
 /// The format's name and major version on disk.
 pub const FORMAT: &str = "rehearsal.scenario/1";
@@ -41,13 +46,41 @@ pub struct Scenario<T> {
 }
 
 /// The network between the hosts.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Network {
     /// One way, for each segment.
     pub latency: Latency,
-    /// The share of segments that are lost and sent again (a delay of 200 ms, doubling).
+    /// The share of segments that are lost.
     pub loss: f64,
+    /// What becomes of a lost segment.
+    #[serde(skip_serializing_if = "LossAs::is_delay")]
+    pub loss_as: LossAs,
+    /// Links that are not like the rest; where two speak of the same link, the later wins.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<LinkSpec>,
+}
+
+/// A `[[network.links]]` table: links between two groups of hosts. A host's link to itself is never one of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinkSpec {
+    /// A host's name or a pattern with `*`.
+    pub from: String,
+    /// A host's name or a pattern with `*`.
+    pub to: String,
+    /// Only `from` to `to`, not the way back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub one_way: bool,
+    /// In place of the network's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency: Option<Latency>,
+    /// In place of the network's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<f64>,
+    /// In place of the network's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_as: Option<LossAs>,
 }
 
 impl Default for Network {
@@ -56,8 +89,73 @@ impl Default for Network {
         Self {
             latency: Latency::UniformMs([1.0, 5.0]),
             loss: 0.0,
+            loss_as: LossAs::Delay,
+            links: Vec::new(),
         }
     }
+}
+
+impl Network {
+    /// Latency, loss and what a loss is, from one host to another.
+    pub fn between(&self, from: &str, to: &str) -> (Latency, f64, LossAs) {
+        let mut found = (self.latency, self.loss, self.loss_as);
+        for link in &self.links {
+            let is = |a: &str, b: &str| {
+                crate::fault::glob(&link.from, a) && crate::fault::glob(&link.to, b)
+            };
+            if is(from, to) || (!link.one_way && is(to, from)) {
+                found = (
+                    link.latency.unwrap_or(found.0),
+                    link.loss.unwrap_or(found.1),
+                    link.loss_as.unwrap_or(found.2),
+                );
+            }
+        }
+        found
+    }
+
+    /// Refuses what cannot be drawn from, and links of hosts that are not among `hosts`, when these are known.
+    ///
+    /// # Errors
+    /// A sentence that names the key, what was found and what was expected.
+    pub fn check(&self, hosts: Option<&[String]>) -> Result<(), String> {
+        check_latency("network.latency", self.latency)?;
+        check_loss("network.loss", self.loss)?;
+        for (number, link) in self.links.iter().enumerate() {
+            let place = |key: &str| format!("network.links[{number}].{key}");
+            if let Some(latency) = link.latency {
+                check_latency(&place("latency"), latency)?;
+            }
+            if let Some(loss) = link.loss {
+                check_loss(&place("loss"), loss)?;
+            }
+            if (link.latency, link.loss, link.loss_as) == (None, None, None) {
+                return Err(format!(
+                    "{}: missing, and so are loss and loss_as; what is special about this link?",
+                    place("latency")
+                ));
+            }
+            if let Some(hosts) = hosts {
+                for (key, pattern) in [("from", &link.from), ("to", &link.to)] {
+                    matching(pattern, hosts).map_err(|error| format!("{}: {error}", place(key)))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_latency(key: &str, latency: Latency) -> Result<(), String> {
+    latency.check().map_err(|error| format!("{key}: {error}"))
+}
+
+fn check_loss(key: &str, loss: f64) -> Result<(), String> {
+    if (0.0..1.0).contains(&loss) {
+        return Ok(());
+    }
+    Err(format!(
+        "{key}: found {loss}, expected 0 or more and less than 1"
+    ))
 }
 
 /// The bounds of a run's phases, in virtual seconds.
@@ -123,16 +221,7 @@ impl<T: Tables> Scenario<T> {
     }
 
     fn check(&self) -> Result<(), String> {
-        self.network
-            .latency
-            .check()
-            .map_err(|error| format!("network.latency: {error}"))?;
-        if !(0.0..1.0).contains(&self.network.loss) {
-            return Err(format!(
-                "network.loss: found {}, expected 0 or more and less than 1",
-                self.network.loss
-            ));
-        }
+        self.network.check(None)?;
         for (key, value) in [
             ("safety_grace_s", self.phases.safety_grace_s),
             ("converge_within_s", self.phases.converge_within_s),

@@ -19,6 +19,7 @@ use crate::{
     disk::Disk,
     oracle::Oracle,
     point::{Hits, Point},
+    stops::Stops,
     trace::{Phase, Recorder, Trace},
 };
 
@@ -65,7 +66,8 @@ pub struct Step<O> {
 pub struct Node {
     /// Its name: unique, and its address.
     pub name: String,
-    /// What it runs at each boot (from 1). The future must not end while the host is up.
+    /// What it runs at each boot (from 1). The future must not end while the host is up; one that a
+    /// graceful stop ended says so with [`Stops::ended`] and waits for ever.
     pub main: Box<dyn Fn(Host, u32) -> BoxFuture<'static, ()>>,
 }
 
@@ -97,6 +99,8 @@ pub struct Stage<E> {
     pub phase: watch::Receiver<Phase>,
     /// How far the clients are.
     pub progress: Progress,
+    /// How hosts learn that they are stopped.
+    pub stops: Stops,
     /// Where hosts keep their files.
     pub storage: Storage,
 }

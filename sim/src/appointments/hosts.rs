@@ -5,11 +5,12 @@
 
 use std::{
     collections::BTreeMap,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::future::{self, BoxFuture, FutureExt};
 use rehearsal_core::{identity::ProviderName, time::Timestamp};
 use rehearsal_host::Host;
 use rehearsal_mocks::provider::{self as mock, Ledger, ProviderEvent};
@@ -106,7 +107,7 @@ fn provider(tables: &Tables, name: &str, ledger: &Ledger, stage: &Stage<Event>) 
     let host_name = Tables::provider_host(name);
     let listen = stage.addresses[&host_name].listen.clone();
     let table = tables.providers[name].clone();
-    let (ledger, recorder) = (ledger.clone(), stage.recorder.clone());
+    let (ledger, recorder, stops) = (ledger.clone(), stage.recorder.clone(), stage.stops.clone());
     // The first boot's time: windows count from there, also after a crash.
     let started: Arc<Mutex<Option<Timestamp>>> = Arc::default();
     let name = host_name.clone();
@@ -114,6 +115,7 @@ fn provider(tables: &Tables, name: &str, ledger: &Ledger, stage: &Stage<Event>) 
         let behaviour = table.behaviour(*lock(&started).get_or_insert_with(|| host.now()));
         let recorder = recorder.at(&name, boot);
         let (listen, ledger) = (listen.clone(), ledger.clone());
+        let (stops, name) = (stops.clone(), name.clone());
         async move {
             let journal = recorder.clone();
             let journal =
@@ -125,9 +127,12 @@ fn provider(tables: &Tables, name: &str, ledger: &Ledger, stage: &Stage<Event>) 
                     behaviour.clone(),
                     ledger.clone(),
                     journal.clone(),
-                    std::future::pending(),
+                    stops.asked(&name),
                 )
                 .await;
+                if stops.ended(&name) {
+                    return future::pending().await;
+                }
                 restart(&host, &recorder, &format!("{ended:?}")).await;
             }
         }
@@ -175,19 +180,27 @@ fn database_host(tables: &Tables, open: &Open, epochs: &Epochs, stage: &Stage<Ev
     let name = tables.topology.database_host();
     let listen = stage.addresses[name].listen.clone();
     let (open, storage, recorder) = (open.clone(), stage.storage.clone(), stage.recorder.clone());
-    let (tables, epochs) = (tables.clone(), epochs.clone());
+    let (tables, epochs, stops) = (tables.clone(), epochs.clone(), stage.stops.clone());
     node(name, move |host, boot| {
         power_on(&storage, name);
         let path = storage.path(name, "appointments.db");
         let (open, listen, recorder) = (open.clone(), listen.clone(), recorder.at(name, boot));
-        let (tables, storage, epochs) = (tables.clone(), storage.clone(), epochs.clone());
+        let (tables, storage) = (tables.clone(), storage.clone());
+        let (epochs, stops) = (epochs.clone(), stops.clone());
         async move {
             let store = opened(&host, &recorder, (&storage, name), tables.defect(), &open).await;
             let store = planting::store(&tables, &host, &path, store);
             let store = watched(store, &epochs, &recorder);
             loop {
                 match host.bind(&listen).await {
-                    Ok(listener) => database::serve(host.clone(), listener, store.clone()).await,
+                    Ok(listener) => {
+                        let serving = pin!(database::serve(host.clone(), listener, store.clone()));
+                        future::select(serving, pin!(stops.asked(name))).await;
+                        // What was asked is answered at once: there is nothing to drain.
+                        if stops.ended(name) {
+                            return future::pending().await;
+                        }
+                    }
                     Err(error) => restart(&host, &recorder, &format!("listening: {error}")).await,
                 }
             }
@@ -215,12 +228,13 @@ fn service_host(
             .dial
             .clone()
     });
-    let (open, audits, epochs, storage, recorder) = (
+    let (open, audits, epochs, storage, recorder, stops) = (
         open.clone(),
         audits.clone(),
         epochs.clone(),
         stage.storage.clone(),
         stage.recorder.clone(),
+        stage.stops.clone(),
     );
     let (name, tables) = (name.to_owned(), tables.clone());
     node(&name.clone(), move |host, boot| {
@@ -234,6 +248,7 @@ fn service_host(
             power_on(&storage, &name);
         }
         let (config, open, database) = (config.clone(), open.clone(), database.clone());
+        let (stops, name) = (stops.clone(), name.clone());
         let (tables, epochs) = (tables.clone(), epochs.clone());
         let (storage, name) = (storage.clone(), name.clone());
         async move {
@@ -253,9 +268,12 @@ fn service_host(
                     config.clone(),
                     store.clone(),
                     journal.clone(),
-                    std::future::pending(),
+                    stops.asked(&name),
                 )
                 .await;
+                if stops.ended(&name) {
+                    return future::pending().await;
+                }
                 restart(&host, &recorder, &format!("{ended:?}")).await;
             }
         }
@@ -446,6 +464,7 @@ fn dying(tables: &Tables, open: Open, storage: Storage, recorder: Recorder<Event
                 Crash::PowerLoss => {
                     disk.power_loss(host, Loss::Subset, fnv(&seeds).wrapping_add(deaths));
                 }
+                Crash::Wipe => disk.wipe(host),
             }
         }
         // The connection dies with the process: its files are dead already, so that closing it writes nothing.

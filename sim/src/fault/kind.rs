@@ -1,10 +1,10 @@
-//! The kinds of fault: what each is called, which keys of a `[[faults]]` table it takes, and what it becomes in a plan.
+//! The kinds of fault as a plan has them, each with its settings drawn.
 //!
-//! **Invariant**: [`KindName::form`] is the one table of keys; what it does not name for a kind is refused, never ignored.
+//! **Invariant**: a kind is plain data; what it asks of a scenario is said in [`KindName`](super::KindName), how it is done by the engine or the conductor.
 
 use serde::{Deserialize, Serialize};
 
-use super::{OnDisk, Spec};
+use super::OnDisk;
 use crate::range::Latency;
 
 /// How a host dies.
@@ -15,9 +15,50 @@ pub enum Crash {
     Kill,
     /// The machine loses power: peers get silence, what was not synced is lost.
     PowerLoss,
+    /// The machine is replaced: as a power loss, and the disk is empty afterwards.
+    Wipe,
 }
 
-/// A kind of fault, with its own settings, as a plan has it.
+/// What becomes of a lost segment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LossAs {
+    /// It is sent again, after 200 ms, doubling.
+    #[default]
+    Delay,
+    /// Its connection is reset, as by a middlebox that forgot it. A lost connection request or end of a stream is a delay.
+    Reset,
+}
+
+impl LossAs {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+    pub(crate) fn is_delay(&self) -> bool {
+        *self == Self::Delay
+    }
+}
+
+/// Where a [`Kind::Reset`] strikes, on each direction of a link, counted from the fault's start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResetAt {
+    /// In place of the n-th segment with data, from 1.
+    Segment(u64),
+    /// After so many bytes.
+    Byte(u64),
+}
+
+/// Which directions between target and peer a fault is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Both.
+    Both,
+    /// From target to peer.
+    There,
+    /// From peer to target.
+    Back,
+}
+
+/// A kind of fault, with its own settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Kind {
@@ -25,6 +66,33 @@ pub enum Kind {
     Crash {
         /// How.
         mode: Crash,
+    },
+    /// A host is asked to end, drains, is down, and comes back. Its time down counts from its end.
+    Stop {
+        /// What has not ended after this long is killed.
+        grace_ms: u64,
+    },
+    /// A host's tasks do not run for a while; what arrives waits in its sockets, timers that ran out fire at the end.
+    Pause,
+    /// After each of a host's turns on its processor, the next has to wait.
+    Slow {
+        /// How long.
+        delay: Latency,
+    },
+    /// A host's wall clock is off, and set right at the end.
+    Skew {
+        /// By how much, in milliseconds.
+        offset_ms: i64,
+    },
+    /// A host's wall clock jumps, and nothing sets it right.
+    Step {
+        /// By how much, in milliseconds.
+        offset_ms: i64,
+    },
+    /// A host's wall clock runs too fast or too slow, and is set right at the end.
+    Drift {
+        /// Microseconds gained in a second.
+        ppm: f64,
     },
     /// Two groups of hosts cannot reach each other; what is sent waits for retransmission.
     Partition {
@@ -40,6 +108,34 @@ pub enum Kind {
     },
     /// Something goes wrong with the target's disk. The conductor does it, no engine.
     Disk(OnDisk),
+    /// Links between two groups lose segments.
+    Loss {
+        /// The share, in place of the usual one.
+        rate: f64,
+        /// What becomes of them.
+        loss_as: LossAs,
+        /// Only from `target` to `peer`.
+        one_way: bool,
+    },
+    /// On each link between two groups one connection is reset amid its data.
+    Reset {
+        /// Where.
+        at: ResetAt,
+        /// Only data from `target` to `peer`.
+        one_way: bool,
+    },
+    /// Links between two groups carry only so much.
+    Bandwidth {
+        /// In bytes a second, each direction by itself.
+        bytes_per_s: u64,
+        /// Only from `target` to `peer`.
+        one_way: bool,
+    },
+    /// The target reads slowly what its peers send, so that their windows fill.
+    SlowReads {
+        /// In bytes a second, from each peer.
+        bytes_per_s: u64,
+    },
 }
 
 impl Kind {
@@ -50,177 +146,47 @@ impl Kind {
             Self::Crash {
                 mode: Crash::PowerLoss,
             } => "power_loss",
+            Self::Crash { mode: Crash::Wipe } => "wipe",
+            Self::Stop { .. } => "stop",
+            Self::Pause => "pause",
+            Self::Slow { .. } => "slow",
+            Self::Skew { .. } => "skew",
+            Self::Step { .. } => "step",
+            Self::Drift { .. } => "drift",
             Self::Partition { .. } => "partition",
             Self::Hold => "hold",
             Self::Latency { .. } => "latency",
             Self::Disk(on) => on.name(),
+            Self::Loss { .. } => "loss",
+            Self::Reset { .. } => "reset",
+            Self::Bandwidth { .. } => "bandwidth",
+            Self::SlowReads { .. } => "slow_reads",
         }
     }
-}
 
-/// The kinds of fault by the name that a scenario gives them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum KindName {
-    /// See [`Kind::Crash`]; `mode` says how.
-    Crash,
-    /// A crash of mode [`Crash::Kill`].
-    Kill,
-    /// A crash of mode [`Crash::PowerLoss`].
-    PowerLoss,
-    /// See [`Kind::Partition`].
-    Partition,
-    /// See [`Kind::Hold`].
-    Hold,
-    /// See [`Kind::Latency`].
-    Latency,
-    /// See [`OnDisk::FsyncError`].
-    FsyncError,
-    /// See [`OnDisk::Eio`].
-    Eio,
-    /// See [`OnDisk::Enospc`].
-    Enospc,
-    /// See [`OnDisk::Stall`].
-    Stall,
-    /// See [`OnDisk::BitRot`].
-    BitRot,
-}
+    /// Whether it is done to links, not to hosts.
+    pub fn is_on_links(&self) -> bool {
+        matches!(
+            self,
+            Self::Partition { .. }
+                | Self::Hold
+                | Self::Latency { .. }
+                | Self::Loss { .. }
+                | Self::Reset { .. }
+                | Self::Bandwidth { .. }
+                | Self::SlowReads { .. }
+        )
+    }
 
-/// Which key says how long a fault lasts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lasts {
-    /// `down_s`: the host is down meanwhile.
-    Down,
-    /// `for_s`.
-    For,
-}
-
-/// What a fault is done to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sides {
-    /// One host: `target`.
-    Host,
-    /// The links between two groups: `target` and `peer`.
-    Links,
-}
-
-/// What a `[[faults]]` table of one kind has to look like, besides `kind`, `target`, `at_s` and `times`, which every kind takes.
-#[derive(Clone, Copy, Debug)]
-pub struct Form {
-    /// What it is done to.
-    pub sides: Sides,
-    /// How its length is given.
-    pub lasts: Lasts,
-    /// Keys it must have, each with an example.
-    pub needs: &'static [(&'static str, &'static str)],
-    /// Keys it may have.
-    pub takes: &'static [&'static str],
-}
-
-impl KindName {
-    /// Its name in a scenario.
-    pub fn name(self) -> &'static str {
+    /// Which directions between target and peer it is on.
+    pub fn way(&self) -> Way {
         match self {
-            Self::Crash => "crash",
-            Self::Kill => "kill",
-            Self::PowerLoss => "power_loss",
-            Self::Partition => "partition",
-            Self::Hold => "hold",
-            Self::Latency => "latency",
-            Self::FsyncError => "fsync_error",
-            Self::Eio => "eio",
-            Self::Enospc => "enospc",
-            Self::Stall => "stall",
-            Self::BitRot => "bit_rot",
+            Self::Partition { one_way: true }
+            | Self::Loss { one_way: true, .. }
+            | Self::Reset { one_way: true, .. }
+            | Self::Bandwidth { one_way: true, .. } => Way::There,
+            Self::SlowReads { .. } => Way::Back,
+            _ => Way::Both,
         }
-    }
-
-    /// The keys that it takes.
-    pub fn form(self) -> Form {
-        let host = Form {
-            sides: Sides::Host,
-            lasts: Lasts::Down,
-            needs: &[],
-            takes: &[],
-        };
-        let links = Form {
-            sides: Sides::Links,
-            lasts: Lasts::For,
-            ..host
-        };
-        let disk = Form {
-            lasts: Lasts::For,
-            ..host
-        };
-        match self {
-            Self::Crash => Form {
-                takes: &["mode"],
-                ..host
-            },
-            Self::Kill => host,
-            Self::PowerLoss => Form {
-                takes: &["loss", "at_operation"],
-                ..host
-            },
-            Self::FsyncError => Form {
-                takes: &["failing"],
-                ..disk
-            },
-            Self::Eio => Form {
-                takes: &["failing", "operation"],
-                ..disk
-            },
-            Self::Enospc => Form {
-                takes: &["room_bytes"],
-                ..disk
-            },
-            Self::Stall => Form {
-                needs: &[("each_ms", "50")],
-                ..disk
-            },
-            Self::BitRot => Form {
-                takes: &["bits"],
-                ..disk
-            },
-            Self::Partition => Form {
-                takes: &["one_way"],
-                ..links
-            },
-            Self::Hold => links,
-            Self::Latency => Form {
-                needs: &[("latency", "{ fixed_ms = 500 }")],
-                ..links
-            },
-        }
-    }
-
-    /// What `spec`, whose keys were checked against [`KindName::form`], asks for.
-    pub(super) fn resolve(self, spec: &Spec) -> Result<Kind, String> {
-        Ok(match self {
-            Self::Crash => Kind::Crash {
-                mode: spec.mode.unwrap_or(Crash::Kill),
-            },
-            Self::Kill => Kind::Crash { mode: Crash::Kill },
-            Self::PowerLoss if spec.is_on_disk() => Kind::Disk(OnDisk::power_loss(spec)?),
-            Self::PowerLoss => Kind::Crash {
-                mode: Crash::PowerLoss,
-            },
-            Self::FsyncError => Kind::Disk(OnDisk::fsync_error(spec)?),
-            Self::Eio => Kind::Disk(OnDisk::eio(spec)?),
-            Self::Enospc => Kind::Disk(OnDisk::enospc(spec)),
-            Self::Stall => Kind::Disk(OnDisk::stall(spec)?),
-            Self::BitRot => Kind::Disk(OnDisk::bit_rot(spec)?),
-            Self::Partition => Kind::Partition {
-                one_way: spec.one_way,
-            },
-            Self::Hold => Kind::Hold,
-            Self::Latency => {
-                let latency = spec.latency.ok_or("latency: missing")?;
-                latency
-                    .check()
-                    .map_err(|error| format!("latency: {error}"))?;
-                Kind::Latency { latency }
-            }
-        })
     }
 }

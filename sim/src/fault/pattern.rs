@@ -3,7 +3,7 @@
 //! **Invariant**: a pattern that matches nothing is refused with the nearest name; hosts come in the order of the deployment.
 
 /// The hosts that match `pattern`, in their order.
-pub(super) fn matching(pattern: &str, hosts: &[String]) -> Result<Vec<String>, String> {
+pub(crate) fn matching(pattern: &str, hosts: &[String]) -> Result<Vec<String>, String> {
     let found: Vec<_> = hosts
         .iter()
         .filter(|host| glob(pattern, host))

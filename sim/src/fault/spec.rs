@@ -5,18 +5,19 @@
 
 use std::time::Duration;
 
-use rand::{Rng, RngExt};
+use rand::{Rng, RngExt, seq::SliceRandom};
 use serde::{Deserialize, Serialize};
 
 use super::{
     Fault,
-    kind::{Crash, Kind, KindName, Lasts, Sides},
+    kind::{Crash, LossAs},
+    name::{KindName, Lasts, Shape, Sides},
     pattern::matching,
 };
 use crate::{
     chance::Chance,
     disk::{Loss, Operation},
-    range::{Latency, Range},
+    range::{Latency, Range, Signed},
 };
 
 /// A `[[faults]]` table of a scenario. Optional keys are absent when they are not set: that is how stray ones are found.
@@ -39,12 +40,51 @@ pub struct Spec {
     /// How long any other fault lasts, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub for_s: Option<Range>,
-    /// For a crash: `kill` (the default) or `power_loss`.
+    /// For a crash: `kill` (the default), `power_loss` or `wipe`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Crash>,
-    /// For a partition: cut only the way from target to peer.
+    /// For `crash_loop`: how many crashes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crashes: Option<u32>,
+    /// For `crash_loop`: how long the host is up between two crashes, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub up_s: Option<Range>,
+    /// For `stop`: what has not ended after this long is killed, in seconds; 30 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace_s: Option<Range>,
+    /// For `slow`: how long the host waits after each of its turns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay: Option<Latency>,
+    /// For `skew` and `step`: how far the wall clock is off, in seconds; below zero is behind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset_s: Option<Signed>,
+    /// For `drift`: microseconds that the wall clock gains in a second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ppm: Option<Signed>,
+    /// For a partition: how it divides the hosts; `pair` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shape: Option<Shape>,
+    /// For a partition: it lasts at least this long, in seconds; 1 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub floor_s: Option<f64>,
+    /// For faults on links: only from target to peer.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub one_way: bool,
+    /// For `loss`: the share of segments, above 0 and at most 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Range>,
+    /// For `loss`: what becomes of a lost segment; `delay` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_as: Option<LossAs>,
+    /// For `reset`: at which segment with data, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after_segments: Option<Range>,
+    /// For `reset`: after how many bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after_bytes: Option<Range>,
+    /// For `bandwidth` and `slow_reads`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_per_s: Option<Range>,
     /// For `latency`: the distribution in place of the usual one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency: Option<Latency>,
@@ -77,6 +117,9 @@ pub struct Spec {
 /// Keys that every kind takes.
 const ALWAYS: &[&str] = &["kind", "target", "at_s", "times"];
 
+/// A partition must last, or nobody sees it: below a connection's first retransmissions it is only a hiccup.
+const FLOOR_S: f64 = 1.0;
+
 /// A number of faults that no scenario needs to exceed.
 const MOST_TIMES: u32 = 1_000;
 
@@ -102,7 +145,7 @@ impl Spec {
             ));
         }
         let lasts = self.check_keys()?;
-        let kind = self.kind.resolve(self)?;
+        let floor_ms = self.floor_ms(lasts)?;
         let at = match (self.at_s, self.at_operation) {
             (Some(at), None) => at,
             (None, Some(_)) => Range::fixed(0.0),
@@ -119,24 +162,31 @@ impl Spec {
             // The order of draws is part of every seed's meaning: what a new kind draws comes last.
             let mut rng = chance.named(time).rng();
             let at_ms = millis(at.draw(&mut rng));
-            let length_ms = millis(lasts.draw(&mut rng));
+            let length_ms = millis(lasts.draw(&mut rng)).max(floor_ms);
             let target = targets[pick(&mut rng, targets.len())].clone();
-            let peers = match self.kind.form().sides {
-                Sides::Host => Vec::new(),
-                Sides::Links => self.peers(&target, hosts)?,
+            let kind = self.kind.resolve(self, &mut rng)?;
+            let (targets, peers) = match self.kind.form().sides {
+                Sides::Host => (vec![target], Vec::new()),
+                Sides::Links => self.sides(target, &targets, hosts, &mut rng)?,
             };
-            let kind = match &kind {
-                Kind::Disk(on) => Kind::Disk(on.drawn(self, &mut rng)),
-                other => other.clone(),
-            };
-            // One millisecond at least: an instant bounce is not an outage.
-            faults.push(Fault {
+            let mut fault = Fault {
                 at_ms,
-                until_ms: at_ms + length_ms.max(1),
-                targets: vec![target],
+                until_ms: at_ms + length_ms,
+                targets,
                 peers,
                 kind,
-            });
+            };
+            for _ in 1..self.crashes.unwrap_or(1) {
+                let up = self.up_s.unwrap_or(Range::fixed(0.0)).draw(&mut rng);
+                let at_ms = fault.until_ms + millis(up).max(1);
+                let next = Fault {
+                    at_ms,
+                    until_ms: at_ms + millis(lasts.draw(&mut rng)).max(1),
+                    ..fault.clone()
+                };
+                faults.push(std::mem::replace(&mut fault, next));
+            }
+            faults.push(fault);
         }
         Ok(faults)
     }
@@ -152,6 +202,64 @@ impl Spec {
                 | KindName::BitRot
         ) || self.loss.is_some()
             || self.at_operation.is_some()
+    }
+
+    /// The least length: one millisecond, because an instant bounce is not an outage, and more for a partition.
+    fn floor_ms(&self, lasts: Range) -> Result<u64, String> {
+        if self.kind != KindName::Partition {
+            return Ok(1);
+        }
+        let floor = self.floor_s.unwrap_or(FLOOR_S);
+        if !(floor.is_finite() && floor >= 0.0) {
+            return Err(format!("floor_s: found {floor}, expected 0 or more"));
+        }
+        if lasts.high < floor {
+            return Err(format!(
+                "for_s: found at most {} s, below floor_s = {floor}; a partition that short is hardly seen (set floor_s lower if it is meant)",
+                lasts.high
+            ));
+        }
+        Ok(millis(floor).max(1))
+    }
+
+    /// The two groups of a fault on links.
+    fn sides(
+        &self,
+        target: String,
+        matched: &[String],
+        hosts: &[String],
+        rng: &mut impl Rng,
+    ) -> Result<(Vec<String>, Vec<String>), String> {
+        let shape = self.shape.unwrap_or(Shape::Pair);
+        if shape == Shape::Pair {
+            let peers = self.peers(&target, hosts)?;
+            return Ok((vec![target], peers));
+        }
+        if self.peer.is_some() {
+            return Err(
+                "peer: only for shape = \"pair\"; the other shapes have their own".to_owned(),
+            );
+        }
+        if shape == Shape::Isolate {
+            let peers = self.peers(&target, hosts)?;
+            return Ok((vec![target], peers));
+        }
+        let mut group = matched.to_vec();
+        group.shuffle(rng);
+        let least = if shape == Shape::Bridge { 3 } else { 2 };
+        if group.len() < least {
+            return Err(format!(
+                "target: {:?} matches {} host(s), this shape needs {least} or more",
+                self.target,
+                group.len()
+            ));
+        }
+        if shape == Shape::Bridge {
+            // This one reaches both halves.
+            group.pop();
+        }
+        let other = group.split_off(group.len() / 2);
+        Ok((group, other))
     }
 
     /// The other side: all that match `peer` but the target.
@@ -194,6 +302,13 @@ impl Spec {
                 _ => format!("{key}: not for a fault of kind `{name}`"),
             });
         }
+        if let Some(crashes) = self.crashes
+            && !(1..=MOST_TIMES).contains(&crashes)
+        {
+            return Err(format!(
+                "crashes: found {crashes}, expected 1 to {MOST_TIMES}"
+            ));
+        }
         for (key, example) in form.needs {
             if !given.contains_key(*key) {
                 return Err(format!("{key}: missing, for example {key} = {example}"));
@@ -203,7 +318,7 @@ impl Spec {
     }
 }
 
-fn millis(seconds: f64) -> u64 {
+pub(super) fn millis(seconds: f64) -> u64 {
     u64::try_from(Duration::from_secs_f64(seconds).as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -214,6 +329,7 @@ fn pick(rng: &mut impl Rng, count: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fault::Kind;
 
     fn draw(text: &str) -> Result<Vec<Fault>, String> {
         let hosts = ["api".to_owned(), "worker-1".to_owned()];
@@ -278,16 +394,94 @@ mod tests {
 
     #[test]
     fn every_kind_goes_by_one_name() {
-        for name in [
-            KindName::Crash,
-            KindName::Kill,
-            KindName::PowerLoss,
-            KindName::Partition,
-            KindName::Hold,
-            KindName::Latency,
-        ] {
+        for name in KindName::ALL {
             let written = serde_json::to_value(name).expect("a name");
             assert_eq!(written, name.name());
+        }
+    }
+
+    /// Each draw of a partition of four hosts, as its two groups.
+    fn partitions(more: &str) -> Result<Vec<Fault>, String> {
+        let hosts = ["a", "b", "c", "d"].map(str::to_owned);
+        let text = format!("kind='partition'\ntarget='*'\nat_s=1\ntimes=20\n{more}");
+        let spec: Spec = toml::from_str(&text).expect("keys that exist");
+        spec.draw(&hosts, &Chance::new(1))
+    }
+
+    #[test]
+    fn a_partition_has_its_shape() {
+        for (shape, sizes) in [
+            ("pair", (1, 3)),
+            ("isolate", (1, 3)),
+            ("halves", (2, 2)),
+            ("bridge", (1, 2)),
+        ] {
+            let faults = partitions(&format!("for_s=2\nshape='{shape}'")).expect(shape);
+            for fault in &faults {
+                assert_eq!((fault.targets.len(), fault.peers.len()), sizes, "{shape}");
+                let apart = |host| !fault.peers.contains(host);
+                assert!(fault.targets.iter().all(apart), "{shape}: {fault:?}");
+            }
+            let first = &faults[0].targets;
+            assert!(
+                faults.iter().any(|fault| fault.targets != *first),
+                "{shape}: never another"
+            );
+        }
+        let refused = partitions("for_s=2\nshape='halves'\npeer='a'").expect_err("two sides");
+        assert!(refused.starts_with("peer: only for shape"), "{refused}");
+        let refused = draw("kind='partition'\ntarget='*'\nshape='bridge'\nat_s=1\nfor_s=2");
+        let refused = refused.expect_err("two hosts only");
+        assert!(refused.contains("needs 3 or more"), "{refused}");
+    }
+
+    #[test]
+    fn a_partition_is_stable() {
+        let shortest = |faults: Vec<Fault>| {
+            let lengths = faults.iter().map(|fault| fault.until_ms - fault.at_ms);
+            lengths.min().expect("twenty")
+        };
+        assert_eq!(
+            shortest(partitions("for_s=[0.1,3]").expect("lengthened")),
+            1_000
+        );
+        let brief = partitions("for_s=[0.1,0.2]\nfloor_s=0.1").expect("as it asks");
+        assert!((100..=200).contains(&shortest(brief)));
+        let refused = partitions("for_s=0.5").expect_err("it is too short");
+        assert!(refused.contains("floor_s = 1"), "{refused}");
+    }
+
+    #[test]
+    fn settings_out_of_bounds_are_refused() {
+        for (text, expect) in [
+            ("kind='loss'\nfor_s=1\nrate=0", "rate: found 0 to 0"),
+            (
+                "kind='bandwidth'\nfor_s=1\nbytes_per_s=1",
+                "bytes_per_s: found 1",
+            ),
+            ("kind='reset'\nfor_s=1", "after_bytes: missing"),
+            (
+                "kind='reset'\nfor_s=1\nafter_segments=0",
+                "after_segments: found 0",
+            ),
+            (
+                "kind='reset'\nfor_s=1\nafter_segments=1\nafter_bytes=1",
+                "after_bytes: not together",
+            ),
+            ("kind='drift'\nfor_s=1\nppm=-2000000", "ppm: found -2000000"),
+            ("kind='skew'\nfor_s=1\noffset_s=1e12", "offset_s: found"),
+            ("kind='skew'\nfor_s=1", "offset_s: missing"),
+            (
+                "kind='crash_loop'\ndown_s=1\nup_s=1\ncrashes=0",
+                "crashes: found 0",
+            ),
+            (
+                "kind='slow'\nfor_s=1\ndelay={ fixed_ms = -1 }",
+                "delay: found",
+            ),
+        ] {
+            let refused = draw(&format!("target='api'\nat_s=1\n{text}")).expect_err(text);
+            assert!(refused.starts_with(expect), "{refused}");
         }
     }
 }

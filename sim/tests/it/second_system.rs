@@ -2,6 +2,8 @@
 //!
 //! It is small on purpose: what a team has to write for a system of its own is the first half of this file.
 
+mod faults;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
@@ -9,12 +11,12 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, Either, select};
 use rehearsal_host::{Host, Stream};
 use rehearsal_sim::{
     chance::Chance,
     engine::Engine,
-    fault::Effect,
+    fault::{Crash, Effect},
     oracle::{Findings, Oracle},
     plan::Plan,
     run,
@@ -37,6 +39,9 @@ struct Settings {
     /// The planted defect.
     #[serde(default)]
     forgets_every_third: bool,
+    /// The spare talks to the counter too, so that faults between hosts meet something.
+    #[serde(default)]
+    chatty: bool,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -74,15 +79,27 @@ async fn count(host: Host, address: Address, kept: Kept, forgetful: bool) -> std
     let mut listener = host.bind(&address.listen).await?;
     loop {
         let mut stream = listener.accept().await?;
-        let kept = kept.clone();
-        host.spawn(async move {
+        let (kept, host) = (kept.clone(), host.clone());
+        let session = host.clone();
+        session.spawn(async move {
             while let Ok(id) = stream.read_u64().await {
+                // As a server's log would.
+                let _ = host.now();
                 if !(forgetful && id % 3 == 0) {
                     kept.lock().expect("no panic while keeping").insert(id);
                 }
                 let _ = stream.write_u8(1).await;
             }
         });
+    }
+}
+
+/// Keeps asking, answered or not.
+async fn chat(host: Host, address: Address) {
+    loop {
+        let word = add(&host, &address.dial, u64::MAX);
+        let _ = host.timeout(Duration::from_millis(100), word).await;
+        host.sleep(Duration::from_millis(10)).await;
     }
 }
 
@@ -179,18 +196,36 @@ impl System for Counter {
             stage.addresses["counter"].clone(),
             tables.counter.forgets_every_third,
         );
-        let disk = kept.clone();
+        let (disk, dialed, stops) = (kept.clone(), address.clone(), stage.stops.clone());
         let counter = move |host| -> BoxFuture<'static, ()> {
             let counting = count(host, address.clone(), disk.clone(), forgetful);
-            Box::pin(async move { counting.await.expect("the counter listens") })
+            let stops = stops.clone();
+            Box::pin(async move {
+                let counting = std::pin::pin!(counting);
+                let asked = std::pin::pin!(stops.asked("counter"));
+                if let Either::Left((ended, _)) = select(counting, asked).await {
+                    ended.expect("the counter listens");
+                }
+                stops.ended("counter");
+                std::future::pending::<()>().await;
+            })
         };
+        let chatty = tables.counter.chatty;
+        let spare = move |host| -> BoxFuture<'static, ()> {
+            if chatty {
+                Box::pin(chat(host, dialed.clone()))
+            } else {
+                Box::pin(std::future::pending())
+            }
+        };
+        let wiped = kept.clone();
         let client = move |host| -> BoxFuture<'static, ()> {
             Box::pin(drive(host, steps.clone(), stage.clone()))
         };
         Deployment {
             nodes: vec![
                 node("counter", counter),
-                node("spare", |_| Box::pin(std::future::pending())),
+                node("spare", spare),
                 node("client", client),
             ],
             clients: 1,
@@ -200,7 +235,11 @@ impl System for Counter {
                     kept.lock().expect("no panic while keeping").clone(),
                 )]
             }),
-            dying: Box::new(|_, _| {}),
+            dying: Box::new(move |host, mode| {
+                if (host, mode) == ("counter", Crash::Wipe) {
+                    wiped.lock().expect("no panic while keeping").clear();
+                }
+            }),
         }
     }
 

@@ -5,6 +5,7 @@
 mod bytes;
 mod connections;
 mod faults;
+mod kinds;
 mod machine;
 mod stage;
 
@@ -36,6 +37,11 @@ const EXCEPTIONS: &[(Engine, &str, &str)] = &[
     (
         Engine::Loopback,
         "a power loss is silent until the host is back",
+        "the kernel under a host lives on and closes its sockets",
+    ),
+    (
+        Engine::Loopback,
+        "the end of a stream to a machine that lost its power is answered by a reset",
         "the kernel under a host lives on and closes its sockets",
     ),
 ];

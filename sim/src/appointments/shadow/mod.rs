@@ -183,7 +183,7 @@ impl Builder {
             nodes: self.nodes,
             network: Network {
                 latency: Latency::UniformMs([0.2, 2.0]),
-                loss: 0.0,
+                ..Network::default()
             },
             chance: self.chance,
             clock: Clock::default(),

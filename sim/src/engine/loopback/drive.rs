@@ -18,6 +18,13 @@ pub(crate) fn run(setup: Setup, director: &mut dyn Director) -> Result<(), Engin
             what,
         });
     }
+    if !setup.network.links.is_empty() {
+        let what = "links of their own (network.links): loopback has one network".to_owned();
+        return Err(EngineError::Unsupported {
+            engine: "loopback",
+            what,
+        });
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

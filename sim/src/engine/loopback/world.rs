@@ -92,6 +92,13 @@ impl World {
         self.refusal.take().map_or(Ok(()), Err)
     }
 
+    fn refuse(&mut self, what: String) {
+        self.refusal = Some(EngineError::Unsupported {
+            engine: "loopback",
+            what,
+        });
+    }
+
     fn boot(&mut self, index: usize) {
         let host = &mut self.hosts[index];
         host.boot += 1;
@@ -143,14 +150,8 @@ impl Control for World {
         };
         match &fault.kind {
             Kind::Crash {
-                mode: Crash::PowerLoss,
-            } => {
-                let what = "a power loss: the kernel under a host lives on".to_owned();
-                self.refusal = Some(EngineError::Unsupported {
-                    engine: "loopback",
-                    what,
-                });
-            }
+                mode: Crash::PowerLoss | Crash::Wipe,
+            } => self.refuse("a power loss: the kernel under a host lives on".to_owned()),
             Kind::Crash { mode: Crash::Kill } => {
                 for target in &fault.targets {
                     self.crash(target, &mut before);
@@ -159,6 +160,7 @@ impl Control for World {
             Kind::Partition { .. } | Kind::Hold => self.gates.shut(&pairs),
             Kind::Latency { latency } => self.gates.slow(&pairs, number, *latency),
             Kind::Disk(_) => unreachable!("the conductor does it"),
+            other => self.refuse(format!("a fault of kind `{}`", other.name())),
         }
         self.before.insert(number, before);
     }
@@ -186,20 +188,14 @@ impl Control for World {
                 effect("segments_slowed", deeds.slowed - before.deeds.slowed)
             }
             Kind::Disk(_) => unreachable!("the conductor does it"),
+            // It was refused when it began.
+            _ => Effect::new(),
         }
     }
 }
 
 /// The directions between two hosts that a fault is on.
 fn pairs(fault: &Fault) -> Vec<Pair> {
-    let both = !matches!(fault.kind, Kind::Partition { one_way: true });
-    let name = |name: &String| Name::from(name.as_str());
-    let mut pairs = Vec::new();
-    for a in fault.targets.iter().map(name) {
-        for b in fault.peers.iter().map(name).filter(|b| a != *b) {
-            pairs.extend(both.then(|| (b.clone(), a.clone())));
-            pairs.push((a.clone(), b));
-        }
-    }
-    pairs
+    let pair = |(from, to)| (Name::from(from), Name::from(to));
+    fault.ways().into_iter().map(pair).collect()
 }

@@ -18,16 +18,18 @@ use rehearsal_core::time::Timestamp;
 use rehearsal_host::{Listener, Machine, Stream, machine::Sleep};
 
 use super::{
+    clock::WallClock,
     network::HostId,
     socket::{Listening, Net, connect, lock},
 };
-use crate::{engine::EPOCH, trace::Clock};
+use crate::trace::Clock;
 
 /// One boot of one host.
 pub(super) struct SimulatedMachine {
     net: Net,
     host: HostId,
     clock: Clock,
+    wall: WallClock,
     booted_at: Duration,
     entropy: Mutex<ChaCha8Rng>,
     alive: Alive,
@@ -58,12 +60,19 @@ impl Drop for Living {
 }
 
 impl SimulatedMachine {
-    pub(super) fn new(net: Net, host: HostId, clock: Clock, entropy: ChaCha8Rng) -> Self {
+    pub(super) fn new(
+        net: Net,
+        host: HostId,
+        clock: Clock,
+        wall: WallClock,
+        entropy: ChaCha8Rng,
+    ) -> Self {
         let booted_at = clock.elapsed();
         Self {
             net,
             host,
             clock,
+            wall,
             booted_at,
             entropy: Mutex::new(entropy),
             alive: Alive::default(),
@@ -136,7 +145,7 @@ impl Machine for SimulatedMachine {
     }
 
     fn now(&self) -> Timestamp {
-        EPOCH.plus(self.clock.elapsed())
+        self.wall.read(self.clock.elapsed())
     }
 
     fn elapsed(&self) -> Duration {

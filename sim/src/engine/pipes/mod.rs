@@ -4,6 +4,8 @@
 //! Timers have tokio's resolution of 1 ms: what is nearer than that gives order, not time.
 //! **Invariant**: the same setup and director give the same events in the same order.
 
+mod clock;
+mod ground;
 mod link;
 mod machine;
 mod network;
@@ -19,7 +21,7 @@ pub(crate) fn run(setup: Setup, director: &mut dyn Director) -> Result<(), Engin
     let names: Vec<String> = setup.nodes.iter().map(|node| node.name.clone()).collect();
     let net = Arc::new(Mutex::new(network::Network::new(
         &names,
-        setup.network,
+        &setup.network,
         &setup.chance,
     )));
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -5,6 +5,7 @@
 //! Not modelled: congestion control, Nagle, keep-alive, linger, `TIME_WAIT`.
 
 mod calls;
+mod ends;
 
 use std::{
     cmp::Reverse,
@@ -29,11 +30,15 @@ pub(super) type HostId = usize;
 
 #[derive(Debug)]
 enum Payload {
-    Syn { port: u16 },
+    Syn {
+        port: u16,
+    },
     SynAck,
     Data(Vec<u8>),
     Fin,
     Reset,
+    /// The network itself resets the connection, for both ends.
+    Torn,
 }
 
 /// One direction of a connection.
@@ -107,7 +112,7 @@ pub(super) struct Network {
 }
 
 impl Network {
-    pub(super) fn new(names: &[String], settings: Settings, chance: &Chance) -> Self {
+    pub(super) fn new(names: &[String], settings: &Settings, chance: &Chance) -> Self {
         let host = |name: &String| HostState {
             name: name.clone(),
             listeners: BTreeMap::new(),
@@ -149,12 +154,7 @@ impl Network {
     pub(super) fn deeds(&self, pairs: &[(HostId, HostId)]) -> Deeds {
         let count = self.hosts.len();
         pairs.iter().fold(Deeds::default(), |sum, (from, to)| {
-            let deeds = self.links[from * count + to].deeds;
-            Deeds {
-                delayed: sum.delayed + deeds.delayed,
-                held: sum.held + deeds.held,
-                slowed: sum.slowed + deeds.slowed,
-            }
+            sum.plus(self.links[from * count + to].deeds)
         })
     }
 
@@ -206,20 +206,39 @@ impl Network {
     }
 
     /// Sends `payload` from `end` over its link.
-    fn send(&mut self, id: Id, end: usize, payload: Payload) {
+    fn send(&mut self, id: Id, end: usize, mut payload: Payload) {
         let now = self.now;
         let Some(connection) = self.get(id) else {
             return;
         };
         let (from, to) = (connection.hosts[end], connection.hosts[1 - end]);
-        let travel = nanos(self.link(from, to).travel());
+        let link = self.link(from, to);
+        let mut leaves = now;
+        let mut torn = false;
+        let journey = if let Payload::Data(bytes) = &mut payload {
+            if let Some(passes) = link.tears(bytes.len()) {
+                bytes.truncate(passes);
+                torn = true;
+            }
+            leaves = link.leaves(now, bytes.len());
+            link.journey(true)
+        } else {
+            link.journey(false)
+        };
+        if journey.torn {
+            payload = Payload::Torn;
+            torn = false;
+        }
         let Some(connection) = self.get(id) else {
             return;
         };
         let pipe = &mut connection.pipes[end];
-        let at = (now + travel).max(pipe.last_at);
+        let at = (leaves + nanos(journey.travel)).max(pipe.last_at);
         pipe.last_at = at;
         pipe.flight.push_back((at, payload));
+        if torn {
+            pipe.flight.push_back((at, Payload::Torn));
+        }
         if !pipe.armed {
             pipe.armed = true;
             self.schedule(at, What::Deliver(id, end));
@@ -349,6 +368,7 @@ impl Network {
                 };
                 self.break_end(id, other, kind);
             }
+            Payload::Torn => self.tear(id, other),
         }
     }
 
@@ -378,51 +398,6 @@ impl Network {
         }
     }
 
-    /// Ends the connection for `end` with an error.
-    fn break_end(&mut self, id: Id, end: usize, kind: io::ErrorKind) {
-        let Some(connection) = self.get(id) else {
-            return;
-        };
-        connection.broken[end].get_or_insert(kind);
-        // Its own bytes on the way die with it.
-        let own = &mut connection.pipes[end];
-        own.flight.clear();
-        let wakers = [own.writer.take(), own.reader.take()];
-        let incoming = [
-            connection.pipes[1 - end].reader.take(),
-            connection.pipes[1 - end].writer.take(),
-        ];
-        self.wakers
-            .extend(wakers.into_iter().chain(incoming).flatten());
-    }
-
-    /// `end` tells the other that the connection is gone.
-    fn reset(&mut self, id: Id, end: usize) {
-        let Some(connection) = self.get(id) else {
-            return;
-        };
-        if connection.broken[end].is_none() && connection.broken[1 - end].is_none() {
-            let host = connection.hosts[end];
-            connection.broken[end] = Some(io::ErrorKind::ConnectionReset);
-            self.hosts[host].resets_sent += 1;
-            self.send(id, end, Payload::Reset);
-        }
-    }
-
-    /// Frees a connection that nobody has and nothing travels on.
-    fn reap(&mut self, id: Id) {
-        let Some(connection) = self.get(id) else {
-            return;
-        };
-        let still = connection.pipes.iter().any(|pipe| !pipe.flight.is_empty());
-        if connection.open == [false, false] && !still {
-            let slot = &mut self.connections[id.0 as usize];
-            slot.1 = None;
-            slot.0 = slot.0.wrapping_add(1);
-            self.free.push(id.0);
-        }
-    }
-
     /// The links of a pair of groups let go what they held.
     pub(super) fn release(&mut self, from: HostId, to: HostId) {
         for (id, end) in std::mem::take(&mut self.link(from, to).waiting) {
@@ -447,23 +422,6 @@ impl Network {
             }
         }
         (open, abandoned)
-    }
-
-    /// The host's tasks are about to be dropped; its listeners go first.
-    pub(super) fn begin_crash(&mut self, host: HostId, mode: Crash) {
-        self.hosts[host].dying = Some(mode);
-        self.hosts[host].resets_sent = 0;
-        self.hosts[host].powered = mode == Crash::Kill;
-    }
-
-    /// The host's tasks are dropped: how many connections it broke.
-    pub(super) fn end_crash(&mut self, host: HostId) -> u64 {
-        self.hosts[host].dying = None;
-        self.hosts[host].resets_sent
-    }
-
-    pub(super) fn power_on(&mut self, host: HostId) {
-        self.hosts[host].powered = true;
     }
 }
 

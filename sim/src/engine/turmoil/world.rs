@@ -81,6 +81,11 @@ impl World {
                 "lost segments (network.loss): it never sends them again",
             ));
         }
+        if !setup.network.links.is_empty() {
+            return Err(unsupported(
+                "links of their own (network.links): its latencies have one curve",
+            ));
+        }
         let usual = Span::of(setup.network.latency);
         let mut builder = Builder::new();
         builder
@@ -237,9 +242,10 @@ impl World {
         if standing.crashes > 1 {
             return Before::default();
         }
-        standing.dark = mode == Crash::PowerLoss;
+        let dark = mode != Crash::Kill;
+        standing.dark = dark;
         let connections = self.links.ends_of(&name);
-        if mode == Crash::PowerLoss {
+        if dark {
             // Before the crash: what the dying process says must not leave the machine.
             self.links.lose_all_of(&name);
             self.cut(&self.all_links_of(&name));
@@ -282,25 +288,10 @@ impl World {
 
     /// The directions between two hosts that a fault is on.
     fn pairs(&self, fault: &Fault) -> Vec<Pair> {
-        let both = !matches!(fault.kind, Kind::Partition { one_way: true });
-        let names = |names: &[String]| -> Vec<Name> {
-            names
-                .iter()
-                .filter_map(|name| self.links.host(name))
-                .collect()
-        };
-        let (targets, peers) = (names(&fault.targets), names(&fault.peers));
-        let mut pairs = Vec::new();
-        for (a, b) in targets
-            .iter()
-            .flat_map(|a| peers.iter().map(move |b| (a, b)))
-        {
-            if a != b {
-                pairs.push((a.clone(), b.clone()));
-                pairs.extend(both.then(|| (b.clone(), a.clone())));
-            }
-        }
-        pairs
+        let name = |name| self.links.host(name);
+        let ways = fault.ways().into_iter();
+        ways.filter_map(|(from, to)| Some((name(from)?, name(to)?)))
+            .collect()
     }
 }
 
@@ -336,6 +327,9 @@ impl Control for World {
                 }
             }
             Kind::Disk(_) => unreachable!("the conductor does it"),
+            other => {
+                self.refusal = Some(unsupported(&format!("a fault of kind `{}`", other.name())));
+            }
         }
         if self.before.insert(number, before).is_some() {
             self.refusal = Some(unsupported(&format!("fault {number} twice at once")));
@@ -379,6 +373,8 @@ impl Control for World {
                 }
                 effect("segments_slowed", passed)
             }
+            // It was refused when it began.
+            _ => Effect::new(),
         }
     }
 }

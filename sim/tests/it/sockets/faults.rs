@@ -62,6 +62,12 @@ pub(super) const BEHAVIORS: &[Behavior] = &[
     )
     .under(POWER_LOSS),
     Behavior::new(
+        "the end of a stream to a machine that lost its power is answered by a reset",
+        |side| Box::pin(end_into_the_dark(side)),
+        |side| Box::pin(holding(side)),
+    )
+    .under(POWER_LOSS),
+    Behavior::new(
         "what is sent across a partition arrives after the heal",
         |side| Box::pin(delayed(side)),
         |side| Box::pin(echo(side)),
@@ -229,6 +235,28 @@ async fn silence(side: Side) -> Outcome {
     side.end_fault().await;
     // TCP learns of a reboot when it next says something.
     let _ = stream.write_all(b"still there?").await;
+    let heard = side
+        .host
+        .timeout(Duration::from_secs(30), stream.read(&mut [0; 16]))
+        .await;
+    match heard {
+        Ok(Err(error)) => ensure(
+            error.kind() == ErrorKind::ConnectionReset,
+            format!("{error}"),
+        ),
+        other => Err(format!(
+            "expected a reset after the reboot, found {other:?}"
+        )),
+    }
+}
+
+async fn end_into_the_dark(side: Side) -> Outcome {
+    let mut stream = side.connect().await?;
+    side.noted("accepted").await;
+    side.begin_fault().await;
+    stream.shutdown().await.map_err(said("shutdown"))?;
+    side.pause(50).await;
+    side.end_fault().await;
     let heard = side
         .host
         .timeout(Duration::from_secs(30), stream.read(&mut [0; 16]))

@@ -255,7 +255,7 @@ pub(super) fn play(engine: Engine, behavior: &Behavior, seed: u64) -> Result<Dur
         nodes: names.iter().map(node).collect(),
         network: Network {
             latency: Latency::UniformMs([1.0, 5.0]),
-            loss: 0.0,
+            ..Network::default()
         },
         chance: Chance::new(seed),
         clock: Clock::default(),

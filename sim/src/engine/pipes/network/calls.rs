@@ -110,7 +110,8 @@ impl Network {
             pipe.used -= count;
             if pipe.writer.is_some() && pipe.used <= WINDOW / 2 {
                 // The writer learns of the open window after the way back.
-                let at = self.now + nanos(self.link(hosts[end], hosts[1 - end]).travel());
+                let at =
+                    self.now + nanos(self.link(hosts[end], hosts[1 - end]).journey(false).travel);
                 self.schedule(at, What::WindowOpened(id, 1 - end));
             }
             return Some(Ok(()));
@@ -185,7 +186,7 @@ impl Network {
         let host = connection.hosts[end];
         match self.hosts[host].dying {
             // Without power nothing more goes out; what is on the wire already arrives.
-            Some(Crash::PowerLoss) => {}
+            Some(Crash::PowerLoss | Crash::Wipe) => {}
             Some(Crash::Kill) => self.reset(id, end),
             None if abort || unread || early => self.reset(id, end),
             None => self.finish(id, end),

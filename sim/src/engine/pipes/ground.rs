@@ -1,0 +1,404 @@
+//! The ground of a run: its hosts, and what a director can do to them and to the links between them.
+//!
+//! **Invariant**: faults that overlap are independent: a host is up, runs at its speed and tells the time right when no fault wants otherwise,
+//! and so is a link. Without a fault, none of this draws or allocates anything.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Wake, Waker},
+    time::Duration,
+};
+
+use rand_chacha::ChaCha8Rng;
+use rehearsal_host::Host;
+use tokio::task::LocalSet;
+
+use super::{
+    clock::WallClock,
+    link::Deeds,
+    machine::{Alive, SimulatedMachine},
+    network::HostId,
+    socket::{Net, lock},
+};
+use crate::{
+    chance::Chance,
+    engine::{Booted, Control, Setup},
+    fault::{Crash, Effect, Fault, Kind, LossAs},
+    range::Latency,
+    system::Node,
+    trace::{Clock, Standing},
+};
+
+/// A host's waker: marks it as woken and wakes the world.
+pub(super) struct Flag {
+    pub(super) woken: AtomicBool,
+    pub(super) world: Mutex<Option<Waker>>,
+}
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.woken.swap(true, Ordering::Relaxed)
+            && let Some(world) = self.world.lock().expect("no panic while waking").as_ref()
+        {
+            world.wake_by_ref();
+        }
+    }
+}
+
+/// A host of the world.
+pub(super) struct Hosted {
+    node: Node,
+    pub(super) tasks: Option<LocalSet>,
+    /// How many of them there are.
+    alive: Alive,
+    pub(super) flag: Arc<Flag>,
+    pub(super) waker: Waker,
+    boot: u32,
+    /// How many crashes hold it down.
+    down: u32,
+    /// How many faults pause it.
+    paused: u32,
+    /// Delays after each poll, by fault; the last wins.
+    slow: Vec<(usize, Latency)>,
+    /// For those delays.
+    rng: ChaCha8Rng,
+    /// A slow host is not polled before this time.
+    rests_until: Duration,
+    /// How many polls were followed by a delay.
+    rests: u64,
+    wall: WallClock,
+}
+
+impl Hosted {
+    fn new(node: Node, chance: &Chance) -> Self {
+        let flag = Arc::new(Flag {
+            woken: AtomicBool::new(false),
+            world: Mutex::new(None),
+        });
+        Self {
+            rng: chance.named("slow").named(&node.name).rng(),
+            node,
+            tasks: None,
+            alive: Alive::default(),
+            waker: Waker::from(flag.clone()),
+            flag,
+            boot: 0,
+            down: 0,
+            paused: 0,
+            slow: Vec::new(),
+            rests_until: Duration::ZERO,
+            rests: 0,
+            wall: WallClock::default(),
+        }
+    }
+
+    /// Whether a fault keeps it from its processor.
+    pub(super) fn is_kept(&self, now: Duration) -> bool {
+        self.paused > 0 || self.rests_until > now
+    }
+
+    /// Whether it was woken and may run.
+    pub(super) fn may_run(&self, now: Duration) -> bool {
+        self.is_waiting() && !self.is_kept(now)
+    }
+
+    /// Whether it is up and something woke it.
+    fn is_waiting(&self) -> bool {
+        self.flag.woken.load(Ordering::Relaxed) && self.tasks.is_some()
+    }
+
+    /// It was polled: a slow host waits for its next turn.
+    pub(super) fn rest(&mut self, now: Duration) {
+        if let Some((_, delay)) = self.slow.last() {
+            self.rests_until = now + delay.draw(&mut self.rng);
+            self.rests += 1;
+        }
+    }
+}
+
+/// What a fault found when it began, or did at once.
+#[derive(Debug, Default)]
+struct Before {
+    deeds: Deeds,
+    /// Polls followed by a delay, or wrong readings of a clock.
+    count: u64,
+    effect: Effect,
+}
+
+/// What faults can be done to: everything but the director.
+pub(super) struct Ground {
+    pub(super) net: Net,
+    pub(super) hosts: Vec<Hosted>,
+    pub(super) clock: Clock,
+    chance: Chance,
+    booted: Booted,
+    /// Counters at the start of each fault.
+    before: BTreeMap<usize, Before>,
+    /// How many faults make hosts slow.
+    slow: u32,
+}
+
+impl Ground {
+    /// All hosts booted, nothing polled yet. Needs the paused runtime's context.
+    pub(super) fn new(setup: Setup, net: Net) -> Self {
+        let chance = setup.chance;
+        let host = |node: Node| Hosted::new(node, &chance);
+        let mut ground = Self {
+            net,
+            hosts: setup.nodes.into_iter().map(host).collect(),
+            clock: setup.clock,
+            chance,
+            booted: setup.booted,
+            before: BTreeMap::new(),
+            slow: 0,
+        };
+        for id in 0..ground.hosts.len() {
+            ground.boot(id);
+        }
+        ground
+    }
+
+    fn boot(&mut self, id: HostId) {
+        let host = &mut self.hosts[id];
+        host.boot += 1;
+        let name = &host.node.name;
+        let entropy = self
+            .chance
+            .named("entropy")
+            .named(name)
+            .named(host.boot)
+            .rng();
+        let machine = SimulatedMachine::new(
+            self.net.clone(),
+            id,
+            self.clock.clone(),
+            host.wall.clone(),
+            entropy,
+        );
+        host.alive = machine.alive();
+        let tasks = LocalSet::new();
+        (self.booted)(name, host.boot);
+        tasks.spawn_local((host.node.main)(Host::new(machine), host.boot));
+        host.tasks = Some(tasks);
+        host.flag.wake_by_ref();
+    }
+
+    fn crash(&mut self, id: HostId, mode: Crash) -> Effect {
+        self.hosts[id].down += 1;
+        let Some(tasks) = self.hosts[id].tasks.take() else {
+            // A dead host stays dead for longer.
+            return Effect::from([("processes_kept_down".to_owned(), 1)]);
+        };
+        lock(&self.net).begin_crash(id, mode);
+        // Destructors run here and close sockets: the network's lock must be free.
+        drop(tasks);
+        let reset = lock(&self.net).end_crash(id);
+        Effect::from([
+            ("processes_killed".to_owned(), 1),
+            ("connections_reset".to_owned(), reset),
+        ])
+    }
+
+    fn restart(&mut self, id: HostId) {
+        let host = &mut self.hosts[id];
+        host.down = host.down.saturating_sub(1);
+        if host.down == 0 && host.tasks.is_none() {
+            lock(&self.net).power_on(id);
+            self.boot(id);
+        }
+    }
+
+    fn ids(&self, names: &[String]) -> Vec<HostId> {
+        let network = lock(&self.net);
+        names.iter().filter_map(|name| network.host(name)).collect()
+    }
+
+    /// The directions between two hosts that a fault is on.
+    fn pairs(&self, fault: &Fault) -> Vec<(HostId, HostId)> {
+        let network = lock(&self.net);
+        let id = |name| network.host(name);
+        let ways = fault.ways().into_iter();
+        ways.filter_map(|(from, to)| Some((id(from)?, id(to)?)))
+            .collect()
+    }
+
+    /// When the first host that something woke has rested enough.
+    pub(super) fn next_rested(&self, now: Duration) -> Option<Duration> {
+        if self.slow == 0 {
+            return None;
+        }
+        let resting = self
+            .hosts
+            .iter()
+            .filter(|host| host.is_waiting() && host.paused == 0 && host.rests_until > now);
+        resting.map(|host| host.rests_until).min()
+    }
+
+    fn start_on_host(&mut self, number: usize, kind: &Kind, id: HostId) -> (u64, Effect) {
+        let now = self.clock.elapsed();
+        let host = &mut self.hosts[id];
+        match kind {
+            Kind::Crash { mode } => return (0, self.crash(id, *mode)),
+            Kind::Pause => host.paused += 1,
+            Kind::Slow { delay } => {
+                host.slow.push((number, *delay));
+                self.slow += 1;
+                return (host.rests, Effect::new());
+            }
+            _ => return (host.wall.start(number, kind, now), Effect::new()),
+        }
+        (0, Effect::new())
+    }
+
+    fn stop_on_host(&mut self, number: usize, kind: &Kind, id: HostId, before: &Before) -> Effect {
+        let host = &mut self.hosts[id];
+        let (name, count) = match kind {
+            Kind::Crash { .. } => {
+                self.restart(id);
+                return Effect::new();
+            }
+            Kind::Pause => {
+                host.paused -= 1;
+                // Something to do was kept from it.
+                ("processes_paused", u64::from(host.is_waiting()))
+            }
+            Kind::Slow { .. } => {
+                host.slow.retain(|(other, _)| *other != number);
+                if host.slow.is_empty() {
+                    host.rests_until = Duration::ZERO;
+                }
+                self.slow -= 1;
+                ("polls_delayed", host.rests - before.count)
+            }
+            _ => ("readings_changed", host.wall.stop(number) - before.count),
+        };
+        Effect::from([(name.to_owned(), count)])
+    }
+
+    fn start_on_links(&self, number: usize, kind: &Kind, pairs: &[(HostId, HostId)]) {
+        let mut network = lock(&self.net);
+        for (from, to) in pairs {
+            let link = network.link(*from, *to);
+            match kind {
+                Kind::Partition { .. } => link.cuts += 1,
+                Kind::Hold => link.holds += 1,
+                Kind::Latency { latency } => link.slow.push((number, *latency)),
+                Kind::Loss { rate, loss_as, .. } => link.losses.push((number, *rate, *loss_as)),
+                Kind::Reset { at, .. } => link.resets.push((number, *at)),
+                Kind::Bandwidth { bytes_per_s, .. } | Kind::SlowReads { bytes_per_s } => {
+                    link.limits.push((number, *bytes_per_s));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn stop_on_links(&self, number: usize, kind: &Kind, pairs: &[(HostId, HostId)]) {
+        let wakers = {
+            let mut network = lock(&self.net);
+            for (from, to) in pairs {
+                let link = network.link(*from, *to);
+                match kind {
+                    Kind::Partition { .. } => link.cuts -= 1,
+                    Kind::Hold => link.holds -= 1,
+                    Kind::Latency { .. } => link.slow.retain(|(other, _)| *other != number),
+                    Kind::Loss { .. } => link.losses.retain(|(other, ..)| *other != number),
+                    Kind::Reset { .. } => link.resets.retain(|(other, _)| *other != number),
+                    Kind::Bandwidth { .. } | Kind::SlowReads { .. } => {
+                        link.limits.retain(|(other, _)| *other != number);
+                        if link.limits.is_empty() {
+                            network.hurry(*from, *to);
+                        }
+                    }
+                    _ => {}
+                }
+                if network.link(*from, *to).holds == 0 {
+                    network.release(*from, *to);
+                }
+            }
+            network.take_wakers()
+        };
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// What a fault on links did, by what its links counted meanwhile.
+fn effect_on_links(kind: &Kind, before: Deeds, after: Deeds) -> Effect {
+    let (name, count) = match kind {
+        Kind::Partition { .. } => ("segments_lost", after.delayed - before.delayed),
+        Kind::Hold => ("segments_held", after.held - before.held),
+        Kind::Latency { .. } => ("segments_slowed", after.slowed - before.slowed),
+        Kind::Loss {
+            loss_as: LossAs::Delay,
+            ..
+        } => ("segments_lost", after.lost - before.lost),
+        Kind::Loss { .. } | Kind::Reset { .. } => ("connections_reset", after.torn - before.torn),
+        _ => ("segments_throttled", after.throttled - before.throttled),
+    };
+    Effect::from([(name.to_owned(), count)])
+}
+
+impl Control for Ground {
+    fn standing(&self) -> Vec<(String, Standing)> {
+        let network = lock(&self.net);
+        let up = |(_, host): &(HostId, &Hosted)| host.tasks.is_some();
+        let standing = |(id, host): (HostId, &Hosted)| {
+            let (connections, abandoned) = network.sockets(id);
+            let standing = Standing {
+                tasks: host.alive.count(),
+                connections,
+                abandoned,
+            };
+            (host.node.name.clone(), standing)
+        };
+        self.hosts
+            .iter()
+            .enumerate()
+            .filter(up)
+            .map(standing)
+            .collect()
+    }
+
+    fn start(&mut self, number: usize, fault: &Fault) {
+        let pairs = self.pairs(fault);
+        let mut before = Before {
+            deeds: lock(&self.net).deeds(&pairs),
+            ..Before::default()
+        };
+        if fault.kind.is_on_links() {
+            self.start_on_links(number, &fault.kind, &pairs);
+        } else {
+            for id in self.ids(&fault.targets) {
+                let (count, effect) = self.start_on_host(number, &fault.kind, id);
+                before.count += count;
+                before.effect = effect;
+            }
+        }
+        self.before.insert(number, before);
+    }
+
+    fn stop(&mut self, number: usize, fault: &Fault) -> Effect {
+        let Some(before) = self.before.remove(&number) else {
+            return Effect::new();
+        };
+        if fault.kind.is_on_links() {
+            let pairs = self.pairs(fault);
+            self.stop_on_links(number, &fault.kind, &pairs);
+            let after = lock(&self.net).deeds(&pairs);
+            return effect_on_links(&fault.kind, before.deeds, after);
+        }
+        let mut effect = before.effect.clone();
+        for id in self.ids(&fault.targets) {
+            effect.extend(self.stop_on_host(number, &fault.kind, id, &before));
+        }
+        effect
+    }
+}
