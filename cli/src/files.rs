@@ -1,7 +1,7 @@
 //! The scenarios and plans that paths name.
 //!
 //! **Invariant**: every file is read and understood before anything runs; what cannot be is named, all of it at once. In a folder, nothing
-//! is passed over in silence: a file that is no scenario and no plan says in its format what else it is, or is refused.
+//! is passed over in silence: a file that is no scenario and no plan says in its format what else it is, or is refused; and a swarm says so itself.
 
 use std::{
     fs,
@@ -111,7 +111,7 @@ fn folder(folder: &Path) -> Result<Vec<PathBuf>, Problem> {
             .extension()
             .is_some_and(|extension| extension == "toml")
             && path.is_file()
-            && !is_something_else(&path)
+            && !is_left_out(&path)
         {
             files.push(path);
         }
@@ -128,20 +128,20 @@ fn folder(folder: &Path) -> Result<Vec<PathBuf>, Problem> {
     Ok(files)
 }
 
-/// Whether a file says by its format that it is one of ours, but nothing to run: rules, say.
-fn is_something_else(file: &Path) -> bool {
-    let format = scenario::read(file).ok().and_then(|text| {
-        text.parse::<toml::Table>()
-            .ok()?
-            .get("format")?
-            .as_str()
-            .map(str::to_owned)
-    });
-    format.is_some_and(|format| {
-        format.starts_with("rehearsal.")
-            && !format.starts_with("rehearsal.scenario/")
-            && !format.starts_with("rehearsal.plan/")
-    })
+/// Whether a file says by its format that it is one of ours, but nothing to run (rules, say), or that it is a swarm: one seed of a swarm
+/// answers nothing, so it is run by its own name, over many seeds.
+fn is_left_out(file: &Path) -> bool {
+    let table = scenario::read(file)
+        .ok()
+        .and_then(|text| text.parse::<toml::Table>().ok());
+    let Some(table) = table else { return false };
+    let format = table.get("format").and_then(toml::Value::as_str);
+    table.contains_key("swarm")
+        || format.is_some_and(|format| {
+            format.starts_with("rehearsal.")
+                && !format.starts_with("rehearsal.scenario/")
+                && !format.starts_with("rehearsal.plan/")
+        })
 }
 
 /// The file beside `file` whose name is nearest to its name.

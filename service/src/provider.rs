@@ -48,6 +48,8 @@ pub struct Answer<T> {
     pub class: CallClass,
     /// Whether the call ran into its timeout.
     pub timed_out: bool,
+    /// How long a throttled look-up was asked to wait. A call with an effect says so in its meaning.
+    pub retry_after: Option<Duration>,
 }
 
 /// One page of a provider's list, in the order of keys.
@@ -132,6 +134,11 @@ impl Provider {
                 409 if ours && sent_before => reference.map(|it| Outcome::Accepted {
                     reference: Some(it),
                 }),
+                // An earlier attempt of ours may be what it conflicts with: the look-up will tell.
+                409 if sent_before && body.code.is_none() => Some(Outcome::Unknown {
+                    cause: "answered 409, unreadable".to_owned(),
+                    answered: true,
+                }),
                 _ => None,
             }
         })
@@ -169,6 +176,7 @@ impl Provider {
             meaning,
             class,
             timed_out: answer.timed_out,
+            retry_after: answer.retry_after,
         }
     }
 
@@ -176,14 +184,27 @@ impl Provider {
     pub async fn view(&self, key: &str) -> Answer<Result<Option<ProviderView>, String>> {
         let url = format!("{}/bookings/{}", self.base, encode(key));
         let sent = self.send(Request::get(url).body(Bytes::new())).await;
-        read(sent, |status, body| match status {
+        let throttled = |response: &&Response<Bytes>| {
+            let status = response.status();
+            matches!(
+                status,
+                StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+            )
+        };
+        let response = sent.as_ref().ok().filter(throttled);
+        let retry_after = response.and_then(|response| self.retry_after(response.headers()));
+        let answer = read(sent, |status, body| match status {
             StatusCode::NOT_FOUND => Ok(None),
             _ => serde_json::from_slice::<ProviderView>(body)
                 .ok()
                 .filter(|view| view.key == key)
                 .map(Some)
                 .ok_or("the look-up's answer cannot be read"),
-        })
+        });
+        Answer {
+            retry_after,
+            ..answer
+        }
     }
 
     /// A page of everything the provider has, after a key.
@@ -287,6 +308,7 @@ fn answer<T>(meaning: T, class: CallClass, timed_out: bool) -> Answer<T> {
         meaning,
         class,
         timed_out,
+        retry_after: None,
     }
 }
 

@@ -21,6 +21,7 @@ use crate::{
     stops::Stops,
     system::{Deployment, Progress, Storage},
     trace::{Event, Phase, Recorder},
+    trigger::{Hit, ITS_HOST, Watch},
 };
 
 /// How often clients' progress and the system's quiescence are looked at, in virtual time.
@@ -60,6 +61,8 @@ pub(crate) struct Conductor<E> {
     disks: Disks,
     deployment: Deployment<E>,
     recorder: Recorder<E>,
+    /// What faults wait for.
+    watch: Option<Watch<E>>,
     harness: Arc<str>,
     /// Whether the hosts' idle state was written down: they have booted and no operation has started when a run is first directed.
     counted: bool,
@@ -79,6 +82,9 @@ impl<E> Conductor<E> {
         let mut disks = Disks::new(storage);
         let mut agenda = Vec::new();
         for (number, fault) in faults.iter().enumerate() {
+            if fault.when.is_some() {
+                continue;
+            }
             if let Kind::Disk(on) = &fault.kind
                 && disks.arm(number, disk_host(fault), on)
             {
@@ -105,9 +111,16 @@ impl<E> Conductor<E> {
             disks,
             deployment,
             recorder,
+            watch: None,
             harness,
             counted: false,
         }
+    }
+
+    /// The conductor with an ear for what faults wait for.
+    #[must_use]
+    pub(crate) fn listening(self, watch: Option<Watch<E>>) -> Self {
+        Self { watch, ..self }
     }
 
     fn record(&self, event: Event<E>) {
@@ -127,6 +140,26 @@ impl<E> Conductor<E> {
         for (host, standing) in control.standing() {
             let event = Event::Standing(standing);
             self.recorder.record(&Arc::from(host), 0, event);
+        }
+    }
+
+    /// Puts faults whose event has come on the agenda: their times count from it.
+    fn answer_calls(&mut self, now: Duration) {
+        let hits = self.watch.as_ref().map(Watch::take).unwrap_or_default();
+        for Hit { fault, host } in hits {
+            let number = fault;
+            let fault = &mut self.faults[number];
+            if fault.targets.iter().any(|target| target == ITS_HOST) {
+                fault.targets = vec![host.to_string()];
+                fault.peers.retain(|peer| **peer != *host);
+            }
+            // What starts at once starts before this millisecond is over.
+            let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+            let (at_ms, until_ms) = (now_ms + fault.at_ms, now_ms + 1 + fault.until_ms);
+            for item in [(at_ms, false, number), (until_ms, true, number)] {
+                let at = self.agenda.partition_point(|other| *other < item);
+                self.agenda.insert(at, item);
+            }
         }
     }
 
@@ -264,6 +297,9 @@ impl<E> Conductor<E> {
         let ended = ended && !self.disks.are_armed();
         if next_fault.is_none() && self.draining.is_empty() && (ended || given_up) {
             self.heal();
+            if let Some(watch) = &self.watch {
+                watch.disarm();
+            }
             self.enter(Phase::Converge, now);
             return Next::At(now + LOOK_EVERY);
         }
@@ -297,7 +333,7 @@ fn crash(fault: &Fault, mode: Crash) -> Fault {
 
 impl<E> Director for Conductor<E> {
     fn is_due(&self) -> bool {
-        self.disks.are_cut()
+        self.disks.are_cut() || self.watch.as_ref().is_some_and(Watch::is_hit)
     }
 
     fn direct(&mut self, now: Duration, control: &mut dyn Control) -> Next {
@@ -305,6 +341,7 @@ impl<E> Director for Conductor<E> {
             self.count(control);
         }
         self.strike(now, control);
+        self.answer_calls(now);
         self.change_faults(now, control);
         self.drain(now, control);
         match self.phase {

@@ -104,6 +104,7 @@ pub fn cut<S: System>(plan: &Plan<S>, point: &Point, loss: Loss) -> Plan<S> {
     let fault = Fault {
         at_ms: 0,
         until_ms: DOWN_MS,
+        when: None,
         targets: vec![point.host.clone()],
         peers: Vec::new(),
         kind: Kind::Disk(OnDisk::PowerLoss {

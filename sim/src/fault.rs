@@ -23,6 +23,8 @@ pub use pattern::glob;
 pub(crate) use pattern::matching;
 pub use spec::Spec;
 
+use crate::trigger::Trigger;
+
 /// A fault with everything drawn.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -31,6 +33,9 @@ pub struct Fault {
     pub at_ms: u64,
     /// When it ends.
     pub until_ms: u64,
+    /// The event that both times count from, in place of the run's start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<Trigger>,
     /// The host, or the first side.
     pub targets: Vec<String>,
     /// The second side, for faults between two.

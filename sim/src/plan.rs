@@ -12,7 +12,9 @@ use crate::{
     condition::Condition,
     fault::{Fault, Kind, OnDisk},
     scenario::{self, Network, Phases, Refused, Scenario},
+    swarm::Subset,
     system::{Step, System, Tables},
+    trigger::ITS_HOST,
 };
 
 /// The format's name and major version on disk.
@@ -62,6 +64,10 @@ impl<S: System> Plan<S> {
         let chance = Chance::new(seed);
         let mut system = scenario.tables.clone();
         let refuse = |message: String| Refused::new(file, message);
+        let subset = Subset::draw(scenario.swarm, &chance.named("swarm"));
+        if scenario.swarm.is_some() {
+            system.thin(&|name| subset.keeps(name));
+        }
         let mut steps = S::draw(&mut system, &chance.named("workload")).map_err(refuse)?;
         if steps.len() > MOST_STEPS {
             return Err(refuse(format!(
@@ -75,6 +81,9 @@ impl<S: System> Plan<S> {
         for (number, spec) in scenario.faults.iter().enumerate() {
             let hosts = if spec.is_on_disk() { &disks } else { &hosts };
             let drawn = spec.draw(hosts, &chance.named("faults").named(number));
+            if !subset.keeps_fault(number, spec) && drawn.is_ok() {
+                continue;
+            }
             faults.extend(drawn.map_err(|error| refuse(format!("faults[{number}].{error}")))?);
         }
         faults.sort_by_key(|fault| fault.at_ms);
@@ -139,11 +148,29 @@ impl<S: System> Plan<S> {
         }
         let hosts = self.system.hosts();
         for (number, fault) in self.faults.iter().enumerate() {
+            if let Some(trigger) = &fault.when {
+                let names = S::trigger_names();
+                if !names.contains(&trigger.event.as_str()) || trigger.nth == 0 {
+                    let hint = scenario::nearest(&trigger.event, names.iter().copied());
+                    let hint = hint
+                        .map(|name| format!("; did you mean `{name}`?"))
+                        .unwrap_or_default();
+                    return Err(format!(
+                        "faults[{number}].when: found event {:?}, nth {}, expected nth 1 or more of one of {}{hint}",
+                        trigger.event,
+                        trigger.nth,
+                        names.join(", ")
+                    ));
+                }
+            }
+            let known = |name: &&String| {
+                hosts.contains(name) || (fault.when.is_some() && *name == ITS_HOST)
+            };
             if let Some(stranger) = fault
                 .targets
                 .iter()
                 .chain(&fault.peers)
-                .find(|name| !hosts.contains(name))
+                .find(|name| !known(name))
             {
                 return Err(format!(
                     "faults[{number}]: {stranger:?} is no host of this plan ({})",

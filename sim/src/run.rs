@@ -21,6 +21,7 @@ use crate::{
     stops::Stops,
     system::{Progress, Stage, Storage, System},
     trace::{Clock, Event, Phase, Recorder, Trace},
+    trigger::Watch,
     verdict::{self, Record},
 };
 
@@ -75,7 +76,11 @@ pub fn simulate<S: System>(
         });
     }
     let clock = Clock::default();
-    let recorder = Recorder::new(clock.clone(), plan.steps.len() * ENTRIES_PER_STEP);
+    let triggers = plan.faults.iter().enumerate();
+    let triggers = triggers.filter_map(|(number, fault)| Some((number, fault.when.as_ref()?)));
+    let watch = Watch::over(triggers, S::trigger);
+    let recorder =
+        Recorder::new(clock.clone(), plan.steps.len() * ENTRIES_PER_STEP).watched(watch.clone());
     let (announce, phase) = watch::channel(Phase::Safety);
     let progress = Progress::default();
     let stops = Stops::default();
@@ -112,7 +117,8 @@ pub fn simulate<S: System>(
         &storage,
         deployment,
         recorder.clone(),
-    );
+    )
+    .listening(watch);
     engine.run(setup, &mut conductor)?;
     Ok(recorder.take())
 }

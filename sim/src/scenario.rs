@@ -18,6 +18,7 @@ use crate::{
     condition::Condition,
     fault::{LossAs, Spec, matching},
     range::Latency,
+    swarm::Swarm,
     system::Tables,
 };
 
@@ -35,6 +36,8 @@ pub struct Scenario<T> {
     pub network: Network,
     /// The bounds of its phases.
     pub phases: Phases,
+    /// Whether each seed keeps a subset of its own of what goes wrong.
+    pub swarm: Option<Swarm>,
     /// What goes wrong.
     pub faults: Vec<Spec>,
     /// What it promises its users: a miss fails the run.
@@ -232,6 +235,7 @@ impl<T: Tables> Scenario<T> {
                 ));
             }
         }
+        self.swarm.map_or(Ok(()), |swarm| swarm.check())?;
         self.tables.check()
     }
 }
@@ -297,6 +301,7 @@ impl<'de, T: Tables> Deserialize<'de> for Scenario<T> {
                     question: String::new(),
                     network: Network::default(),
                     phases: Phases::default(),
+                    swarm: None,
                     faults: Vec::new(),
                     slo: BTreeMap::new(),
                     expect: BTreeMap::new(),
@@ -309,6 +314,7 @@ impl<'de, T: Tables> Deserialize<'de> for Scenario<T> {
                         "question" => scenario.question = map.next_value()?,
                         "network" => scenario.network = map.next_value()?,
                         "phases" => scenario.phases = map.next_value()?,
+                        "swarm" => scenario.swarm = Some(map.next_value()?),
                         "faults" => scenario.faults = map.next_value()?,
                         "slo" => scenario.slo = map.next_value()?,
                         "expect" => scenario.expect = map.next_value()?,
@@ -331,7 +337,7 @@ impl<'de, T: Tables> Deserialize<'de> for Scenario<T> {
 
 fn unknown<T: Tables, E: Error>(key: &str) -> E {
     let known: Vec<String> = [
-        "format", "name", "question", "network", "phases", "faults", "slo", "expect",
+        "format", "name", "question", "network", "phases", "swarm", "faults", "slo", "expect",
     ]
     .iter()
     .chain(T::KEYS)

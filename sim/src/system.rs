@@ -40,6 +40,9 @@ pub trait Tables: Clone + Debug + Default + Serialize + DeserializeOwned {
     /// A sentence that names the key, what was found and what was expected.
     fn check(&self) -> Result<(), String>;
 
+    /// In a swarm, before anything is drawn: leaves out each fault of its own whose name `keeps` says no to.
+    fn thin(&mut self, _keeps: &dyn Fn(&str) -> bool) {}
+
     /// The hosts that faults may target, in order. Clients are not among them: a client's crash would lose operations.
     fn hosts(&self) -> Vec<String>;
 
@@ -209,6 +212,16 @@ pub trait System: Copy + Debug + 'static {
         steps: &[Step<Self::Operation>],
         stage: Stage<Self::Event>,
     ) -> Deployment<Self::Event>;
+
+    /// The name under which faults may wait for an event of the trace; `None` for those that none can wait for.
+    fn trigger(_event: &Self::Event) -> Option<&'static str> {
+        None
+    }
+
+    /// Every name that faults may wait for: those of [`System::trigger`], and what hosts only notice.
+    fn trigger_names() -> Vec<&'static str> {
+        Vec::new()
+    }
 
     /// Its oracles: one list, in the order of reports.
     fn oracles() -> Vec<Oracle<Self::Event>>;

@@ -11,6 +11,8 @@ use std::sync::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::trigger::Watch;
+
 /// The format's name and major version on disk.
 pub const FORMAT: &str = "rehearsal.trace/1";
 
@@ -143,6 +145,7 @@ impl<E: Serialize> Trace<E> {
 pub struct Recorder<E> {
     clock: Clock,
     entries: Arc<Mutex<Vec<Entry<E>>>>,
+    watch: Option<Watch<E>>,
 }
 
 impl<E> Clone for Recorder<E> {
@@ -150,6 +153,7 @@ impl<E> Clone for Recorder<E> {
         Self {
             clock: self.clock.clone(),
             entries: self.entries.clone(),
+            watch: self.watch.clone(),
         }
     }
 }
@@ -160,11 +164,21 @@ impl<E> Recorder<E> {
         Self {
             clock,
             entries: Arc::new(Mutex::new(Vec::with_capacity(expected))),
+            watch: None,
         }
+    }
+
+    /// The recorder with `watch` over what is written from now on.
+    #[must_use]
+    pub(crate) fn watched(self, watch: Option<Watch<E>>) -> Self {
+        Self { watch, ..self }
     }
 
     /// Writes one entry, stamped with the current virtual time.
     pub fn record(&self, host: &Arc<str>, boot: u32, event: Event<E>) {
+        if let (Some(watch), Event::System(event)) = (&self.watch, &event) {
+            watch.see(host, event);
+        }
         let at_us = u64::try_from(self.clock.elapsed().as_micros()).unwrap_or(u64::MAX);
         let mut entries = self.entries.lock().expect("no panic while recording");
         let ordinal = entries.len() as u64;
@@ -218,6 +232,13 @@ impl<E> HostRecorder<E> {
     pub fn record(&self, event: E) {
         self.recorder
             .record(&self.host, self.boot, Event::System(event));
+    }
+
+    /// Something happened that is no entry of its own, but that a fault may wait for by this name.
+    pub fn notice(&self, name: &str) {
+        if let Some(watch) = &self.recorder.watch {
+            watch.notice(&self.host, name);
+        }
     }
 
     /// Writes one of the world's events.

@@ -33,6 +33,12 @@ pub struct Behaviour {
     /// The share of bookings and cancels that take effect and are never answered.
     #[serde(default)]
     pub processed_but_unanswered: f64,
+    /// Answers that cannot be read, each with its rate. At most one is drawn for a call that no other fault struck.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub garbled: Vec<GarbleRule>,
+    /// How late a booking shows; at once when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listing_lag: Option<ListingLag>,
     /// Whether a repeat of a booked key answers the first booking; otherwise it books again.
     pub idempotent: bool,
     /// Whether a cancel makes every later booking with its key fail, also when it came first.
@@ -87,6 +93,17 @@ pub struct ErrorRule {
         skip_serializing_if = "Option::is_none"
     )]
     pub retry_after: Option<Duration>,
+    /// Sent as `Retry-After`, as the HTTP date that lies so far ahead.
+    #[serde(
+        default,
+        rename = "retry_after_date_ms",
+        with = "maybe_milliseconds",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub retry_after_date: Option<Duration>,
+    /// Sent as `Retry-After`, word for word. With several of the three, as many headers are sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_text: Option<String>,
     /// Whether the call takes effect before the error is answered.
     #[serde(default)]
     pub processed: bool,
@@ -102,6 +119,8 @@ impl ErrorRule {
             status,
             rate,
             retry_after: None,
+            retry_after_date: None,
+            retry_after_text: None,
             processed: false,
             operations: Vec::new(),
         }
@@ -110,6 +129,49 @@ impl ErrorRule {
     pub(super) fn strikes(&self, operation: Operation) -> bool {
         self.operations.is_empty() || self.operations.contains(&operation)
     }
+}
+
+impl GarbleRule {
+    pub(super) fn strikes(&self, operation: Operation) -> bool {
+        self.operations.is_empty() || self.operations.contains(&operation)
+    }
+}
+
+/// What is wrong with an answer to a call that took effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Garbling {
+    /// The right status over a body that is no JSON.
+    NotJson,
+    /// The right status over JSON of another shape.
+    WrongShape,
+    /// A `Content-Length` that is longer than what is sent before the connection closes.
+    Truncated,
+}
+
+/// One kind of unreadable answer and how often it comes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GarbleRule {
+    /// What is wrong with the answer.
+    pub how: Garbling,
+    /// The share of calls that get it.
+    pub rate: f64,
+    /// Which operations it strikes; empty means every one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub operations: Vec<Operation>,
+}
+
+/// A list that is eventually consistent: some bookings show in it late.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListingLag {
+    /// The share of bookings that show late.
+    pub rate: f64,
+    /// How late.
+    pub lag: Latency,
+    /// Whether look-ups by key are late, too; a cancel always shows at once.
+    pub look_ups: bool,
 }
 
 /// A span of time, from the scenario's start, in which what it names differs.
@@ -134,6 +196,12 @@ pub struct Window {
     /// Replaces [`Behaviour::processed_but_unanswered`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub processed_but_unanswered: Option<f64>,
+    /// Replaces [`Behaviour::garbled`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub garbled: Option<Vec<GarbleRule>>,
+    /// Replaces [`Behaviour::listing_lag`], for bookings that are made within.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listing_lag: Option<ListingLag>,
 }
 
 impl Window {
@@ -146,6 +214,8 @@ impl Window {
             errors: None,
             hang_rate: None,
             processed_but_unanswered: None,
+            garbled: None,
+            listing_lag: None,
         }
     }
 
@@ -173,6 +243,8 @@ pub(super) struct InForce<'a> {
     pub(super) errors: &'a [ErrorRule],
     pub(super) hang_rate: f64,
     pub(super) processed_but_unanswered: f64,
+    pub(super) garbled: &'a [GarbleRule],
+    pub(super) listing_lag: Option<ListingLag>,
 }
 
 impl Behaviour {
@@ -185,6 +257,8 @@ impl Behaviour {
             errors: Vec::new(),
             hang_rate: 0.0,
             processed_but_unanswered: 0.0,
+            garbled: Vec::new(),
+            listing_lag: None,
             idempotent: true,
             tombstones: true,
             windows: Vec::new(),
@@ -198,6 +272,8 @@ impl Behaviour {
             errors: &self.errors,
             hang_rate: self.hang_rate,
             processed_but_unanswered: self.processed_but_unanswered,
+            garbled: &self.garbled,
+            listing_lag: self.listing_lag,
         };
         let since = now.since(self.started_at);
         for window in &self.windows {
@@ -208,6 +284,8 @@ impl Behaviour {
                 force.processed_but_unanswered = window
                     .processed_but_unanswered
                     .unwrap_or(force.processed_but_unanswered);
+                force.garbled = window.garbled.as_deref().unwrap_or(force.garbled);
+                force.listing_lag = window.listing_lag.or(force.listing_lag);
             }
         }
         force
@@ -232,11 +310,23 @@ mod tests {
             },
             errors: vec![ErrorRule {
                 retry_after: Some(ms(2_000)),
+                retry_after_date: Some(ms(3_000)),
+                retry_after_text: Some("-1".to_owned()),
                 processed: true,
                 operations: vec![Operation::Book],
                 ..ErrorRule::new(503, 0.25)
             }],
             hang_rate: 0.01,
+            garbled: vec![GarbleRule {
+                how: Garbling::Truncated,
+                rate: 0.1,
+                operations: vec![Operation::Lookup],
+            }],
+            listing_lag: Some(ListingLag {
+                rate: 0.5,
+                lag: Latency::Fixed(ms(700)),
+                look_ups: true,
+            }),
             windows: vec![
                 Window::outage(ms(5_000), ms(9_000), 500),
                 Window::stall(ms(8_000), ms(10_000)),

@@ -3,7 +3,7 @@
 //! **Invariant**: drawing from a behaviour that passes [`Behaviour::check`] cannot fail: its rates are shares and its bounds are ordered. It
 //! deliberately does not judge whether a behaviour is sensible; a provider that always hangs is a scenario.
 
-use super::{Behaviour, ErrorRule, Latency, Operation};
+use super::{Behaviour, ErrorRule, GarbleRule, Latency, ListingLag, Operation};
 
 /// A behaviour that no provider can have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,6 +24,8 @@ impl Behaviour {
         check_errors("errors", &self.errors)?;
         check_rate("hang_rate", self.hang_rate)?;
         check_rate("processed_but_unanswered", self.processed_but_unanswered)?;
+        check_garbled("garbled", &self.garbled)?;
+        check_lag("listing_lag", self.listing_lag)?;
         for (index, window) in self.windows.iter().enumerate() {
             let name = |field: &str| format!("windows[{index}].{field}");
             if window.from >= window.to {
@@ -39,6 +41,11 @@ impl Behaviour {
             if let Some(errors) = &window.errors {
                 check_errors(&name("errors"), errors)?;
             }
+            check_garbled(
+                &name("garbled"),
+                window.garbled.as_deref().unwrap_or_default(),
+            )?;
+            check_lag(&name("listing_lag"), window.listing_lag)?;
             check_rate(&name("hang_rate"), window.hang_rate.unwrap_or_default())?;
             check_rate(
                 &name("processed_but_unanswered"),
@@ -71,16 +78,40 @@ fn check_errors(field: &str, errors: &[ErrorRule]) -> Result<(), InvalidBehaviou
             });
         }
     }
+    let rule = |rule: &ErrorRule, operation| (rule.rate, rule.strikes(operation));
+    check_sum(field, errors, rule)
+}
+
+fn check_garbled(field: &str, rules: &[GarbleRule]) -> Result<(), InvalidBehaviour> {
+    for (index, rule) in rules.iter().enumerate() {
+        check_rate(&format!("{field}[{index}].rate"), rule.rate)?;
+    }
+    let rule = |rule: &GarbleRule, operation| (rule.rate, rule.strikes(operation));
+    check_sum(field, rules, rule)
+}
+
+fn check_lag(field: &str, lag: Option<ListingLag>) -> Result<(), InvalidBehaviour> {
+    let Some(lag) = lag else { return Ok(()) };
+    check_rate(&format!("{field}.rate"), lag.rate)?;
+    check_latency(&format!("{field}.lag"), lag.lag)
+}
+
+/// At most one rule is drawn for a call: the rates of those that strike an operation cannot exceed one.
+fn check_sum<R>(
+    field: &str,
+    rules: &[R],
+    rate_and_strikes: impl Fn(&R, Operation) -> (f64, bool),
+) -> Result<(), InvalidBehaviour> {
     for operation in [
         Operation::Book,
         Operation::Lookup,
         Operation::Cancel,
         Operation::List,
     ] {
-        let sum: f64 = errors
+        let sum: f64 = rules
             .iter()
-            .filter(|rule| rule.strikes(operation))
-            .map(|rule| rule.rate)
+            .map(|rule| rate_and_strikes(rule, operation))
+            .filter_map(|(rate, strikes)| strikes.then_some(rate))
             .sum();
         // Rates written in decimals may sum to a hair above one.
         if sum > 1.0 + 1e-9 {
@@ -144,6 +175,19 @@ mod tests {
         check(&|b| b.errors[0].rate = -0.1, "errors[0].rate");
         check(&|b| b.errors.push(ErrorRule::new(500, 0.8)), "errors");
         check(&|b| b.windows[0].to = ms(1), "windows[0].to_ms");
+        let lag = |rate| ListingLag {
+            rate,
+            lag: Latency::Fixed(ms(1)),
+            look_ups: false,
+        };
+        check(&|b| b.listing_lag = Some(lag(2.0)), "listing_lag.rate");
+        let garble = |rate| GarbleRule {
+            how: crate::provider::Garbling::NotJson,
+            rate,
+            operations: Vec::new(),
+        };
+        check(&|b| b.garbled = vec![garble(-1.0)], "garbled[0].rate");
+        check(&|b| b.garbled = vec![garble(0.6), garble(0.6)], "garbled");
         check(
             &|b| {
                 b.latency = Latency::Uniform {

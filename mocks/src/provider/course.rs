@@ -14,7 +14,7 @@ use rehearsal_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Behaviour, ErrorRule, Latency, Operation};
+use super::{Behaviour, ErrorRule, GarbleRule, Garbling, Latency, Operation};
 
 /// How a processed call's answer is withheld.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -26,7 +26,7 @@ pub enum Silence {
     Kept,
 }
 
-/// The fault that strikes a call. At most one does; a hang comes before a withheld answer, that before an error.
+/// The fault that strikes a call. At most one does; a hang comes before a withheld answer, that before an error, and a garbled answer last.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fault {
     /// No fault.
@@ -37,6 +37,8 @@ pub enum Fault {
     Unanswered(Silence),
     /// Answered with this rule's error.
     Error(ErrorRule),
+    /// Processed, and answered so that nobody can read it.
+    Garbled(Garbling),
 }
 
 /// What happens to one call.
@@ -48,6 +50,17 @@ pub struct Course {
     pub effect_after: Duration,
     /// What goes wrong.
     pub fault: Fault,
+    /// How long a booking that it makes stays out of sight.
+    pub hidden_for: Option<Hidden>,
+}
+
+/// How long a booking stays out of sight, and out of whose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hidden {
+    /// How long.
+    pub lag: Duration,
+    /// Whether look-ups by key miss it, too.
+    pub look_ups: bool,
 }
 
 impl Behaviour {
@@ -60,7 +73,7 @@ impl Behaviour {
             key,
             n,
         };
-        let latency = draws.latency(force.latency);
+        let latency = draws.latency("latency", force.latency);
         let effect_after = if latency.is_zero() {
             Duration::ZERO
         } else {
@@ -76,14 +89,25 @@ impl Behaviour {
                 Silence::Kept
             })
         } else {
+            let garbled = || draws.garbled(force.garbled).map(Fault::Garbled);
             draws
                 .error(force.errors)
-                .map_or(Fault::None, |rule| Fault::Error(rule.clone()))
+                .map(|rule| Fault::Error(rule.clone()))
+                .or_else(garbled)
+                .unwrap_or(Fault::None)
         };
+        let hidden_for = force
+            .listing_lag
+            .filter(|it| operation == Operation::Book && draws.happens("hidden", it.rate))
+            .map(|it| Hidden {
+                lag: draws.latency("lag", it.lag),
+                look_ups: it.look_ups,
+            });
         Course {
             latency,
             effect_after,
             fault,
+            hidden_for,
         }
     }
 }
@@ -131,18 +155,32 @@ impl Draws<'_> {
         })
     }
 
-    fn latency(&self, latency: Latency) -> Duration {
+    fn garbled(&self, rules: &[GarbleRule]) -> Option<Garbling> {
+        let mut rules = rules
+            .iter()
+            .filter(|rule| rule.rate > 0.0 && rule.strikes(self.operation))
+            .peekable();
+        rules.peek()?;
+        let mut left = self.share("garbled");
+        let struck = rules.find(|rule| {
+            left -= rule.rate;
+            left < 0.0
+        });
+        struck.map(|rule| rule.how)
+    }
+
+    fn latency(&self, name: &str, latency: Latency) -> Duration {
         match latency {
             Latency::Fixed(fixed) => fixed,
             Latency::Uniform { min, max } => {
                 let span = max.saturating_sub(min).as_micros() as f64;
-                min + whole_micros(span * self.share("latency"))
+                min + whole_micros(span * self.share(name))
             }
             Latency::Lognormal { p50, p95 } => {
                 let median = p50.as_micros() as f64;
                 // The 95th percentile lies 1.645 standard deviations above the median of the logarithm.
                 let sigma = (p95.as_micros() as f64 / median).ln() / 1.644_853_627;
-                let mut generator = self.generator("latency");
+                let mut generator = self.generator(name);
                 // Box and Muller; `1 - u` is never zero.
                 let radius = (-2.0 * (1.0 - unit(&mut generator)).ln()).sqrt();
                 let normal = (radius * (TAU * unit(&mut generator)).cos()).clamp(-4.0, 4.0);
@@ -272,6 +310,46 @@ mod tests {
             }),
             0.0,
         );
+    }
+
+    #[test]
+    fn garbled_answers_and_late_bookings_come_as_often_as_asked_and_reshuffle_nothing() {
+        let worse = Behaviour {
+            garbled: vec![GarbleRule {
+                how: Garbling::NotJson,
+                rate: 0.3,
+                operations: vec![Operation::Book],
+            }],
+            listing_lag: Some(super::super::ListingLag {
+                rate: 0.4,
+                lag: Latency::Fixed(ms(900)),
+                look_ups: false,
+            }),
+            ..Behaviour::healthy(7)
+        };
+        let garbled = share(&worse, Operation::Book, |c| {
+            c.fault == Fault::Garbled(Garbling::NotJson)
+        });
+        assert!((garbled - 0.3).abs() < 0.025, "{garbled}");
+        let late = share(&worse, Operation::Book, |c| c.hidden_for.is_some());
+        assert!((late - 0.4).abs() < 0.025, "{late}");
+        let elsewhere = |c: &Course| c.fault != Fault::None || c.hidden_for.is_some();
+        assert!(share(&worse, Operation::Lookup, elsewhere) < f64::EPSILON);
+        let troubled_and_garbled = Behaviour {
+            garbled: worse.garbled.clone(),
+            ..troubled()
+        };
+        for i in 0..500 {
+            let key = format!("k-{i}");
+            let course = |behaviour: &Behaviour| {
+                behaviour.course(Operation::Book, &key, 0, behaviour.started_at)
+            };
+            let (with, without) = (course(&troubled_and_garbled), course(&troubled()));
+            assert_eq!(with.latency, without.latency);
+            if without.fault != Fault::None {
+                assert_eq!(with.fault, without.fault, "{key}");
+            }
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{course::Silence, units::milliseconds};
+use super::{behaviour::Garbling, course::Silence, units::milliseconds};
 
 /// One of the provider's four operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -134,6 +134,22 @@ pub enum ProviderEvent {
         /// The call's key.
         key: String,
     },
+    /// Fault: the call took effect, and its answer cannot be read.
+    Garbled {
+        /// Which operation.
+        op: Operation,
+        /// The call's key.
+        key: String,
+        /// What is wrong with the answer.
+        how: Garbling,
+    },
+    /// Fault: an answer misses a booking that does not show yet.
+    Missed {
+        /// Which operation.
+        op: Operation,
+        /// The booking's key.
+        key: String,
+    },
     /// Fault: the call took effect and is not answered.
     Unanswered {
         /// Which operation.
@@ -146,12 +162,14 @@ pub enum ProviderEvent {
 }
 
 impl ProviderEvent {
-    /// The injected fault that this event is the effect of: `latency`, `error`, `hang`, `unanswered`; `None` for calls and their effects.
+    /// The injected fault that this event is the effect of: `latency`, `error`, `hang`, `garbled`, `lag`, `unanswered`; `None` for calls and their effects.
     pub fn fault(&self) -> Option<&'static str> {
         match self {
             Self::Delayed { .. } => Some("latency"),
             Self::Failed { .. } => Some("error"),
             Self::Hung { .. } => Some("hang"),
+            Self::Garbled { .. } => Some("garbled"),
+            Self::Missed { .. } => Some("lag"),
             Self::Unanswered { .. } => Some("unanswered"),
             _ => None,
         }

@@ -13,6 +13,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use rehearsal_core::time::Timestamp;
+
 use super::{Behaviour, Operation};
 
 /// Whether a key is booked.
@@ -51,11 +53,21 @@ struct Books {
 #[derive(Debug, Default)]
 struct Key {
     live: Vec<String>,
+    /// Bookings that do not show yet.
+    unseen: Vec<Unseen>,
     last: Option<String>,
     cancelled: bool,
     /// Bookings ever made; numbers the next one.
     made: u32,
     payload: Option<Payload>,
+}
+
+/// A booking that does not show before a time.
+#[derive(Clone, Debug)]
+struct Unseen {
+    reference: String,
+    until: Timestamp,
+    look_ups: bool,
 }
 
 /// A hash that tells a booking's payload from another's.
@@ -96,6 +108,27 @@ impl Ledger {
     /// A key's view; `None` when it was never booked nor cancelled.
     pub fn view(&self, key: &str) -> Option<BookingView> {
         self.books().keys.get(key).map(|entry| entry.view(key))
+    }
+
+    /// A key's view as a look-up at `now` sees it, and whether that misses a booking that does not show yet.
+    pub(super) fn look_up(&self, key: &str, now: Timestamp) -> (Option<BookingView>, bool) {
+        let books = self.books();
+        let Some(entry) = books.keys.get(key) else {
+            return (None, false);
+        };
+        let missed = |unseen: &Unseen| unseen.look_ups && unseen.until > now;
+        (entry.view_without(key, missed), entry.misses(missed))
+    }
+
+    /// Keeps `key`'s booking `reference` out of the list until a time, and out of look-ups too if they lag.
+    pub(super) fn hide(&self, key: &str, reference: String, until: Timestamp, look_ups: bool) {
+        if let Some(entry) = self.books().keys.get_mut(key) {
+            entry.unseen.push(Unseen {
+                reference,
+                until,
+                look_ups,
+            });
+        }
     }
 
     /// How many live bookings `key` has: above one is a double booking.
@@ -165,18 +198,25 @@ impl Ledger {
         had_booking
     }
 
-    /// Up to `limit` views behind `after`, in the order of keys, and whether more follow.
-    pub(super) fn page(&self, after: &str, limit: usize) -> (Vec<BookingView>, bool) {
+    /// Up to `limit` views behind `after`, in the order of keys, as they show at `now`.
+    pub(super) fn page(&self, after: &str, limit: usize, now: Timestamp) -> Page {
         let books = self.books();
-        let mut rest = books
+        let missed = |unseen: &Unseen| unseen.until > now;
+        let mut page = Page::default();
+        let rest = books
             .keys
             .range::<str, _>((Bound::Excluded(after), Bound::Unbounded));
-        let page = rest
-            .by_ref()
-            .take(limit)
-            .map(|(key, entry)| entry.view(key))
-            .collect();
-        (page, rest.next().is_some())
+        for (key, entry) in rest {
+            if page.views.len() == limit {
+                page.more = true;
+                break;
+            }
+            page.views.extend(entry.view_without(key, missed));
+            if entry.misses(missed) {
+                page.missed.push(key.clone());
+            }
+        }
+        page
     }
 
     fn books(&self) -> MutexGuard<'_, Books> {
@@ -184,7 +224,40 @@ impl Ledger {
     }
 }
 
+/// A page of the list.
+#[derive(Debug, Default)]
+pub(super) struct Page {
+    pub(super) views: Vec<BookingView>,
+    /// Whether more keys follow.
+    pub(super) more: bool,
+    /// Keys with a booking that does not show yet.
+    pub(super) missed: Vec<String>,
+}
+
 impl Key {
+    fn misses(&self, missed: impl Fn(&Unseen) -> bool) -> bool {
+        let live = |unseen: &&Unseen| self.live.contains(&unseen.reference);
+        self.unseen.iter().filter(live).any(missed)
+    }
+
+    /// The view without the bookings that are `missed`; `None` when nothing else is left of a key that is not cancelled.
+    fn view_without(&self, key: &str, missed: impl Fn(&Unseen) -> bool) -> Option<BookingView> {
+        if !self.misses(&missed) {
+            return Some(self.view(key));
+        }
+        let shows = |reference: &&String| {
+            let is_it = |unseen: &Unseen| unseen.reference == **reference && missed(unseen);
+            !self.unseen.iter().any(is_it)
+        };
+        let showing: Vec<&String> = self.live.iter().filter(shows).collect();
+        showing.first().map(|first| BookingView {
+            key: key.to_owned(),
+            reference: Some((*first).clone()),
+            status: BookingStatus::Booked,
+            bookings: u32::try_from(showing.len()).unwrap_or(u32::MAX),
+        })
+    }
+
     fn view(&self, key: &str) -> BookingView {
         let (reference, status) = match self.live.first() {
             Some(first) => (Some(first.clone()), BookingStatus::Booked),
@@ -279,6 +352,29 @@ mod tests {
     }
 
     #[test]
+    fn a_late_booking_shows_in_its_time_and_a_cancel_at_once() {
+        let ledger = Ledger::new();
+        let at = Timestamp::from_secs;
+        let first = book(&ledger, "a", false, true);
+        ledger.hide("a", reference(&first).to_owned(), at(10), false);
+        assert!(ledger.page("", 9, at(9)).views.is_empty());
+        assert_eq!(ledger.page("", 9, at(9)).missed, ["a"]);
+        assert_eq!(ledger.page("", 9, at(10)).views.len(), 1);
+        assert_eq!(ledger.look_up("a", at(9)), (ledger.view("a"), false));
+        let second = book(&ledger, "a", false, true);
+        ledger.hide("a", reference(&second).to_owned(), at(20), true);
+        let (seen, misses) = ledger.look_up("a", at(12));
+        assert_eq!((seen.unwrap().bookings, misses), (1, true));
+        assert_eq!(ledger.live_bookings("a"), 2, "the truth is not late");
+        ledger.cancel("a", true);
+        let (seen, misses) = ledger.look_up("a", at(12));
+        assert_eq!(
+            (seen.unwrap().status, misses),
+            (BookingStatus::Cancelled, false)
+        );
+    }
+
+    #[test]
     fn pages_cover_every_key_once() {
         let ledger = Ledger::new();
         let keys = ["a", "b", "c", "d", "e"];
@@ -287,9 +383,9 @@ mod tests {
         }
         let (mut found, mut after) = (Vec::new(), String::new());
         loop {
-            let (page, more) = ledger.page(&after, 2);
-            found.extend(page.iter().map(|view| view.key.clone()));
-            if !more {
+            let page = ledger.page(&after, 2, Timestamp::default());
+            found.extend(page.views.iter().map(|view| view.key.clone()));
+            if !page.more {
                 break;
             }
             after.clone_from(found.last().expect("a page before more is not empty"));

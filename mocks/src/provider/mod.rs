@@ -22,9 +22,9 @@ mod request;
 
 mod server;
 
-pub use behaviour::{Behaviour, ErrorRule, Latency, Window};
+pub use behaviour::{Behaviour, ErrorRule, GarbleRule, Garbling, Latency, ListingLag, Window};
 pub use check::InvalidBehaviour;
-pub use course::{Course, Fault, Silence};
+pub use course::{Course, Fault, Hidden, Silence};
 pub use journal::{Operation, ProviderEvent, ProviderJournal};
 pub use ledger::{BookingStatus, BookingView, Ledger};
 pub use server::{run, serve};

@@ -3,15 +3,23 @@
 //! **Invariant**: a [`Booking`] that was read is well formed: its key is 1 to 128 printable characters and is the header's. It
 //! deliberately ignores fields that it does not know, as third parties do.
 
+use std::time::Duration;
+
 use axum::{Json, body::Body, response::IntoResponse};
 use bytes::Bytes;
-use futures_util::stream;
-use http::{HeaderMap, HeaderValue, StatusCode, header::RETRY_AFTER};
+use futures_util::{StreamExt, stream};
+use http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{self, RETRY_AFTER},
+};
 use percent_encoding::percent_decode;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{BookingStatus, BookingView, ErrorRule, ledger::Payload};
+use rehearsal_core::time::Timestamp;
+use rehearsal_host::Host;
+
+use super::{BookingStatus, BookingView, ErrorRule, Garbling, ledger::Payload};
 
 /// The longest key and the longest cursor, in characters.
 const KEY_CHARS: usize = 128;
@@ -138,7 +146,7 @@ pub(super) fn refusal((status, code): Malformed) -> Response {
 }
 
 /// An injected error. Like many a third party's, its message repeats the person it was about: callers have to mask it.
-pub(super) fn failure(rule: &ErrorRule, person: Option<&str>) -> Response {
+pub(super) fn failure(rule: &ErrorRule, person: Option<&str>, now: Timestamp) -> Response {
     let status = StatusCode::from_u16(rule.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let code = match rule.status {
         429 => "throttled",
@@ -152,13 +160,53 @@ pub(super) fn failure(rule: &ErrorRule, person: Option<&str>) -> Response {
         None => "could not do it".to_owned(),
     };
     let mut response = (status, Json(json!({"code": code, "message": message}))).into_response();
-    if let Some(after) = rule.retry_after {
-        let secs = after.as_secs() + u64::from(after.subsec_nanos() > 0);
-        response
-            .headers_mut()
-            .insert(RETRY_AFTER, HeaderValue::from(secs));
+    let secs = |after: Duration| after.as_secs() + u64::from(after.subsec_nanos() > 0);
+    let seconds = rule.retry_after.map(|after| HeaderValue::from(secs(after)));
+    let date = rule
+        .retry_after_date
+        .and_then(|after| http_date(now, secs(after)));
+    let text = rule.retry_after_text.as_deref();
+    let text = text.and_then(|text| HeaderValue::from_str(text).ok());
+    for value in [seconds, date, text].into_iter().flatten() {
+        response.headers_mut().append(RETRY_AFTER, value);
     }
     response
+}
+
+/// The HTTP date (RFC 9110, 5.6.7) `secs` and a begun second after `now`.
+fn http_date(now: Timestamp, secs: u64) -> Option<HeaderValue> {
+    let at = now.plus(Duration::from_secs(secs) + Duration::from_micros(999_999));
+    let at = jiff::Timestamp::from_second(at.as_micros().div_euclid(1_000_000)).ok()?;
+    let text = at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    HeaderValue::from_str(&text).ok()
+}
+
+/// The right answer's status over what nobody can read as it.
+pub(super) fn garbled(host: &Host, how: Garbling, right: &Response) -> Response {
+    let json = (header::CONTENT_TYPE, "application/json");
+    match how {
+        Garbling::NotJson => (right.status(), [json], "<html>OK</html>").into_response(),
+        Garbling::WrongShape => {
+            let body = json!({"result": [{"id": 7, "state": "done"}]});
+            (right.status(), Json(body)).into_response()
+        }
+        Garbling::Truncated => {
+            let host = host.clone();
+            let broken = async move {
+                // What comes at once with the head would be dropped with it.
+                host.sleep(Duration::from_millis(1)).await;
+                Err(std::io::Error::other("the provider stops in mid-body"))
+            };
+            let half = Bytes::from_static(b"{\"key\": \"");
+            let parts = stream::once(async { Ok(half) }).chain(stream::once(broken));
+            let mut response = Response::new(Body::from_stream(parts));
+            *response.status_mut() = right.status();
+            let headers = response.headers_mut();
+            headers.insert(json.0, HeaderValue::from_static(json.1));
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(4_096));
+            response
+        }
+    }
 }
 
 /// Closes the connection without a byte: a body that fails before hyper has flushed the head.

@@ -18,8 +18,8 @@ use rehearsal_host::{
 };
 
 use super::{
-    Behaviour, Course, Fault, Ledger, Operation, ProviderEvent, ProviderJournal, Silence,
-    ledger::BookOutcome,
+    Behaviour, Course, Fault, Hidden, Ledger, Operation, ProviderEvent, ProviderJournal, Silence,
+    ledger::{BookOutcome, Page},
     request::{self, Booking, Malformed, PageQuery, Response},
 };
 use crate::detached::detached;
@@ -221,7 +221,7 @@ impl Provider {
         self.pause(course.effect_after).await;
         let response = match &course.fault {
             Fault::Error(rule) if !rule.processed => None,
-            _ => Some(self.take_effect(&call)),
+            _ => Some(self.take_effect(&call, course.hidden_for)),
         };
         self.pause(course.latency.saturating_sub(course.effect_after))
             .await;
@@ -234,22 +234,30 @@ impl Provider {
                     status: rule.status,
                     processed: rule.processed,
                 });
-                request::failure(&rule, call.person())
+                request::failure(&rule, call.person(), self.host.now())
             }
             (Fault::Unanswered(how), _) => {
                 self.journal
                     .record(ProviderEvent::Unanswered { op, key, how });
                 request::hang_up()
             }
+            (Fault::Garbled(how), response) => {
+                self.journal.record(ProviderEvent::Garbled { op, key, how });
+                let right = response.expect("a call without an error has taken effect");
+                request::garbled(&self.host, how, &right)
+            }
             (_, response) => response.expect("a call without an error has taken effect"),
         }
     }
 
-    fn take_effect(&self, call: &Call) -> Response {
+    fn take_effect(&self, call: &Call, hidden: Option<Hidden>) -> Response {
         match call {
-            Call::Book(booking) => self.take_booking(booking),
+            Call::Book(booking) => self.take_booking(booking, hidden),
             Call::Lookup { key } => {
-                let view = self.ledger.view(key);
+                let (view, missed) = self.ledger.look_up(key, self.host.now());
+                if missed {
+                    self.missed(Operation::Lookup, key);
+                }
                 self.journal.record(ProviderEvent::LookedUp {
                     key: key.clone(),
                     bookings: view.as_ref().map(|view| view.bookings),
@@ -265,7 +273,14 @@ impl Provider {
                 request::cancelled(key)
             }
             Call::List { after, limit } => {
-                let (views, more) = self.ledger.page(after, *limit);
+                let Page {
+                    views,
+                    more,
+                    missed,
+                } = self.ledger.page(after, *limit, self.host.now());
+                for key in &missed {
+                    self.missed(Operation::List, key);
+                }
                 self.journal.record(ProviderEvent::Listed {
                     after: after.clone(),
                     count: u32::try_from(views.len()).unwrap_or(u32::MAX),
@@ -275,12 +290,21 @@ impl Provider {
         }
     }
 
-    fn take_booking(&self, booking: &Booking) -> Response {
+    fn missed(&self, op: Operation, key: &str) {
+        let key = key.to_owned();
+        self.journal.record(ProviderEvent::Missed { op, key });
+    }
+
+    fn take_booking(&self, booking: &Booking, hidden: Option<Hidden>) -> Response {
         let key = booking.key.clone();
         let outcome = self.ledger.book(&key, booking.payload, &self.behaviour);
         let (event, response) = match outcome {
             BookOutcome::Booked { reference, n_live } => {
                 let response = request::booked(StatusCode::CREATED, &key, &reference);
+                if let Some(Hidden { lag, look_ups }) = hidden {
+                    let until = self.host.now().plus(lag);
+                    self.ledger.hide(&key, reference.clone(), until, look_ups);
+                }
                 let event = ProviderEvent::Booked {
                     key,
                     reference,

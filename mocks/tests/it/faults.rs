@@ -9,8 +9,8 @@ use http::Method;
 use rehearsal_core::time::Timestamp;
 use rehearsal_host::client::FailureKind;
 use rehearsal_mocks::provider::{
-    Behaviour, BookingStatus, ErrorRule, Fault, Latency, Ledger, Operation, ProviderEvent, Silence,
-    Window,
+    Behaviour, BookingStatus, ErrorRule, Fault, GarbleRule, Garbling, Latency, Ledger, ListingLag,
+    Operation, ProviderEvent, Silence, Window,
 };
 
 use crate::{
@@ -285,4 +285,89 @@ async fn an_impossible_behaviour_is_refused_by_name() {
     .expect_err("a rate above one");
     assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
     assert!(error.to_string().contains("hang_rate"), "{error}");
+}
+
+/// What a caller got of one booking: its status and body, or how its answer broke.
+async fn garbled_answer(how: Garbling) -> (Bench, Result<(u16, bool), FailureKind>) {
+    let bench = Bench::start(Behaviour {
+        garbled: vec![GarbleRule {
+            how,
+            rate: 1.0,
+            operations: vec![Operation::Book],
+        }],
+        ..Behaviour::healthy(1)
+    })
+    .await;
+    let sent = bench.try_book("k", PATIENCE).await;
+    let got = match sent {
+        Ok(answer) => Ok((answer.status, answer.body["reference"].is_string())),
+        Err(failure) => Err(failure.kind),
+    };
+    (bench, got)
+}
+
+#[tokio::test]
+async fn a_garbled_answer_takes_effect_and_cannot_be_read() {
+    for (how, expected) in [
+        (Garbling::NotJson, Ok((201, false))),
+        (Garbling::WrongShape, Ok((201, false))),
+        (Garbling::Truncated, Err(FailureKind::Broken)),
+    ] {
+        let (bench, got) = garbled_answer(how).await;
+        assert_eq!(got, expected, "{how:?}");
+        assert_eq!(bench.ledger.live_bookings("k"), 1, "{how:?}");
+        let injected = |event: &&ProviderEvent| event.fault() == Some("garbled");
+        assert_eq!(bench.events().iter().filter(injected).count(), 1);
+        let view = bench.ask(Method::GET, "/bookings/k", "").await;
+        assert_eq!(view.status, 200, "another operation's answer is whole");
+    }
+}
+
+#[tokio::test]
+async fn every_form_of_retry_after_is_sent_and_several_are_several_headers() {
+    let bench = Bench::start(Behaviour {
+        errors: vec![ErrorRule {
+            retry_after: Some(Duration::from_secs(2)),
+            retry_after_date: Some(Duration::from_mins(1)),
+            retry_after_text: Some("-1".to_owned()),
+            ..ErrorRule::new(429, 1.0)
+        }],
+        ..Behaviour::healthy(1)
+    })
+    .await;
+    let before = bench.host.now();
+    let answer = bench.book("k").await;
+    let sent: Vec<String> = answer
+        .headers
+        .get_all("retry-after")
+        .iter()
+        .map(|value| value.to_str().expect("text").to_owned())
+        .collect();
+    assert_eq!((sent[0].as_str(), sent[2].as_str()), ("2", "-1"));
+    let asked = rehearsal_core::delivery::parse_retry_after(&sent[1], before);
+    let asked = asked.expect("an HTTP date").as_secs();
+    assert!((60..=62).contains(&asked), "{sent:?}");
+}
+
+#[tokio::test]
+async fn a_late_booking_is_missed_by_the_list_and_by_look_ups_that_lag() {
+    for look_ups in [false, true] {
+        let bench = Bench::start(Behaviour {
+            listing_lag: Some(ListingLag {
+                rate: 1.0,
+                lag: Latency::Fixed(Duration::from_hours(1)),
+                look_ups,
+            }),
+            ..Behaviour::healthy(1)
+        })
+        .await;
+        assert_eq!(bench.book("k").await.status, 201);
+        let list = bench.ask(Method::GET, "/bookings", "").await;
+        assert_eq!(list.body["bookings"].as_array().map(Vec::len), Some(0));
+        let found = bench.ask(Method::GET, "/bookings/k", "").await.status;
+        assert_eq!(found, if look_ups { 404 } else { 200 });
+        let missed = |event: &&ProviderEvent| event.fault() == Some("lag");
+        let count = bench.events().iter().filter(missed).count();
+        assert_eq!(count, 1 + usize::from(look_ups));
+    }
 }

@@ -92,6 +92,15 @@ impl Attempt<'_> {
             .with("cause", cause.map_or(Value::Null, Value::from));
         worker.telemetry.log(&event);
         let now = worker.telemetry.host.now();
+        if let Some(asked) = answer.retry_after {
+            let asked = asked.min(worker.policy.retry_after_cap);
+            worker.lanes.pause(&entry.destination, now.plus(asked));
+            let outcome = Outcome::Throttled {
+                retry_after: Some(asked),
+            };
+            self.count(&outcome);
+            return Err(self.next(entry, &outcome));
+        }
         match after_resolve(entry, &answer.meaning, now, &worker.policy) {
             AfterResolve::Send => Ok(()),
             AfterResolve::WaitUntil(until) => Err(defer(

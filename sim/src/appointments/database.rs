@@ -7,6 +7,8 @@
 //! **Invariant**: a connection carries one request at a time and is dropped after any failure, so an answer never meets another's request. A
 //! call that failed after its request may have left reports an unknown outcome. It never retries: that is the caller's decision.
 
+mod faults;
+
 use std::{
     io,
     pin::pin,
@@ -22,6 +24,12 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::{Notify, watch},
 };
+
+pub(super) use faults::{COMMITS, Faults, Noticed};
+pub use faults::{Database, DatabaseEvent};
+
+use super::Event;
+use crate::trace::HostRecorder;
 
 /// Longest time for a connection to be made, as drivers have it.
 const CONNECT: Duration = Duration::from_secs(1);
@@ -45,25 +53,54 @@ enum Call<R> {
     Listen,
 }
 
+/// What the server does worse than it could, and where that is written down.
+pub(super) type Trouble = Option<(Arc<Faults>, HostRecorder<Event>)>;
+
 /// Serves `store` on `listener` for as long as the host is up.
-pub(super) async fn serve(host: Host, mut listener: Listener, store: Arc<dyn Store>) {
+pub(super) async fn serve(
+    host: Host,
+    mut listener: Listener,
+    store: Arc<dyn Store>,
+    trouble: Trouble,
+) {
     let (work, _) = watch::channel(());
     loop {
         match listener.accept().await {
-            Ok(stream) => host.spawn(session(stream, store.clone(), work.clone())),
+            Ok(stream) => {
+                let (store, work) = (store.clone(), work.clone());
+                host.spawn(session(host.clone(), stream, store, work, trouble.clone()));
+            }
             Err(_) => host.sleep(Duration::from_millis(50)).await,
         }
     }
 }
 
 /// One client's connection, until either side ends it.
-async fn session(mut stream: Stream, store: Arc<dyn Store>, work: watch::Sender<()>) {
+async fn session(
+    host: Host,
+    mut stream: Stream,
+    store: Arc<dyn Store>,
+    work: watch::Sender<()>,
+    trouble: Trouble,
+) {
     while let Ok(frame) = read(&mut stream).await {
-        let answer = match postcard::from_bytes(&frame) {
-            Ok(Call::Ask(request)) => store.call(request).await,
-            Ok(Call::Listen) => return tell(stream, work.subscribe()).await,
+        let answer = match (postcard::from_bytes(&frame), &trouble) {
+            (Ok(Call::Ask(request)), None) => store.call(request).await,
+            (Ok(Call::Ask(request)), Some((faults, recorder))) => {
+                let (answer, lost) = faults.call(&host, &store, request).await;
+                if let Some(request) = lost {
+                    let request = request.to_owned();
+                    recorder.record(Event::Database(DatabaseEvent::AnswerLost { request }));
+                    if answer.as_ref().is_ok_and(Reply::adds_work) {
+                        work.send_replace(());
+                    }
+                    return;
+                }
+                answer
+            }
+            (Ok(Call::Listen), _) => return tell(stream, work.subscribe()).await,
             // The connection ends: its sender is not one of ours.
-            Err(_) => return,
+            (Err(_), _) => return,
         };
         if answer.as_ref().is_ok_and(Reply::adds_work) {
             work.send_replace(());
@@ -250,7 +287,7 @@ mod tests {
                 Arc::new(InlineStore::new(SqliteStore::open(":memory:").unwrap()));
             let listener = host.bind("127.0.0.1:0").await.unwrap();
             let address = listener.address().to_owned();
-            host.spawn(serve(host.clone(), listener, store.clone()));
+            host.spawn(serve(host.clone(), listener, store.clone(), None));
             let remote = RemoteStore::new(host, address);
             for request in [Request::Ping, Request::Depths, Request::Dump] {
                 assert_eq!(
@@ -262,6 +299,36 @@ mod tests {
                 remote.idle.lock().unwrap().len(),
                 1,
                 "one connection did it all"
+            );
+        });
+    }
+
+    #[test]
+    fn a_lost_answer_leaves_the_commit_and_an_unknown_outcome_and_is_counted() {
+        on_a_real_host(async |host| {
+            let listener = host.bind("127.0.0.1:0").await.unwrap();
+            let remote = RemoteStore::new(host.clone(), listener.address().to_owned());
+            let recorder = crate::trace::Recorder::new(crate::trace::Clock::default(), 0);
+            let table: Database = toml::from_str("answer_lost = 0.999999").unwrap();
+            let trouble = Faults::of(table).map(|faults| (faults, recorder.at("database", 1)));
+            host.spawn(serve(
+                host.clone(),
+                listener,
+                Arc::new(PingsAddWork),
+                trouble,
+            ));
+            let error = remote.call(Request::Ping).await.unwrap_err();
+            assert!(error.to_string().contains("outcome unknown"), "{error}");
+            remote.call(Request::Depths).await.unwrap();
+            let expected = Event::Database(DatabaseEvent::AnswerLost {
+                request: "accept".to_owned(),
+            });
+            let recorded = recorder.take();
+            let events: Vec<_> = recorded.system().map(|(_, event)| event).collect();
+            assert_eq!(
+                events,
+                [&expected],
+                "a read that changed nothing is answered"
             );
         });
     }
@@ -320,7 +387,7 @@ mod tests {
         on_a_real_host(async |host| {
             let listener = host.bind("127.0.0.1:0").await.unwrap();
             let address = listener.address().to_owned();
-            host.spawn(serve(host.clone(), listener, Arc::new(PingsAddWork)));
+            host.spawn(serve(host.clone(), listener, Arc::new(PingsAddWork), None));
             let subscriber = RemoteStore::new(host.clone(), address.clone());
             let other = RemoteStore::new(host.clone(), address);
             let told = async || {

@@ -20,6 +20,7 @@ pub(super) fn draw(tables: &mut Tables, chance: &Chance) -> Result<Vec<Step<Oper
     for (name, provider) in &mut tables.providers {
         provider.draw(&chance.named("provider").named(name));
     }
+    tables.database.draw(&chance.named("database"));
     let requests = tables
         .workload
         .requests

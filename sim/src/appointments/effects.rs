@@ -5,12 +5,13 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use rehearsal_mocks::provider::ProviderEvent;
+use rehearsal_mocks::provider::{Garbling, ProviderEvent};
 
 use super::{
+    database::DatabaseEvent,
     event::Event,
     history::{Trace, calls},
-    provider::{ErrorRule, Provider, Window},
+    provider::{ErrorRule, GarbleRule, ListingLag, Provider, Window},
     tables::Tables,
 };
 use crate::{fault::Effect, range::Latency, trace::Entry};
@@ -35,6 +36,7 @@ pub(super) fn of(tables: &Tables, trace: &Trace) -> Effects {
             during(window, &host, &events, &mut effects);
         }
     }
+    database(tables, trace, &mut effects);
     effects
 }
 
@@ -63,6 +65,20 @@ fn always(provider: &Provider, host: &str, events: &Events<'_>, effects: &mut Ef
             count(&is_unanswered),
         );
     }
+    for how in garblings(&provider.garbled) {
+        push(
+            format!("{host} answers {}", word(how)),
+            "answers_garbled",
+            count(&|event| is_garbled(event, how)),
+        );
+    }
+    if lags(provider.listing_lag) {
+        push(
+            format!("{host} lists late"),
+            "views_missed",
+            count(&is_missed),
+        );
+    }
     if !provider.idempotent {
         // A service that is right never books twice: what counts is that bookings were made without that safety.
         push(
@@ -77,6 +93,36 @@ fn always(provider: &Provider, host: &str, events: &Events<'_>, effects: &mut Ef
             "calls_taken",
             count(&|event| matches!(event, ProviderEvent::Called { .. })),
         );
+    }
+}
+
+/// What the database's host did to those that asked it.
+fn database(tables: &Tables, trace: &Trace, effects: &mut Effects) {
+    let count = |wanted: &dyn Fn(&DatabaseEvent) -> bool| {
+        let events = trace.system().filter_map(|(_, event)| match event {
+            Event::Database(event) => Some(event),
+            _ => None,
+        });
+        events.filter(|event| wanted(event)).count() as u64
+    };
+    if tables.database.answer_lost.low > 0.0 {
+        let lost = count(&|event| matches!(event, DatabaseEvent::AnswerLost { .. }));
+        effects.push((
+            "database commits and does not answer".to_owned(),
+            0,
+            effect_of("answers_lost", lost),
+        ));
+    }
+    if tables.database.latency.is_some() {
+        let delayed = trace.system().filter_map(|(_, event)| match event {
+            Event::Database(DatabaseEvent::Delayed { requests }) => Some(*requests),
+            _ => None,
+        });
+        effects.push((
+            "database is slow".to_owned(),
+            0,
+            effect_of("requests_delayed", delayed.sum()),
+        ));
     }
 }
 
@@ -142,6 +188,20 @@ fn during(window: &Window, host: &str, events: &Events<'_>, effects: &mut Effect
             count(&is_unanswered),
         );
     }
+    for how in garblings(window.garbled.as_deref().unwrap_or_default()) {
+        push(
+            format!("{host} answers {} for a while", word(how)),
+            "answers_garbled",
+            count(&|event| is_garbled(event, how)),
+        );
+    }
+    if lags(window.listing_lag) {
+        push(
+            format!("{host} lists late for a while"),
+            "views_missed",
+            count(&is_missed),
+        );
+    }
     if window.latency.is_some() {
         push(
             format!("{host} is slow for a while"),
@@ -158,6 +218,27 @@ fn statuses(rules: &[ErrorRule]) -> BTreeSet<u16> {
         .filter(|rule| rule.rate.low > 0.0)
         .map(|rule| rule.status)
         .collect()
+}
+
+/// The kinds of rules that can strike, each once.
+fn garblings(rules: &[GarbleRule]) -> BTreeSet<Garbling> {
+    rules
+        .iter()
+        .filter(|rule| rule.rate.low > 0.0)
+        .map(|rule| rule.how)
+        .collect()
+}
+
+fn lags(lag: Option<ListingLag>) -> bool {
+    lag.is_some_and(|lag| lag.rate.low > 0.0)
+}
+
+fn word(how: Garbling) -> &'static str {
+    match how {
+        Garbling::NotJson => "what is no JSON",
+        Garbling::WrongShape => "JSON of another shape",
+        Garbling::Truncated => "half of it",
+    }
 }
 
 /// Whether an answer may take longer than `limit`.
@@ -180,6 +261,14 @@ fn is_hung(event: &ProviderEvent) -> bool {
 
 fn is_unanswered(event: &ProviderEvent) -> bool {
     matches!(event, ProviderEvent::Unanswered { .. })
+}
+
+fn is_garbled(event: &ProviderEvent, wanted: Garbling) -> bool {
+    matches!(event, ProviderEvent::Garbled { how, .. } if *how == wanted)
+}
+
+fn is_missed(event: &ProviderEvent) -> bool {
+    matches!(event, ProviderEvent::Missed { .. })
 }
 
 fn effect_of(name: &str, count: u64) -> Effect {

@@ -12,7 +12,7 @@ use rehearsal_mocks::provider::{BookingView, ProviderEvent};
 use rehearsal_service::store::{FindingRow, TransitionRow};
 use serde::{Deserialize, Serialize};
 
-use super::{operation::Operation, tables::Tables};
+use super::{database::DatabaseEvent, operation::Operation, tables::Tables};
 
 /// One event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -91,6 +91,8 @@ pub enum Event {
     },
     /// A provider did something.
     Provider(ProviderEvent),
+    /// The database's host did something that its callers do not see.
+    Database(DatabaseEvent),
     /// At the end: an appointment.
     Row(Box<Appointment>),
     /// At the end: an outbox entry.

@@ -9,6 +9,7 @@ use rehearsal_mocks::provider::{BookingView, ProviderEvent};
 use rehearsal_service::store::{FindingRow, TransitionRow};
 
 use super::{
+    database::DatabaseEvent,
     event::{Answer, Event},
     operation::Operation,
     tables::Tables,
@@ -130,10 +131,13 @@ pub(super) fn logs_of(trace: &Trace) -> BTreeMap<&str, Vec<(&Entry<Event>, &LogE
 
 /// Whether the world was disturbed: a process may then have died, or lost an answer, between a commit and the line that reports it.
 pub(super) fn disturbed(trace: &Trace) -> bool {
-    trace
-        .entries
-        .iter()
-        .any(|entry| matches!(entry.event, trace::Event::FaultStarted { .. }))
+    trace.entries.iter().any(|entry| {
+        matches!(
+            entry.event,
+            trace::Event::FaultStarted { .. }
+                | trace::Event::System(Event::Database(DatabaseEvent::AnswerLost { .. }))
+        )
+    })
 }
 
 /// The spans of time in which a planned fault was in force, in microseconds; one that never ended lasts for ever.

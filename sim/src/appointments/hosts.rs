@@ -22,7 +22,7 @@ use rehearsal_service::{
 
 use super::{
     client::{self, Script},
-    database::{self, RemoteStore},
+    database::{self, Faults, Noticed, RemoteStore},
     event::{Event, fnv},
     leases::{Epochs, watched},
     operation::Operation,
@@ -68,8 +68,10 @@ pub(super) fn deploy(
         .keys()
         .map(|name| provider(tables, name, &ledgers[name], &stage))
         .collect();
+    let faults = Faults::of(tables.database);
     if tables.topology.layout == Layout::Cluster {
-        nodes.push(database_host(tables, &open, &epochs, &stage));
+        let faults = faults.clone();
+        nodes.push(database_host(tables, &open, &epochs, faults, &stage));
     }
     for name in tables.topology.service_hosts() {
         nodes.push(service_host(
@@ -91,7 +93,7 @@ pub(super) fn deploy(
         nodes,
         clients: tables.topology.clients,
         quiet: Box::new(move || quiet.look()),
-        snapshot: snapshot(open.clone(), ledgers),
+        snapshot: snapshot(open.clone(), ledgers, faults),
         dying: dying(tables, open, stage.storage, stage.recorder),
     }
 }
@@ -176,7 +178,19 @@ fn power_on(storage: &Storage, name: &str) {
     }
 }
 
-fn database_host(tables: &Tables, open: &Open, epochs: &Epochs, stage: &Stage<Event>) -> Node {
+/// The store as its host's callers get it: with each commit noticed.
+fn noticed(store: Arc<dyn Store>, recorder: &HostRecorder<Event>) -> Arc<dyn Store> {
+    let recorder = recorder.clone();
+    Arc::new(Noticed { store, recorder })
+}
+
+fn database_host(
+    tables: &Tables,
+    open: &Open,
+    epochs: &Epochs,
+    faults: Option<Arc<Faults>>,
+    stage: &Stage<Event>,
+) -> Node {
     let name = tables.topology.database_host();
     let listen = stage.addresses[name].listen.clone();
     let (open, storage, recorder) = (open.clone(), stage.storage.clone(), stage.recorder.clone());
@@ -186,16 +200,18 @@ fn database_host(tables: &Tables, open: &Open, epochs: &Epochs, stage: &Stage<Ev
         let path = storage.path(name, "appointments.db");
         let (open, listen, recorder) = (open.clone(), listen.clone(), recorder.at(name, boot));
         let (tables, storage) = (tables.clone(), storage.clone());
-        let (epochs, stops) = (epochs.clone(), stops.clone());
+        let (epochs, stops, faults) = (epochs.clone(), stops.clone(), faults.clone());
         async move {
+            let trouble = faults.map(|faults| (faults, recorder.clone()));
             let store = opened(&host, &recorder, (&storage, name), tables.defect(), &open).await;
             let store = planting::store(&tables, &host, &path, store);
-            let store = watched(store, &epochs, &recorder);
+            let store = noticed(watched(store, &epochs, &recorder), &recorder);
             loop {
                 match host.bind(&listen).await {
                     Ok(listener) => {
-                        let serving = pin!(database::serve(host.clone(), listener, store.clone()));
-                        future::select(serving, pin!(stops.asked(name))).await;
+                        let (store, trouble) = (store.clone(), trouble.clone());
+                        let serving = database::serve(host.clone(), listener, store, trouble);
+                        future::select(pin!(serving), pin!(stops.asked(name))).await;
                         // What was asked is answered at once: there is nothing to drain.
                         if stops.ended(name) {
                             return future::pending().await;
@@ -256,7 +272,7 @@ fn service_host(
                 let store =
                     opened(&host, &recorder, (&storage, &name), tables.defect(), &open).await;
                 let store = planting::store(&tables, &host, &path, store);
-                watched(store, &epochs, &recorder)
+                noticed(watched(store, &epochs, &recorder), &recorder)
             } else {
                 Arc::new(RemoteStore::new(host.clone(), database))
             };
@@ -384,7 +400,11 @@ fn client_host(name: &str, script: Script) -> Node {
     })
 }
 
-fn snapshot(open: Open, ledgers: BTreeMap<String, Ledger>) -> Box<dyn FnMut() -> Vec<Event>> {
+fn snapshot(
+    open: Open,
+    ledgers: BTreeMap<String, Ledger>,
+    faults: Option<Arc<Faults>>,
+) -> Box<dyn FnMut() -> Vec<Event>> {
     Box::new(move || {
         let Dump {
             appointments,
@@ -415,6 +435,8 @@ fn snapshot(open: Open, ledgers: BTreeMap<String, Ledger>) -> Box<dyn FnMut() ->
         events.extend(lock(&open).as_ref().map(|store| Event::Integrity {
             problems: store.problems(),
         }));
+        let delayed = faults.as_ref().and_then(|faults| faults.summary());
+        events.extend(delayed.map(Event::Database));
         for (provider, ledger) in &ledgers {
             events.extend(ledger.views().into_iter().map(|view| Event::View {
                 provider: provider.clone(),

@@ -20,7 +20,7 @@ pub mod operation;
 mod draw;
 pub mod event;
 mod pace;
-mod database;
+pub mod database;
 mod client;
 mod hosts;
 mod leases;
@@ -33,6 +33,7 @@ mod measures;
 mod summary;
 mod effects;
 mod points;
+mod moments;
 mod system;
 pub mod shadow;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
 use rehearsal_core::time::Timestamp;
-use rehearsal_mocks::provider::{self as mock, Behaviour, Operation};
+use rehearsal_mocks::provider::{self as mock, Behaviour, Garbling, Operation};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -27,6 +27,12 @@ pub struct Provider {
     pub hang_rate: Range,
     /// The share of bookings and cancels that take effect and are never answered.
     pub processed_but_unanswered: Range,
+    /// Answers that cannot be read, to calls that took effect; at most one is drawn for a call.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub garbled: Vec<GarbleRule>,
+    /// How late a booking shows in the list; at once when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listing_lag: Option<ListingLag>,
     /// Whether a repeat of a booked key answers the first booking; otherwise it books again.
     pub idempotent: bool,
     /// Whether a cancel makes every later booking with its key fail.
@@ -47,15 +53,47 @@ pub struct ErrorRule {
     pub status: u16,
     /// The share of calls that get it.
     pub rate: Range,
-    /// Sent as `Retry-After`.
+    /// Sent as `Retry-After`, in whole seconds rounded up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_s: Option<f64>,
+    /// Sent as `Retry-After`, as the HTTP date that lies so far ahead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_date_s: Option<f64>,
+    /// Sent as `Retry-After`, word for word: `"-1"`, `"soon"`. With several of the three, as many headers are sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_text: Option<String>,
     /// Whether the call takes effect before the error is answered.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub processed: bool,
     /// Which operations it strikes; every one when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub operations: Vec<Operation>,
+}
+
+/// One kind of unreadable answer and how often it comes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GarbleRule {
+    /// `not_json`, `wrong_shape` or `truncated`.
+    pub how: Garbling,
+    /// The share of calls that get it.
+    pub rate: Range,
+    /// Which operations it strikes; every one when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub operations: Vec<Operation>,
+}
+
+/// A list that is eventually consistent.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListingLag {
+    /// The share of bookings that show late.
+    pub rate: Range,
+    /// How late. What shows later than the auditor's horizon is reported until it shows.
+    pub lag: Latency,
+    /// Whether look-ups by key are late, too. Without idempotency that would be a provider that nobody can use.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub look_ups: bool,
 }
 
 /// A span of time in which what it names differs.
@@ -78,6 +116,12 @@ pub struct Window {
     /// In place of the provider's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub processed_but_unanswered: Option<Range>,
+    /// In place of the provider's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub garbled: Option<Vec<GarbleRule>>,
+    /// In place of the provider's, for bookings that are made within.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listing_lag: Option<ListingLag>,
 }
 
 impl Default for Provider {
@@ -88,6 +132,8 @@ impl Default for Provider {
             errors: Vec::new(),
             hang_rate: Range::fixed(0.0),
             processed_but_unanswered: Range::fixed(0.0),
+            garbled: Vec::new(),
+            listing_lag: None,
             idempotent: true,
             tombstones: true,
             windows: Vec::new(),
@@ -97,6 +143,32 @@ impl Default for Provider {
 }
 
 impl Provider {
+    /// Leaves out what `keeps` says no to: each error, garbled answer and window by its number, each share and mode by its key.
+    pub fn thin(&mut self, keeps: &dyn Fn(&str) -> bool) {
+        fn pick<T>(list: &mut Vec<T>, key: &str, keeps: &dyn Fn(&str) -> bool) {
+            let mut number = 0_usize..;
+            list.retain(|_| keeps(&format!("{key}[{}]", number.next().unwrap_or_default())));
+        }
+        pick(&mut self.errors, "errors", keeps);
+        pick(&mut self.garbled, "garbled", keeps);
+        pick(&mut self.windows, "windows", keeps);
+        for (key, share) in [
+            ("hang_rate", &mut self.hang_rate),
+            (
+                "processed_but_unanswered",
+                &mut self.processed_but_unanswered,
+            ),
+        ] {
+            if !keeps(key) {
+                *share = Range::fixed(0.0);
+            }
+        }
+        self.listing_lag = self.listing_lag.filter(|_| keeps("listing_lag"));
+        // A mode that is a fault: left out, the provider is as good as it can be.
+        self.idempotent |= !keeps("idempotent");
+        self.tombstones |= !keeps("tombstones");
+    }
+
     /// Draws whatever is open.
     pub fn draw(&mut self, chance: &Chance) {
         let mut rng = chance.named("settings").rng();
@@ -105,6 +177,10 @@ impl Provider {
         self.errors
             .iter_mut()
             .for_each(|rule| fix(&mut rule.rate, &mut rng));
+        let garbled = self.garbled.iter_mut().map(|rule| &mut rule.rate);
+        garbled
+            .chain(self.listing_lag.as_mut().map(|lag| &mut lag.rate))
+            .for_each(|share| fix(share, &mut rng));
         for (number, window) in self.windows.iter_mut().enumerate() {
             let mut rng = chance.named("windows").named(number).rng();
             fix(&mut window.from_s, &mut rng);
@@ -118,6 +194,11 @@ impl Provider {
                 .hang_rate
                 .iter_mut()
                 .chain(&mut window.processed_but_unanswered)
+                .for_each(|share| fix(share, &mut rng));
+            let garbled = window.garbled.iter_mut().flatten();
+            garbled
+                .map(|rule| &mut rule.rate)
+                .chain(window.listing_lag.as_mut().map(|lag| &mut lag.rate))
                 .for_each(|share| fix(share, &mut rng));
         }
         #[expect(
@@ -137,6 +218,8 @@ impl Provider {
             errors: self.errors.iter().map(ErrorRule::mock).collect(),
             hang_rate: self.hang_rate.low,
             processed_but_unanswered: self.processed_but_unanswered.low,
+            garbled: self.garbled.iter().map(GarbleRule::mock).collect(),
+            listing_lag: self.listing_lag.map(ListingLag::mock),
             idempotent: self.idempotent,
             tombstones: self.tombstones,
             windows: self.windows.iter().map(Window::mock).collect(),
@@ -156,6 +239,20 @@ impl Provider {
                 .check()
                 .map_err(|error| place(format!("latency: {error}")))?;
         }
+        for rule in self.every_error() {
+            rule.check().map_err(&place)?;
+        }
+        for lag in self.every_lag() {
+            lag.lag
+                .check()
+                .map_err(|error| place(format!("listing_lag.lag: {error}")))?;
+            if lag.look_ups && !self.idempotent {
+                return Err(place(
+                    "listing_lag.look_ups: found true with idempotent = false, where nobody can tell a lost booking from a late one; expected one of the two"
+                        .to_owned(),
+                ));
+            }
+        }
         // Both ends of every range have to be possible.
         let mut highest = self.clone();
         for range in highest.shares() {
@@ -171,10 +268,26 @@ impl Provider {
             .map_err(|error| place(error.to_string()))
     }
 
+    fn every_error(&self) -> impl Iterator<Item = &ErrorRule> {
+        let windows = self.windows.iter();
+        let within = windows.flat_map(|window| window.errors.iter().flatten());
+        self.errors.iter().chain(within)
+    }
+
+    fn every_lag(&self) -> impl Iterator<Item = &ListingLag> {
+        let within = self.windows.iter().filter_map(|it| it.listing_lag.as_ref());
+        self.listing_lag.iter().chain(within)
+    }
+
     fn shares(&mut self) -> Vec<&mut Range> {
         let mut all = vec![&mut self.hang_rate, &mut self.processed_but_unanswered];
         all.extend(self.errors.iter_mut().map(|rule| &mut rule.rate));
+        all.extend(self.garbled.iter_mut().map(|rule| &mut rule.rate));
+        all.extend(self.listing_lag.as_mut().map(|lag| &mut lag.rate));
         for window in &mut self.windows {
+            let garbled = window.garbled.iter_mut().flatten();
+            all.extend(garbled.map(|rule| &mut rule.rate));
+            all.extend(window.listing_lag.as_mut().map(|lag| &mut lag.rate));
             all.extend(
                 window
                     .errors
@@ -197,9 +310,52 @@ impl ErrorRule {
     fn mock(&self) -> mock::ErrorRule {
         mock::ErrorRule {
             retry_after: self.retry_after_s.map(seconds),
+            retry_after_date: self.retry_after_date_s.map(seconds),
+            retry_after_text: self.retry_after_text.clone(),
             processed: self.processed,
             operations: self.operations.clone(),
             ..mock::ErrorRule::new(self.status, self.rate.low)
+        }
+    }
+
+    /// Refuses waits that are no spans of time, and texts that no header can carry.
+    fn check(&self) -> Result<(), String> {
+        for (key, value) in [
+            ("retry_after_s", self.retry_after_s),
+            ("retry_after_date_s", self.retry_after_date_s),
+        ] {
+            if value.is_some_and(|value| !(0.0..=1e9).contains(&value)) {
+                return Err(format!(
+                    "errors: found {key} = {}, expected 0 to 1000000000 seconds; retry_after_text takes any text",
+                    value.unwrap_or_default()
+                ));
+            }
+        }
+        match &self.retry_after_text {
+            Some(text) if !text.bytes().all(|byte| matches!(byte, b' '..=b'~')) => Err(format!(
+                "errors: found retry_after_text = {text:?}, expected printable ASCII"
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl GarbleRule {
+    fn mock(&self) -> mock::GarbleRule {
+        mock::GarbleRule {
+            how: self.how,
+            rate: self.rate.low,
+            operations: self.operations.clone(),
+        }
+    }
+}
+
+impl ListingLag {
+    fn mock(self) -> mock::ListingLag {
+        mock::ListingLag {
+            rate: self.rate.low,
+            lag: latency(self.lag),
+            look_ups: self.look_ups,
         }
     }
 }
@@ -214,6 +370,11 @@ impl Window {
                 .map(|rules| rules.iter().map(ErrorRule::mock).collect()),
             hang_rate: self.hang_rate.map(|share| share.low),
             processed_but_unanswered: self.processed_but_unanswered.map(|share| share.low),
+            garbled: self
+                .garbled
+                .as_ref()
+                .map(|rules| rules.iter().map(GarbleRule::mock).collect()),
+            listing_lag: self.listing_lag.map(ListingLag::mock),
             ..mock::Window::new(seconds(self.from_s.low), seconds(self.to_s.low))
         }
     }
@@ -284,6 +445,22 @@ mod tests {
             (
                 "latency = { lognormal_ms = { p50 = 100, p95 = 50 } }",
                 "providers.acme.latency",
+            ),
+            (
+                "garbled = [{ how = \"truncated\", rate = [0.1, 1.5] }]",
+                "providers.acme.garbled[0].rate",
+            ),
+            (
+                "listing_lag = { rate = 2, lag = { fixed_ms = 9 } }",
+                "providers.acme.listing_lag.rate",
+            ),
+            (
+                "listing_lag = { rate = 0.5, lag = { fixed_ms = 9 }, look_ups = true }\nidempotent = false",
+                "providers.acme.listing_lag.look_ups",
+            ),
+            (
+                "errors = [{ status = 429, rate = 1, retry_after_s = -1 }]",
+                "providers.acme.errors: found retry_after_s",
             ),
             (
                 "windows = [{ from_s = [1, 5], to_s = 4 }]",

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    draw, effects, event::Event, history::given, hosts, measures, operation::Operation, oracles,
-    points, summary, tables::Tables, tally::Tally,
+    draw, effects, event::Event, history::given, hosts, measures, moments, operation::Operation,
+    oracles, points, summary, tables::Tables, tally::Tally,
 };
 use crate::{
     chance::Chance,
@@ -44,6 +44,14 @@ impl System for Appointments {
         stage: Stage<Event>,
     ) -> Deployment<Event> {
         hosts::deploy(tables, steps, stage)
+    }
+
+    fn trigger(event: &Event) -> Option<&'static str> {
+        moments::name(event)
+    }
+
+    fn trigger_names() -> Vec<&'static str> {
+        moments::names()
     }
 
     fn oracles() -> Vec<Oracle<Event>> {

@@ -8,6 +8,7 @@ use rehearsal_core::identity::ProviderName;
 use serde::{Deserialize, Serialize, de::MapAccess};
 
 use super::{
+    database::Database,
     logs::Logs,
     planted::{Defect, Planted},
     policy::Service,
@@ -27,6 +28,9 @@ pub struct Tables {
     pub workload: Workload,
     /// The providers, by name: at `provider-NAME`.
     pub providers: BTreeMap<String, Provider>,
+    /// What the cluster's database does worse than it could.
+    #[serde(skip_serializing_if = "Database::is_healthy")]
+    pub database: Database,
     /// The service's settings.
     pub service: Service,
     /// What logs have to hold.
@@ -46,6 +50,7 @@ impl Default for Tables {
             topology: Topology::default(),
             workload: Workload::default(),
             providers: BTreeMap::from([("acme".to_owned(), Provider::default())]),
+            database: Database::default(),
             service: Service::default(),
             logs: Logs::default(),
             planted: None,
@@ -70,6 +75,7 @@ impl system::Tables for Tables {
         "topology",
         "workload",
         "providers",
+        "database",
         "service",
         "logs",
         "planted",
@@ -80,6 +86,7 @@ impl system::Tables for Tables {
             "topology" => self.topology = map.next_value()?,
             "workload" => self.workload = map.next_value()?,
             "providers" => self.providers = map.next_value()?,
+            "database" => self.database = map.next_value()?,
             "service" => self.service = map.next_value()?,
             "logs" => self.logs = map.next_value()?,
             "planted" => self.planted = Some(map.next_value()?),
@@ -104,7 +111,17 @@ impl system::Tables for Tables {
         }
         let names: Vec<&str> = self.providers.keys().map(String::as_str).collect();
         self.workload.check(&names)?;
+        self.database
+            .check(self.topology.layout == Layout::Cluster)?;
         self.service.check()
+    }
+
+    fn thin(&mut self, keeps: &dyn Fn(&str) -> bool) {
+        for (name, provider) in &mut self.providers {
+            provider.thin(&|fault| keeps(&format!("providers.{name}.{fault}")));
+        }
+        self.database
+            .thin(&|fault| keeps(&format!("database.{fault}")));
     }
 
     fn hosts(&self) -> Vec<String> {

@@ -18,6 +18,7 @@ use crate::{
     chance::Chance,
     disk::{Loss, Operation},
     range::{Latency, Range, Signed},
+    trigger::{ITS_HOST, When},
 };
 
 /// A `[[faults]]` table of a scenario. Optional keys are absent when they are not set: that is how stray ones are found.
@@ -34,6 +35,12 @@ pub struct Spec {
     /// When it starts, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_s: Option<Range>,
+    /// The event at which it starts, in place of a time; `at_s` then is a delay after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<When>,
+    /// The chance that a seed has it: in a swarm in place of the swarm's own; 1 elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chance: Option<f64>,
     /// How long a host stays down, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub down_s: Option<Range>,
@@ -115,7 +122,7 @@ pub struct Spec {
 }
 
 /// Keys that every kind takes.
-const ALWAYS: &[&str] = &["kind", "target", "at_s", "times"];
+const ALWAYS: &[&str] = &["kind", "target", "at_s", "when", "chance", "times"];
 
 /// A partition must last, or nobody sees it: below a connection's first retransmissions it is only a hiccup.
 const FLOOR_S: f64 = 1.0;
@@ -146,17 +153,25 @@ impl Spec {
         }
         let lasts = self.check_keys()?;
         let floor_ms = self.floor_ms(lasts)?;
-        let at = match (self.at_s, self.at_operation) {
-            (Some(at), None) => at,
-            (None, Some(_)) => Range::fixed(0.0),
-            (Some(_), Some(_)) => {
+        let waits = self.at_operation.is_some() || self.when.is_some();
+        let at = match self.at_s {
+            Some(_) if self.at_operation.is_some() => {
                 return Err("at_s: a fault at an operation has no other time; remove it".to_owned());
             }
-            (None, None) => {
-                return Err("at_s: missing; when does it start, in seconds?".to_owned());
-            }
+            Some(at) => at,
+            None if waits => Range::fixed(0.0),
+            None => return Err("at_s: missing; when does it start, in seconds?".to_owned()),
         };
-        let targets = matching(&self.target, hosts)?;
+        if let Some(share) = self.chance
+            && !(0.0..=1.0).contains(&share)
+        {
+            return Err(format!("chance: found {share}, expected 0 to 1"));
+        }
+        let targets = if self.target == ITS_HOST && self.when.is_some() {
+            vec![ITS_HOST.to_owned()]
+        } else {
+            matching(&self.target, hosts)?
+        };
         let mut faults = Vec::new();
         for time in 0..self.times {
             // The order of draws is part of every seed's meaning: what a new kind draws comes last.
@@ -169,9 +184,12 @@ impl Spec {
                 Sides::Host => (vec![target], Vec::new()),
                 Sides::Links => self.sides(target, &targets, hosts, &mut rng)?,
             };
+            let when = self.when.as_ref();
+            let when = when.map(|it| it.draw(&mut chance.named(time).named("when").rng()));
             let mut fault = Fault {
                 at_ms,
                 until_ms: at_ms + length_ms,
+                when: when.transpose()?,
                 targets,
                 peers,
                 kind,
@@ -346,6 +364,17 @@ mod tests {
             mode: Crash::PowerLoss,
         };
         assert_eq!(lost[0].kind, expected);
+    }
+
+    #[test]
+    fn a_fault_may_wait_for_an_event_and_strike_where_it_happened() {
+        let text = "kind='kill'\ntarget='@event'\nwhen={event='sent',nth=[2,4]}\ndown_s=1";
+        let fault = draw(text).expect("a kill").remove(0);
+        let when = fault.when.expect("a trigger");
+        assert!(when.event == "sent" && (2..=4).contains(&when.nth));
+        assert_eq!((fault.at_ms, fault.until_ms), (0, 1_000));
+        assert_eq!(fault.targets, [ITS_HOST]);
+        assert!(draw("kind='kill'\ntarget='@event'\nat_s=1\ndown_s=1").is_err());
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod disk;
 mod enumerate;
 mod fidelities;
 mod interpose;
+mod provider_faults;
 mod second_system;
 mod points;
 mod shadow;

@@ -54,6 +54,7 @@ fn check(trace: &Trace) -> Findings {
             | Event::Invoked { .. }
             | Event::Observed { .. }
             | Event::Scraped { .. }
+            | Event::Database(_)
             | Event::Row(_)
             | Event::Transition(_)
             | Event::View { .. }
@@ -80,6 +81,8 @@ fn texts(event: &ProviderEvent) -> Cow<'_, str> {
         | E::Failed { key, .. }
         | E::Hung { key, .. }
         | E::Unanswered { key, .. }
+        | E::Garbled { key, .. }
+        | E::Missed { key, .. }
         | E::Malformed { code: key, .. } => Cow::Borrowed(key),
         E::Booked { key, reference, .. } | E::Replayed { key, reference } => {
             Cow::Owned(format!("{key} {reference}"))

@@ -241,6 +241,8 @@ mod tests {
                 status: 429,
                 rate: crate::range::Range::fixed(0.1),
                 retry_after_s: Some(seconds),
+                retry_after_date_s: None,
+                retry_after_text: None,
                 processed: false,
                 operations: Vec::new(),
             }];

@@ -43,7 +43,7 @@ async fn conduct(setup: Setup, director: &mut dyn Director) -> Result<(), Engine
         loop {
             let now = start.elapsed();
             clock.set(now);
-            if now >= due {
+            if now >= due || director.is_due() {
                 let escaped = tokio::runtime::Handle::current()
                     .metrics()
                     .num_alive_tasks();

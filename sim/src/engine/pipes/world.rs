@@ -90,7 +90,8 @@ impl<'a> World<'a> {
         ))))
     }
 
-    /// Polls each woken host once, beginning at a drawn one: hosts that wake together have no natural order.
+    /// Polls each woken host once, beginning at a drawn one: hosts that wake together have no natural order. The rest stays woken when the
+    /// director is due.
     fn poll_woken(&mut self, cx: &Context<'_>, now: Duration) -> bool {
         let hosts = &mut self.ground.hosts;
         let count = hosts.iter().filter(|host| host.may_run(now)).count();

@@ -19,7 +19,7 @@ pub(crate) fn run(setup: Setup, director: &mut dyn Director) -> Result<(), Engin
         let now = world.elapsed();
         clock.set(now);
         interpose::set_elapsed(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX));
-        if now >= due {
+        if now >= due || director.is_due() {
             let next = director.direct(now, &mut world);
             world.refusal()?;
             match next {

@@ -263,6 +263,7 @@ pub(super) fn play(engine: Engine, behavior: &Behavior, seed: u64) -> Result<Dur
         booted: Box::new(|_, _| {}),
     };
     let fault = behavior.fault.clone().map(|kind| Fault {
+        when: None,
         at_ms: 0,
         until_ms: 1,
         targets: vec!["server".to_owned()],
