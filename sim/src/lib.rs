@@ -29,4 +29,5 @@ pub mod exercise;
 pub mod report;
 pub mod explore;
 pub mod verify;
+pub mod scoreboard;
 pub mod appointments;

@@ -173,6 +173,52 @@ impl Defect {
     }
 }
 
+impl Defect {
+    /// The scenario to hunt it in: a file in `scenarios/scoreboard`, without `.toml`.
+    pub const fn hunt(self) -> &'static str {
+        match self {
+            Self::AcknowledgeBeforeCommit
+            | Self::NoUniqueIndex
+            | Self::FirstKeyWins
+            | Self::ForgottenCancel
+            | Self::StaleReads
+            | Self::SynchronousNormal
+            | Self::AuditorOff => "commits",
+            Self::BlockingAccept
+            | Self::OpenBreakerBurnsAttempts
+            | Self::UnlimitedBulkhead
+            | Self::BreakerNeverCloses
+            | Self::HighWaterMark => "outages",
+            Self::ExhaustedAtRescue
+            | Self::EndlessRefund
+            | Self::GivesUpWithoutCompensation
+            | Self::UnlimitedRetryAfter
+            | Self::UnreportedDeadLetters
+            | Self::PersonalErrorText
+            | Self::LogWithoutRequestId
+            | Self::UnloggedCompensation => "dead_letters",
+            Self::TimeoutAsSuccess
+            | Self::TimeoutAsFailure
+            | Self::CancelWithoutTombstone
+            | Self::TombstoneTakenForBooking
+            | Self::AuditorRepairsInFlight
+            | Self::OneSightingIsProof => "late_bookings",
+            Self::LeaseShorterThanTimeout
+            | Self::CrashAfterSendResends
+            | Self::TwoClaimers
+            | Self::StaleSettle
+            | Self::AttemptAsFence
+            | Self::RetryDelayZero
+            | Self::ForgottenDoubt
+            | Self::RedriveOfConfirmed
+            | Self::NewKeyPerAttempt
+            | Self::CompensatesUnknown
+            | Self::LookUpIsBlind
+            | Self::RetryAfterIgnored => "deliveries",
+        }
+    }
+}
+
 /// In thousandths.
 fn likeness(one: &str, other: &str) -> u64 {
     #[expect(
