@@ -264,6 +264,10 @@ pub struct VerifyFlags {
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
     /// Where `verify.json` is written
+    #[arg(long, default_value = "results", value_name = "DIR")]
+    pub out: PathBuf,
+}
+
 /// `rehearsal scoreboard`.
 #[derive(Debug, Args)]
 #[command(after_help = "\

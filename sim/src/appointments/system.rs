@@ -5,8 +5,6 @@
 use std::collections::BTreeMap;
 
 use super::{
-    draw, effects, event::Event, history::given, hosts, measures, operation::Operation, oracles,
-    points, summary, tables::Tables, tally::Tally,
     draw, effects,
     event::Event,
     history::given,
@@ -14,7 +12,7 @@ use super::{
     operation::Operation,
     oracles,
     planted::{Defect, Planted},
-    summary,
+    points, summary,
     tables::Tables,
     tally::Tally,
 };
