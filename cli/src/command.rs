@@ -8,6 +8,7 @@ mod explore;
 mod merge;
 mod verify;
 pub(crate) mod enumerate;
+mod scoreboard;
 mod replay;
 mod record;
 mod inspect;
@@ -62,6 +63,7 @@ fn dispatch(flags: Flags, printer: Printer) -> Result<Exit, Problem> {
         Command::Verify(flags) => verify::verify::<Appointments>(&flags, printer),
         Command::VerifySide => verify::side::<Appointments>(),
         Command::Enumerate(flags) => enumerate::enumerate::<Appointments>(&flags, printer),
+        Command::Scoreboard(flags) => scoreboard::scoreboard::<Appointments>(&flags, printer),
         Command::Replay(flags) => replay::replay(&flags, printer),
         Command::Record(flags) => record::record(&flags, printer),
         Command::Inspect(flags) => inspect::inspect(&flags, printer),

@@ -6,7 +6,12 @@
 pub mod shard;
 pub mod value;
 
-use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{
+    net::SocketAddr,
+    num::{NonZeroU32, NonZeroUsize},
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::{Args, Parser, Subcommand};
 use rehearsal_replay::{plan::Pace, verdict::GateKind};
@@ -47,6 +52,8 @@ pub enum Command {
     VerifySide,
     /// Cut the power at every operation of a flow's disks, and judge what comes back
     Enumerate(EnumerateFlags),
+    /// Measure the harness: hunt every planted defect, and watch the clean service for false alarms
+    Scoreboard(ScoreboardFlags),
     /// Replay a capture against legacy and candidate, and judge whether they are alike
     Replay(ReplayFlags),
     /// Record an hour of the legacy model's traffic, in simulation, as a capture
@@ -257,6 +264,49 @@ pub struct VerifyFlags {
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
     /// Where `verify.json` is written
+    #[arg(long, default_value = "results", value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// `rehearsal scoreboard`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Each defect is hunted several times, over other seeds each time. It counts as found when every hunt finds it within the budget.
+The command passes when every defect is found and the clean service raises no alarm.
+
+Examples:
+  rehearsal scoreboard --short
+  rehearsal scoreboard --only stale-settle-accepted --clean-seeds 0
+  rehearsal scoreboard --clean-seeds 10000 --jobs 8")]
+pub struct ScoreboardFlags {
+    /// Fewer hunts and fewer clean seeds, for CI
+    #[arg(long)]
+    pub short: bool,
+    /// Hunt only this defect; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub only: Vec<String>,
+    /// Most seeds of one hunt [default: 500]
+    #[arg(long, value_name = "N")]
+    pub budget: Option<NonZeroU32>,
+    /// Hunts of each defect [default: 20, or 3 with --short]
+    #[arg(long, value_name = "N")]
+    pub hunts: Option<NonZeroU32>,
+    /// Seeds of the clean service [default: 1000, or 100 with --short]
+    #[arg(long, value_name = "N")]
+    pub clean_seeds: Option<u32>,
+    /// The folder of the hunting scenarios
+    #[arg(long, default_value = "scenarios/scoreboard", value_name = "DIR")]
+    pub scenarios: PathBuf,
+    /// Hunt every defect in this one scenario
+    #[arg(long, conflicts_with = "scenarios", value_name = "SCENARIO")]
+    pub scenario: Option<PathBuf>,
+    /// Runs at once, each in a process of its own [default: one a processor]
+    #[arg(long, value_name = "J")]
+    pub jobs: Option<NonZeroUsize>,
+    /// What is printed to stdout
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Where `scoreboard.json` and `scoreboard.md` are written
     #[arg(long, default_value = "results", value_name = "DIR")]
     pub out: PathBuf,
 }

@@ -20,6 +20,8 @@ pub mod api;
 
 mod percent;
 
+pub mod gate;
+
 pub mod provider;
 
 mod worker;
@@ -30,4 +32,4 @@ pub mod role;
 
 pub use config::Config;
 pub use journal::Journal;
-pub use role::{ServiceError, run, run_on};
+pub use role::{ServiceError, run, run_on, run_with};

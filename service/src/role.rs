@@ -18,6 +18,7 @@ use crate::{
     api::{self, Api},
     auditor::Auditor,
     config::{Config, ConfigError},
+    gate::{self, Gates},
     journal::{Journal, Telemetry},
     provider::Provider,
     store::{Store, StoreAccess},
@@ -52,14 +53,33 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServiceError> {
     config.check()?;
-    let listener = host
-        .bind(&config.listen)
-        .await
-        .map_err(|source| ServiceError::Listen {
-            address: config.listen.clone(),
-            source,
-        })?;
+    let listener = bind(&host, &config).await?;
     run_on(host, listener, config, store, journal, shutdown).await
+}
+
+/// As [`run`], with circuit breakers of the caller's choice.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_with(
+    host: Host,
+    config: Config,
+    store: Arc<dyn Store>,
+    journal: Arc<dyn Journal>,
+    gates: Gates,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), ServiceError> {
+    config.check()?;
+    let listener = bind(&host, &config).await?;
+    compose(host, listener, config, store, journal, gates, shutdown).await
+}
+
+async fn bind(host: &Host, config: &Config) -> Result<Listener, ServiceError> {
+    let bound = host.bind(&config.listen).await;
+    bound.map_err(|source| ServiceError::Listen {
+        address: config.listen.clone(),
+        source,
+    })
 }
 
 /// As [`run`], on a listener that is bound already: for a caller that has to know the port before.
@@ -75,6 +95,27 @@ pub async fn run_on(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServiceError> {
     config.check()?;
+    compose(
+        host,
+        listener,
+        config,
+        store,
+        journal,
+        gate::breakers,
+        shutdown,
+    )
+    .await
+}
+
+async fn compose(
+    host: Host,
+    listener: Listener,
+    config: Config,
+    store: Arc<dyn Store>,
+    journal: Arc<dyn Journal>,
+    gates: Gates,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), ServiceError> {
     let telemetry = Telemetry::new(host.clone(), journal);
     let store = StoreAccess::new(host.clone(), store, config.store_patience);
     let wake = Arc::new(Notify::new());
@@ -82,6 +123,7 @@ pub async fn run_on(
         telemetry.clone(),
         config.providers.keys(),
         &config.breaker,
+        gates,
         config.bulkhead,
         wake.clone(),
     ));

@@ -32,4 +32,5 @@ pub mod exercise;
 pub mod report;
 pub mod explore;
 pub mod verify;
+pub mod scoreboard;
 pub mod appointments;

@@ -250,4 +250,20 @@ pub trait System: Copy + Debug + 'static {
         tables: &Self::Tables,
         trace: &Trace<Self::Event>,
     ) -> Vec<(String, u64, crate::fault::Effect)>;
+
+    /// The defects that can be planted into it, to measure the harness with, in the order of reports. None, unless it says otherwise.
+    fn plantable() -> Vec<crate::scoreboard::Plantable> {
+        Vec::new()
+    }
+
+    /// Plants the defect `name` into a scenario's tables.
+    ///
+    /// # Errors
+    /// A sentence that says which defects there are, when `name` is none.
+    fn plant(tables: &mut Self::Tables, name: &str) -> Result<(), String> {
+        let _ = tables;
+        Err(format!(
+            "no defect can be planted into this system, not even {name:?}"
+        ))
+    }
 }

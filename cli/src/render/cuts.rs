@@ -168,7 +168,7 @@ fn troubles(flow: &Flow) -> Vec<String> {
             word(flow.uncut)
         ));
     }
-    let idle = flow.idle_oracles();
+    let idle = flow.idle.iter();
     lines.extend(idle.map(|name| format!("oracle {name} examined nothing at any point")));
     let listed = flow.without_verdict.iter();
     lines.extend(listed.map(|(cut, why)| format!("cut {}: {why}", place(cut))));

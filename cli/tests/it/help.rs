@@ -29,6 +29,7 @@ fn every_command_explains_itself() {
         "merge",
         "verify",
         "enumerate",
+        "scoreboard",
         "replay",
         "record",
         "inspect",

@@ -120,6 +120,11 @@ pub(super) fn prepare(connection: &Connection) -> Result<(), StoreError> {
              PRAGMA mmap_size = 0; PRAGMA foreign_keys = ON;",
         )
         .map_err(broken)?;
+    // After a sync that failed, Linux goes on showing a restarted process what never became durable, and no later sync of the log would make it
+    // so: commits on top of it would go with it. Written into the database's own file it is durable before anything is acknowledged.
+    connection
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        .map_err(broken)?;
     if version(connection)? == MIGRATIONS.len() {
         return Ok(());
     }

@@ -11,8 +11,7 @@ use std::{
 
 use rehearsal_core::{
     breaker::{
-        Admission, Breaker, BreakerPolicy, BreakerState, BreakerStateName, CallClass, Permit,
-        Transition,
+        Admission, BreakerPolicy, BreakerState, BreakerStateName, CallClass, Permit, Transition,
     },
     bulkhead::Bulkhead,
     identity::ProviderName,
@@ -21,7 +20,11 @@ use rehearsal_core::{
 };
 use tokio::sync::Notify;
 
-use crate::{journal::Telemetry, metrics::Counter};
+use crate::{
+    gate::{Gate, Gates},
+    journal::Telemetry,
+    metrics::Counter,
+};
 
 /// The lanes of all providers.
 #[derive(Debug)]
@@ -35,7 +38,7 @@ pub(crate) struct Lanes {
 #[derive(Debug)]
 struct Lane {
     bulkhead: Bulkhead,
-    breaker: Breaker,
+    breaker: Box<dyn Gate>,
     paused_until: Option<Timestamp>,
 }
 
@@ -70,13 +73,14 @@ impl Lanes {
         telemetry: Telemetry,
         providers: impl Iterator<Item = &'a ProviderName>,
         breaker: &BreakerPolicy,
+        gates: Gates,
         bulkhead: u32,
         freed: Arc<Notify>,
     ) -> Self {
         let lane = |name: &ProviderName| {
             let lane = Lane {
                 bulkhead: Bulkhead::new(bulkhead),
-                breaker: Breaker::new(breaker.clone()),
+                breaker: gates(breaker.clone()),
                 paused_until: None,
             };
             (name.clone(), Mutex::new(lane))

@@ -279,11 +279,12 @@ fn service_host(
             let (journal, store) = planting::journal(&tables, journal, store);
             let host = planting::host(&tables, host, &config);
             loop {
-                let ended = rehearsal_service::role::run(
+                let ended = rehearsal_service::role::run_with(
                     host.clone(),
                     config.clone(),
                     store.clone(),
                     journal.clone(),
+                    planting::gates(&tables),
                     stops.asked(&name),
                 )
                 .await;

@@ -5,14 +5,23 @@
 use std::collections::BTreeMap;
 
 use super::{
-    draw, effects, event::Event, history::given, hosts, measures, moments, operation::Operation,
-    oracles, points, summary, tables::Tables, tally::Tally,
+    draw, effects,
+    event::Event,
+    history::given,
+    hosts, measures, moments,
+    operation::Operation,
+    oracles,
+    planted::{Defect, Planted},
+    points, summary,
+    tables::Tables,
+    tally::Tally,
 };
 use crate::{
     chance::Chance,
     fault::Effect,
     oracle::Oracle,
     point::{Hits, Point},
+    scoreboard::Plantable,
     system::{Deployment, Stage, Step, System, Tables as _},
     trace::Trace,
 };
@@ -80,5 +89,23 @@ impl System for Appointments {
 
     fn own_faults(tables: &Tables, trace: &Trace<Event>) -> Vec<(String, u64, Effect)> {
         effects::of(tables, trace)
+    }
+
+    fn plantable() -> Vec<Plantable> {
+        Defect::ALL
+            .iter()
+            .map(|defect| Plantable {
+                name: defect.name(),
+                sentence: defect.sentence(),
+                traps: defect.traps(),
+                hunt: defect.hunt(),
+            })
+            .collect()
+    }
+
+    fn plant(tables: &mut Tables, name: &str) -> Result<(), String> {
+        let defect = Defect::named(name)?;
+        tables.planted = Some(Planted { defect });
+        Ok(())
     }
 }

@@ -3,7 +3,7 @@
 //! **Invariant**: everything outside `timing` is a function of the plans, byte for byte, if the cuts are taken in order. Nothing passes that
 //! examined nothing: a cut that did not strike, or an oracle that had no case at any point, leaves the flow inconclusive.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -105,6 +105,8 @@ pub struct Flow {
     pub tally: Tally,
     /// How many things each oracle examined, over all cuts.
     pub checked: BTreeMap<String, u64>,
+    /// The oracles that were inconclusive at every cut.
+    pub idle: BTreeSet<String>,
     /// What was violated.
     pub found: Vec<Found>,
     /// The first cuts without a verdict, and why.
@@ -134,6 +136,7 @@ impl Flow {
                 .collect(),
             tally: Tally::default(),
             checked: BTreeMap::new(),
+            idle: BTreeSet::new(),
             found: Vec::new(),
             without_verdict: Vec::new(),
         }
@@ -150,7 +153,13 @@ impl Flow {
                 return None;
             }
         };
+        let first = self.checked.is_empty();
         for oracle in &record.oracles {
+            if oracle.verdict != Verdict::Inconclusive {
+                self.idle.remove(&oracle.name);
+            } else if first {
+                self.idle.insert(oracle.name.clone());
+            }
             *self.checked.entry(oracle.name.clone()).or_default() += oracle.checked;
         }
         match judge(record) {
@@ -173,7 +182,6 @@ impl Flow {
     /// All runs were taken: says what the flow comes to.
     pub fn close(&mut self, points: u64) {
         self.tally.points = points;
-        let unexamined = self.checked.values().any(|checked| *checked == 0);
         let of = |verdict, happened: bool| if happened { verdict } else { Verdict::Pass };
         self.verdict = [
             self.uncut,
@@ -181,18 +189,12 @@ impl Flow {
             of(Verdict::Fail, self.tally.failed > 0),
             of(
                 Verdict::Inconclusive,
-                self.tally.inconclusive > 0 || self.tally.runs == 0 || unexamined,
+                self.tally.inconclusive > 0 || self.tally.runs == 0 || !self.idle.is_empty(),
             ),
         ]
         .into_iter()
         .max()
         .expect("several");
-    }
-
-    /// The oracles that had no case at any point.
-    pub fn idle_oracles(&self) -> impl Iterator<Item = &str> {
-        let idle = self.checked.iter().filter(|(_, checked)| **checked == 0);
-        idle.map(|(name, _)| name.as_str())
     }
 
     fn find(&mut self, cut: &Cut, record: &Record) -> Option<String> {

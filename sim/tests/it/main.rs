@@ -5,6 +5,7 @@ mod child;
 mod determinism;
 mod disk;
 mod enumerate;
+mod fsync;
 mod fidelities;
 mod interpose;
 mod provider_faults;

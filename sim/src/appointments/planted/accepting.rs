@@ -28,7 +28,7 @@ const COMMIT_DELAY: Duration = Duration::from_millis(300);
 /// Two requests with one key pass both when they come within this.
 const RACE: Duration = Duration::from_secs(1);
 /// How long a cached read is served.
-const CACHED: Duration = Duration::from_secs(2);
+const CACHED: Duration = Duration::from_secs(4);
 /// How long an accept waits for its provider at most.
 const BLOCKED: Duration = Duration::from_secs(8);
 /// How often it looks.
@@ -116,6 +116,14 @@ impl Accepting {
             }
             (Defect::StaleReads, request @ (Request::Read { .. } | Request::Find { .. })) => {
                 self.cached(request).await
+            }
+            (Defect::StaleReads, Request::Accept { new, answer, now }) => {
+                let (tenant, id) = (new.tenant.clone(), new.id.clone());
+                let accept = Request::Accept { new, answer, now };
+                let reply = self.store.call(accept).await?;
+                // The cache is filled when the row is new.
+                self.cached(Request::Read { tenant, id }).await?;
+                Ok(reply)
             }
             (_, request) => self.store.call(request).await,
         }

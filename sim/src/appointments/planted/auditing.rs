@@ -41,10 +41,7 @@ impl Auditing {
             (Defect::AuditorRepairsInFlight, Reply::AuditRows(rows)) => {
                 rows.iter_mut().for_each(look_settled);
             }
-            (
-                Defect::AuditorRepairsInFlight | Defect::OneSightingIsProof,
-                Reply::FindingsRecorded(sighted, _),
-            ) => {
+            (Defect::AuditorRepairsInFlight, Reply::FindingsRecorded(sighted, _)) => {
                 // The first sighting is still reported: the auditor goes by the number one.
                 for one in sighted.iter_mut() {
                     one.sightings = one.sightings.max(ENOUGH);

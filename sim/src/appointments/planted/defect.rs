@@ -101,10 +101,8 @@ catalogue! {
         "An attempt whose outcome is not known is repeated as if it had not been sent.";
     EndlessRefund = "endless-refund", Store, [17, 20],
         "No attempt ever counts, so none is the last.";
-    OpenBreakerBurnsAttempts = "open-breaker-burns-attempts", Store, [17],
-        "Waiting for an open breaker counts as an attempt.";
     GivesUpWithoutCompensation = "gives-up-without-compensation", Store, [5],
-        "When attempts run out, what may have been booked is taken for not sent, and nothing is cancelled.";
+        "When attempts run out, the booking counts as refused, and nothing is cancelled.";
     RedriveOfConfirmed = "redrive-of-confirmed", Store, [33],
         "Entries that once had an error are put back to work without a look at what became of them.";
     UnlimitedBulkhead = "bulkhead-unlimited", Settings, [27],
@@ -113,12 +111,16 @@ catalogue! {
         "However long a provider asks to be left alone, it is.";
     BreakerNeverCloses = "breaker-never-closes", Settings, [18],
         "A breaker that has opened stays open.";
+    BreakerIgnoresGeneration = "breaker-ignores-generation", Breaker, [19],
+        "A result from before the breaker opened counts as a probe's.";
+    LostProbe = "lost-half-open-probe", Breaker, [18],
+        "A probe that ends without saying anything of the provider holds its place for ever.";
+    BreakerBypassed = "breaker-bypassed", Breaker, [17],
+        "The breaker opens, and every call is let through.";
     AuditorOff = "auditor-off", Settings, [6],
         "The auditor does not run.";
     AuditorRepairsInFlight = "auditor-repairs-in-flight", Store, [30],
         "The auditor repairs what is queued, leased or young, at first sight.";
-    OneSightingIsProof = "one-sighting-is-proof", Store, [32],
-        "The auditor repairs what it has seen once.";
     UnreportedDeadLetters = "dead-letters-unreported", Store, [31],
         "What the auditor finds of given-up cancels is not kept.";
     NewKeyPerAttempt = "new-key-per-attempt", Provider, [1, 3],
@@ -131,8 +133,8 @@ catalogue! {
         "A booking whose outcome is not known is cancelled at once, and then tried again.";
     CancelWithoutTombstone = "cancel-without-tombstone", Provider, [6],
         "A cancel of what is not booked yet is taken for done.";
-    TombstoneTakenForBooking = "tombstone-taken-for-booking", Provider, [14],
-        "A booking that the provider refuses because it was cancelled counts as booked.";
+    RefusalTakenForBooking = "refusal-taken-for-booking", Provider, [14],
+        "A refused booking is taken for a duplicate, and a duplicate for booked.";
     LookUpIsBlind = "look-up-is-blind", Provider, [1, 14],
         "Looking up by key never finds anything.";
     RetryAfterIgnored = "retry-after-ignored", Provider, [15],
@@ -170,6 +172,53 @@ impl Defect {
                 near.join(", ")
             )
         })
+    }
+}
+
+impl Defect {
+    /// The scenario to hunt it in: a file in `scenarios/scoreboard`, without `.toml`.
+    pub const fn hunt(self) -> &'static str {
+        match self {
+            Self::AcknowledgeBeforeCommit
+            | Self::NoUniqueIndex
+            | Self::FirstKeyWins
+            | Self::ForgottenCancel
+            | Self::StaleReads
+            | Self::SynchronousNormal
+            | Self::AuditorOff => "commits",
+            Self::BlockingAccept
+            | Self::UnlimitedBulkhead
+            | Self::BreakerNeverCloses
+            | Self::BreakerIgnoresGeneration
+            | Self::LostProbe
+            | Self::BreakerBypassed
+            | Self::HighWaterMark => "outages",
+            Self::ExhaustedAtRescue
+            | Self::UnlimitedRetryAfter
+            | Self::UnreportedDeadLetters
+            | Self::PersonalErrorText
+            | Self::LogWithoutRequestId
+            | Self::UnloggedCompensation => "dead_letters",
+            Self::GivesUpWithoutCompensation => "exhausted",
+            Self::EndlessRefund => "hopeless",
+            Self::AttemptAsFence => "lost_answers",
+            Self::TimeoutAsSuccess
+            | Self::TimeoutAsFailure
+            | Self::CancelWithoutTombstone
+            | Self::RefusalTakenForBooking => "unaudited",
+            Self::AuditorRepairsInFlight => "late_bookings",
+            Self::LeaseShorterThanTimeout
+            | Self::CrashAfterSendResends
+            | Self::TwoClaimers
+            | Self::StaleSettle
+            | Self::RetryDelayZero
+            | Self::ForgottenDoubt
+            | Self::RedriveOfConfirmed
+            | Self::NewKeyPerAttempt
+            | Self::CompensatesUnknown
+            | Self::LookUpIsBlind
+            | Self::RetryAfterIgnored => "deliveries",
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rehearsal_host::Host;
 use rehearsal_service::{
     Config, Journal,
+    gate::Gates,
     store::{Durability, SqliteStore, Store, StoreError},
 };
 
@@ -15,6 +16,7 @@ use super::{
     accepting::Accepting,
     auditing::Auditing,
     defect::Seam,
+    gate,
     journal::{Defective, Noting, Patients},
     leasing::Leasing,
     setting,
@@ -29,6 +31,11 @@ pub(in crate::appointments) fn config(tables: &Tables, config: Config) -> Config
         Some(defect) => setting::spoil(defect, config),
         None => config,
     }
+}
+
+/// The gates before the providers.
+pub(in crate::appointments) fn gates(tables: &Tables) -> Gates {
+    gate::gates(tables.defect())
 }
 
 /// Opens the database at `path`.
@@ -72,12 +79,11 @@ pub(in crate::appointments) fn store(
         | Defect::RetryDelayZero
         | Defect::ForgottenDoubt
         | Defect::EndlessRefund
-        | Defect::OpenBreakerBurnsAttempts
         | Defect::GivesUpWithoutCompensation
         | Defect::RedriveOfConfirmed => Arc::new(Settling::new(defect, store)),
-        Defect::AuditorRepairsInFlight
-        | Defect::OneSightingIsProof
-        | Defect::UnreportedDeadLetters => Arc::new(Auditing::new(defect, store)),
+        Defect::AuditorRepairsInFlight | Defect::UnreportedDeadLetters => {
+            Arc::new(Auditing::new(defect, store))
+        }
         _ => store,
     }
 }

@@ -10,7 +10,6 @@ use std::{
 
 use futures_util::future::{BoxFuture, FutureExt};
 use rehearsal_core::{
-    appointment::Certainty,
     command::Command,
     delivery::Next,
     identity::ProviderName,
@@ -107,16 +106,18 @@ impl Settling {
             (Defect::RetryDelayZero, Next::Retry { due_at, .. }) => *due_at = now,
             (Defect::ForgottenDoubt, Next::Retry { uncertain, .. }) => *uncertain = false,
             (Defect::EndlessRefund, Next::Retry { refund, .. }) => *refund = true,
-            (Defect::OpenBreakerBurnsAttempts, Next::Retry { refund, cause, .. }) => {
-                *refund &= !cause.contains("breaker");
-            }
             (
                 Defect::GivesUpWithoutCompensation,
                 Next::DeadLetter {
-                    command: Command::Exhausted { certainty, .. },
+                    command: Command::Exhausted { attempts, .. },
                     ..
                 },
-            ) => *certainty = Certainty::NotSent,
+            ) => {
+                one.next = Next::Settle(Command::Refused {
+                    code: "gave_up".to_owned(),
+                    attempts: *attempts,
+                });
+            }
             (Defect::RedriveOfConfirmed, Next::Settle(Command::Booked { .. })) => {
                 let mut memory = self.memory();
                 let held = memory.claimed.get(&(one.entry_id, one.epoch)).cloned();

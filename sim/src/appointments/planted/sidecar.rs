@@ -187,7 +187,11 @@ impl Link {
                     (Defect::RetryAfterIgnored, _) => {
                         response.headers_mut().remove(header::RETRY_AFTER);
                     }
-                    (Defect::TombstoneTakenForBooking, StatusCode::GONE) if books => {
+                    (Defect::RefusalTakenForBooking, status)
+                        if books
+                            && status.is_client_error()
+                            && status != StatusCode::TOO_MANY_REQUESTS =>
+                    {
                         return Ok(booked(&key));
                     }
                     _ => {}
