@@ -9,12 +9,13 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
-use self::disks::Disks;
+pub(crate) use self::disks::Disks;
 use crate::{
     engine::{Control, Director, Next},
     fault::{Crash, Effect, Fault, Kind, OnDisk},
+    plan::Plan,
     scenario::Phases,
-    system::{Deployment, Progress, Storage},
+    system::{Deployment, Progress, System},
     trace::{Event, Phase, Recorder},
 };
 
@@ -46,17 +47,15 @@ pub(crate) struct Conductor<E> {
 
 impl<E> Conductor<E> {
     /// A conductor at the start of the safety phase.
-    pub(crate) fn new(
-        faults: Vec<Fault>,
-        steps: impl ExactSizeIterator<Item = u64>,
-        phases: Phases,
+    pub(crate) fn new<S: System<Event = E>>(
+        plan: &Plan<S>,
         announce: watch::Sender<Phase>,
         progress: Progress,
-        storage: &Storage,
+        mut disks: Disks,
         deployment: Deployment<E>,
         recorder: Recorder<E>,
     ) -> Self {
-        let mut disks = Disks::new(storage);
+        let faults = plan.faults.clone();
         let mut agenda = Vec::new();
         for (number, fault) in faults.iter().enumerate() {
             if let Kind::Disk(on) = &fault.kind
@@ -67,8 +66,9 @@ impl<E> Conductor<E> {
             agenda.extend([(fault.at_ms, false, number), (fault.until_ms, true, number)]);
         }
         agenda.sort_unstable();
-        let operations = steps.len() as u64;
-        let last_step = Duration::from_millis(steps.max().unwrap_or(0));
+        let operations = plan.steps.len() as u64;
+        let last_step = plan.steps.iter().map(|step| step.at_ms).max();
+        let last_step = Duration::from_millis(last_step.unwrap_or(0));
         let harness: Arc<str> = Arc::from("harness");
         recorder.record(&harness, 0, Event::Phase(Phase::Safety));
         Self {
@@ -76,7 +76,7 @@ impl<E> Conductor<E> {
             agenda: agenda.into(),
             operations,
             last_step,
-            phases,
+            phases: plan.phases,
             phase: Phase::Safety,
             phase_started: Duration::ZERO,
             announce,

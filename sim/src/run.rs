@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use crate::{
     chance::Chance,
     child::{self, ChildError},
-    conductor::Conductor,
+    conductor::{Conductor, Disks},
     disk::{self, Disk},
     engine::{EPOCH, Engine, EngineError, Setup},
     fault::{Fault, Kind},
@@ -78,12 +78,13 @@ pub fn simulate<S: System>(
     let (announce, phase) = watch::channel(Phase::Safety);
     let progress = Progress::default();
     let addresses = engine.addresses(&S::names(&plan.system))?;
+    let disks = Disks::new(&storage);
     let stage = Stage {
         recorder: recorder.clone(),
         addresses: addresses.clone(),
         phase,
         progress: progress.clone(),
-        storage: storage.clone(),
+        storage,
     };
     let mut deployment = S::deploy(&plan.system, &plan.steps, stage);
     let nodes = std::mem::take(&mut deployment.nodes);
@@ -96,14 +97,11 @@ pub fn simulate<S: System>(
         addresses,
         booted: Box::new(move |host, boot| boots.at(host, boot).world(Event::Booted)),
     };
-    let times = plan.steps.iter().map(|step| step.at_ms);
     let mut conductor = Conductor::new(
-        plan.faults.clone(),
-        times,
-        plan.phases,
+        plan,
         announce,
         progress,
-        &storage,
+        disks,
         deployment,
         recorder.clone(),
     );
