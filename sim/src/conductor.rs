@@ -13,13 +13,14 @@ use std::{
 
 use tokio::sync::watch;
 
-use self::disks::Disks;
+pub(crate) use self::disks::Disks;
 use crate::{
     engine::{Control, Director, Next},
     fault::{Crash, Effect, Fault, Kind, OnDisk},
+    plan::Plan,
     scenario::Phases,
     stops::Stops,
-    system::{Deployment, Progress, Storage},
+    system::{Deployment, Progress, System},
     trace::{Event, Phase, Recorder},
     trigger::{Hit, ITS_HOST, Watch},
 };
@@ -70,16 +71,14 @@ pub(crate) struct Conductor<E> {
 
 impl<E> Conductor<E> {
     /// A conductor at the start of the safety phase.
-    pub(crate) fn new(
-        faults: Vec<Fault>,
-        steps: impl ExactSizeIterator<Item = u64>,
-        phases: Phases,
+    pub(crate) fn new<S: System<Event = E>>(
+        plan: &Plan<S>,
         shared: Shared,
-        storage: &Storage,
+        mut disks: Disks,
         deployment: Deployment<E>,
         recorder: Recorder<E>,
     ) -> Self {
-        let mut disks = Disks::new(storage);
+        let faults = plan.faults.clone();
         let mut agenda = Vec::new();
         for (number, fault) in faults.iter().enumerate() {
             if fault.when.is_some() {
@@ -93,8 +92,9 @@ impl<E> Conductor<E> {
             agenda.extend([(fault.at_ms, false, number), (fault.until_ms, true, number)]);
         }
         agenda.sort_unstable();
-        let operations = steps.len() as u64;
-        let last_step = Duration::from_millis(steps.max().unwrap_or(0));
+        let operations = plan.steps.len() as u64;
+        let last_step = plan.steps.iter().map(|step| step.at_ms).max();
+        let last_step = Duration::from_millis(last_step.unwrap_or(0));
         let harness: Arc<str> = Arc::from("harness");
         recorder.record(&harness, 0, Event::Phase(Phase::Safety));
         Self {
@@ -104,7 +104,7 @@ impl<E> Conductor<E> {
             stopped: BTreeMap::new(),
             operations,
             last_step,
-            phases,
+            phases: plan.phases,
             phase: Phase::Safety,
             phase_started: Duration::ZERO,
             shared,

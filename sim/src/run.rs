@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use crate::{
     chance::Chance,
     child::{self, ChildError},
-    conductor::{Conductor, Shared},
+    conductor::{Conductor, Disks, Shared},
     disk::{self, Disk},
     engine::{EPOCH, Engine, EngineError, Setup},
     fault::{Fault, Kind},
@@ -85,12 +85,13 @@ pub fn simulate<S: System>(
     let progress = Progress::default();
     let stops = Stops::default();
     let addresses = engine.addresses(&S::names(&plan.system))?;
+    let disks = Disks::new(&storage);
     let stage = Stage {
         recorder: recorder.clone(),
         addresses: addresses.clone(),
         phase,
         progress: progress.clone(),
-        storage: storage.clone(),
+        storage,
         stops: stops.clone(),
     };
     let mut deployment = S::deploy(&plan.system, &plan.steps, stage);
@@ -104,17 +105,14 @@ pub fn simulate<S: System>(
         addresses,
         booted: Box::new(move |host, boot| boots.at(host, boot).world(Event::Booted)),
     };
-    let times = plan.steps.iter().map(|step| step.at_ms);
     let mut conductor = Conductor::new(
-        plan.faults.clone(),
-        times,
-        plan.phases,
+        plan,
         Shared {
             announce,
             progress,
             stops,
         },
-        &storage,
+        disks,
         deployment,
         recorder.clone(),
     )

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The disks of a run, as the conductor sees them.
-pub(super) struct Disks {
+pub(crate) struct Disks {
     /// None where files are real; there, a run with a fault of a disk is refused before it starts.
     disk: Option<Disk>,
     started: BTreeMap<usize, Started>,
@@ -31,7 +31,7 @@ enum Started {
 }
 
 impl Disks {
-    pub(super) fn new(storage: &Storage) -> Self {
+    pub(crate) fn new(storage: &Storage) -> Self {
         let disk = match storage {
             Storage::Simulated(disk) => Some(disk.clone()),
             Storage::Folder(_) => None,
@@ -90,7 +90,9 @@ impl Disks {
     pub(super) fn disarm(&mut self) -> Vec<usize> {
         let armed = std::mem::take(&mut self.armed);
         if let Some(disk) = &self.disk {
-            armed.values().for_each(|host| disk.cancel_cut(host));
+            for host in armed.values() {
+                disk.cancel_cut(host);
+            }
         }
         armed.into_keys().collect()
     }

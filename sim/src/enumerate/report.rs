@@ -200,10 +200,8 @@ impl Flow {
     fn find(&mut self, cut: &Cut, record: &Record) -> Option<String> {
         let mut new = None;
         for finding in findings(record) {
-            let known = self.found.iter_mut();
-            let known = known
-                .filter(|one| one.fingerprint == finding.fingerprint)
-                .next_back();
+            let mut known = self.found.iter_mut();
+            let known = known.find(|one| one.fingerprint == finding.fingerprint);
             if let Some(known) = known {
                 known.cuts += 1;
                 continue;
