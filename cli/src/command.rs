@@ -8,6 +8,10 @@ mod explore;
 mod merge;
 mod verify;
 pub(crate) mod enumerate;
+mod shrink;
+mod show;
+mod why;
+mod promote;
 mod replay;
 mod record;
 mod inspect;
@@ -62,6 +66,10 @@ fn dispatch(flags: Flags, printer: Printer) -> Result<Exit, Problem> {
         Command::Verify(flags) => verify::verify::<Appointments>(&flags, printer),
         Command::VerifySide => verify::side::<Appointments>(),
         Command::Enumerate(flags) => enumerate::enumerate::<Appointments>(&flags, printer),
+        Command::Shrink(flags) => shrink::shrink::<Appointments>(&flags, printer),
+        Command::Show(flags) => show::show::<Appointments>(&flags, printer),
+        Command::Why(flags) => why::why::<Appointments>(&flags, printer),
+        Command::Promote(flags) => promote::promote::<Appointments>(&flags, printer),
         Command::Replay(flags) => replay::replay(&flags, printer),
         Command::Record(flags) => record::record(&flags, printer),
         Command::Inspect(flags) => inspect::inspect(&flags, printer),

@@ -5,6 +5,7 @@
 
 pub mod shard;
 pub mod value;
+pub mod finding;
 
 use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
@@ -13,6 +14,7 @@ use rehearsal_replay::{plan::Pace, verdict::GateKind};
 use rehearsal_sim::{appointments::shadow::defect::Defect, disk::Loss};
 
 use self::{
+    finding::{PromoteFlags, ShowFlags, ShrinkFlags, WhyFlags},
     shard::ShardChoice,
     value::{
         EngineName, Format, ProviderAddress, ProviderMode, RoleName, SeedCount, Seeds, Target,
@@ -47,6 +49,14 @@ pub enum Command {
     VerifySide,
     /// Cut the power at every operation of a flow's disks, and judge what comes back
     Enumerate(EnumerateFlags),
+    /// Make a failing plan as small as it can be while it fails in the same way
+    Shrink(ShrinkFlags),
+    /// Tell what happened in a run, in plain words
+    Show(ShowFlags),
+    /// Find the moment at which a failure became likely
+    Why(WhyFlags),
+    /// Turn a finding into a plan that every test run repeats
+    Promote(PromoteFlags),
     /// Replay a capture against legacy and candidate, and judge whether they are alike
     Replay(ReplayFlags),
     /// Record an hour of the legacy model's traffic, in simulation, as a capture

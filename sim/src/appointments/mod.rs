@@ -33,6 +33,8 @@ mod measures;
 mod summary;
 mod effects;
 mod points;
+mod simpler;
+mod tell;
 mod system;
 pub mod shadow;
 

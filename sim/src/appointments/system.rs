@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 
 use super::{
     draw, effects, event::Event, history::given, hosts, measures, operation::Operation, oracles,
-    points, summary, tables::Tables, tally::Tally,
+    points, simpler, summary, tables::Tables, tally::Tally, tell,
 };
 use crate::{
     chance::Chance,
     fault::Effect,
     oracle::Oracle,
     point::{Hits, Point},
+    show::Told,
     system::{Deployment, Stage, Step, System, Tables as _},
     trace::Trace,
 };
@@ -72,5 +73,13 @@ impl System for Appointments {
 
     fn own_faults(tables: &Tables, trace: &Trace<Event>) -> Vec<(String, u64, Effect)> {
         effects::of(tables, trace)
+    }
+
+    fn simpler(tables: &Tables, steps: &[Step<Operation>]) -> Vec<Tables> {
+        simpler::of(tables, steps)
+    }
+
+    fn tell(trace: &Trace<Event>) -> BTreeMap<u64, Told> {
+        tell::of(trace)
     }
 }

@@ -60,6 +60,11 @@ impl Link {
         }
     }
 
+    /// From here on its chance is another one.
+    pub(super) fn reseed(&mut self, from: &str, to: &str, chance: &Chance) {
+        self.rng = chance.named("link").named(from).named(to).rng();
+    }
+
     /// How long the next segment is on its way, losses included.
     pub(super) fn travel(&mut self) -> Duration {
         let latency = match self.slow.last() {

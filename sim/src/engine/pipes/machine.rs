@@ -29,7 +29,7 @@ pub(super) struct SimulatedMachine {
     host: HostId,
     clock: Clock,
     booted_at: Duration,
-    entropy: Mutex<ChaCha8Rng>,
+    entropy: Entropy,
     alive: Alive,
 }
 
@@ -57,15 +57,18 @@ impl Drop for Living {
     }
 }
 
+/// The stream of one boot, which the world may put another one in place of.
+pub(super) type Entropy = Arc<Mutex<ChaCha8Rng>>;
+
 impl SimulatedMachine {
-    pub(super) fn new(net: Net, host: HostId, clock: Clock, entropy: ChaCha8Rng) -> Self {
+    pub(super) fn new(net: Net, host: HostId, clock: Clock, entropy: Entropy) -> Self {
         let booted_at = clock.elapsed();
         Self {
             net,
             host,
             clock,
             booted_at,
-            entropy: Mutex::new(entropy),
+            entropy,
             alive: Alive::default(),
         }
     }

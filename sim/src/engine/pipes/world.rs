@@ -24,7 +24,7 @@ use tokio::{
 };
 
 use super::{
-    machine::{Alive, SimulatedMachine},
+    machine::{Alive, Entropy, SimulatedMachine},
     network::HostId,
     socket::{Net, lock},
 };
@@ -68,6 +68,8 @@ struct Hosted {
     flag: Arc<Flag>,
     waker: Waker,
     boot: u32,
+    /// The entropy of this boot.
+    entropy: Option<Entropy>,
     /// How many crashes hold it down.
     down: u32,
 }
@@ -93,6 +95,8 @@ pub(super) struct World<'a> {
     start: Instant,
     timer: Pin<Box<Sleep>>,
     order: ChaCha8Rng,
+    /// When chance becomes another one, and which.
+    fork: Option<(Duration, Chance)>,
 }
 
 impl<'a> World<'a> {
@@ -110,11 +114,13 @@ impl<'a> World<'a> {
                 waker: Waker::from(flag.clone()),
                 flag,
                 boot: 0,
+                entropy: None,
                 down: 0,
             }
         };
         let start = Instant::now();
         let order = setup.chance.named("order").rng();
+        let fork = setup.chance.fork();
         let mut ground = Ground {
             net,
             hosts: setup.nodes.into_iter().map(host).collect(),
@@ -135,6 +141,7 @@ impl<'a> World<'a> {
             start,
             timer,
             order,
+            fork,
         }
     }
 
@@ -142,6 +149,10 @@ impl<'a> World<'a> {
         let now = self.start.elapsed();
         self.ground.clock.set(now);
         interpose::set_elapsed(super::network::nanos(now));
+        if let Some((_, chance)) = self.fork.take_if(|(at, _)| *at <= now) {
+            self.order = chance.named("order").rng();
+            self.ground.reseed(chance);
+        }
         for _ in 0..MOST_ROUNDS {
             let wakers = {
                 let mut network = lock(&self.ground.net);
@@ -222,7 +233,9 @@ impl Future for World<'_> {
                 return Poll::Ready(ended);
             }
             let event = lock(&world.ground.net).next_at().map(Duration::from_nanos);
-            let Some(next) = event.into_iter().chain(world.director_at).min() else {
+            let fork = world.fork.as_ref().map(|(at, _)| *at);
+            let wanted = event.into_iter().chain(world.director_at).chain(fork);
+            let Some(next) = wanted.min() else {
                 return Poll::Pending;
             };
             let at = world.start + next;
@@ -241,12 +254,9 @@ impl Ground {
         let host = &mut self.hosts[id];
         host.boot += 1;
         let name = &host.node.name;
-        let entropy = self
-            .chance
-            .named("entropy")
-            .named(name)
-            .named(host.boot)
-            .rng();
+        let entropy = entropy(&self.chance, name, host.boot);
+        let entropy: Entropy = Arc::new(Mutex::new(entropy));
+        host.entropy = Some(entropy.clone());
         let machine = SimulatedMachine::new(self.net.clone(), id, self.clock.clone(), entropy);
         host.alive = machine.alive();
         let tasks = LocalSet::new();
@@ -254,6 +264,18 @@ impl Ground {
         tasks.spawn_local((host.node.main)(Host::new(machine), host.boot));
         host.tasks = Some(tasks);
         host.flag.wake_by_ref();
+    }
+
+    /// From here on all chance is another one; what is under way stays as it was drawn.
+    fn reseed(&mut self, chance: Chance) {
+        lock(&self.net).reseed(&chance);
+        for host in &self.hosts {
+            if let Some(stream) = &host.entropy {
+                *stream.lock().expect("no panic while drawing") =
+                    entropy(&chance, &host.node.name, host.boot);
+            }
+        }
+        self.chance = chance;
     }
 
     fn crash(&mut self, id: HostId, mode: Crash) -> Effect {
@@ -303,6 +325,11 @@ impl Ground {
             })
             .collect()
     }
+}
+
+/// The stream of one boot of one host.
+fn entropy(chance: &Chance, host: &str, boot: u32) -> ChaCha8Rng {
+    chance.named("entropy").named(host).named(boot).rng()
 }
 
 impl Control for Ground {
