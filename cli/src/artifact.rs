@@ -44,6 +44,18 @@ impl Artifacts {
     }
 }
 
+/// `name` as a part of a file's name: a scenario's name is free text, a file's is not.
+pub fn plain(name: &str) -> String {
+    let plain = |c: char| {
+        if c.is_alphanumeric() || "-_.".contains(c) {
+            c
+        } else {
+            '_'
+        }
+    };
+    name.chars().map(plain).collect()
+}
+
 /// Writes a whole file, replacing what has its name.
 ///
 /// # Errors

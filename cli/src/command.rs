@@ -9,6 +9,10 @@ mod merge;
 mod verify;
 pub(crate) mod enumerate;
 mod scoreboard;
+mod shrink;
+mod show;
+mod why;
+mod promote;
 mod replay;
 mod record;
 mod inspect;
@@ -64,6 +68,10 @@ fn dispatch(flags: Flags, printer: Printer) -> Result<Exit, Problem> {
         Command::VerifySide => verify::side::<Appointments>(),
         Command::Enumerate(flags) => enumerate::enumerate::<Appointments>(&flags, printer),
         Command::Scoreboard(flags) => scoreboard::scoreboard::<Appointments>(&flags, printer),
+        Command::Shrink(flags) => shrink::shrink::<Appointments>(&flags, printer),
+        Command::Show(flags) => show::show::<Appointments>(&flags, printer),
+        Command::Why(flags) => why::why::<Appointments>(&flags, printer),
+        Command::Promote(flags) => promote::promote::<Appointments>(&flags, printer),
         Command::Replay(flags) => replay::replay(&flags, printer),
         Command::Record(flags) => record::record(&flags, printer),
         Command::Inspect(flags) => inspect::inspect(&flags, printer),

@@ -9,12 +9,12 @@ use std::{
 };
 
 use rehearsal_sim::{
-    plan::Source,
+    plan::{Plan, Source},
     scenario::{self, nearest},
     system::System,
 };
 
-use crate::problem::Problem;
+use crate::{bundle::PLAN, problem::Problem};
 
 /// A file that can be run.
 #[derive(Debug)]
@@ -83,6 +83,36 @@ pub fn read<S: System>(file: &Path) -> Result<Source<S>, Problem> {
             _ => problem,
         }
     })
+}
+
+/// Reads one plan: a file, or a bundle's.
+///
+/// # Errors
+/// Where it cannot be used, and why; a scenario is not a plan yet.
+pub fn plan<S: System>(path: &Path) -> Result<(PathBuf, Plan<S>), Problem> {
+    let file = if path.is_dir() {
+        path.join(PLAN)
+    } else {
+        path.to_owned()
+    };
+    if path.is_dir() && !file.exists() {
+        return Err(Problem::usage(format!(
+            "{}: found no {PLAN} in it, expected a bundle of `rehearsal explore`",
+            path.display()
+        )));
+    }
+    match read(&file)? {
+        Source::Plan(plan) => Ok((file, *plan)),
+        Source::Scenario(scenario) => Err(Problem::usage(format!(
+            "{}: found the scenario {:?}, expected a plan: one seed's operations and faults",
+            file.display(),
+            scenario.name
+        ))
+        .hint(format!(
+            "`rehearsal plan {} --seed S > plan.toml` writes the plan of the seed that failed",
+            file.display()
+        ))),
+    }
 }
 
 /// Several problems as one, with the worst exit code; hints are left out unless there is one problem.

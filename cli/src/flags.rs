@@ -5,6 +5,7 @@
 
 pub mod shard;
 pub mod value;
+pub mod finding;
 
 use std::{
     net::SocketAddr,
@@ -18,6 +19,7 @@ use rehearsal_replay::{plan::Pace, verdict::GateKind};
 use rehearsal_sim::{appointments::shadow::defect::Defect, disk::Loss};
 
 use self::{
+    finding::{PromoteFlags, ShowFlags, ShrinkFlags, WhyFlags},
     shard::ShardChoice,
     value::{
         EngineName, Format, ProviderAddress, ProviderMode, RoleName, SeedCount, Seeds, Target,
@@ -54,6 +56,14 @@ pub enum Command {
     Enumerate(EnumerateFlags),
     /// Measure the harness: hunt every planted defect, and watch the clean service for false alarms
     Scoreboard(ScoreboardFlags),
+    /// Make a failing plan as small as it can be while it fails in the same way
+    Shrink(ShrinkFlags),
+    /// Tell what happened in a run, in plain words
+    Show(ShowFlags),
+    /// Find the moment at which a failure became likely
+    Why(WhyFlags),
+    /// Turn a finding into a plan that every test run repeats
+    Promote(PromoteFlags),
     /// Replay a capture against legacy and candidate, and judge whether they are alike
     Replay(ReplayFlags),
     /// Record an hour of the legacy model's traffic, in simulation, as a capture

@@ -8,6 +8,8 @@ pub mod markdown;
 pub mod explore;
 pub mod verify;
 pub mod cuts;
+pub(crate) mod story;
+pub(crate) mod curve;
 
 use std::{fmt::Write, path::PathBuf};
 
@@ -73,7 +75,7 @@ impl Report {
 }
 
 /// The verdict's word.
-fn word(verdict: Verdict) -> &'static str {
+pub(crate) fn word(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Pass => "PASS",
         Verdict::Fail => "FAIL",
@@ -188,7 +190,7 @@ fn number(value: f64) -> String {
 }
 
 /// Milliseconds as seconds: `3.911s`.
-fn seconds(ms: u64) -> String {
+pub(crate) fn seconds(ms: u64) -> String {
     format!("{}.{:03}s", ms / 1000, ms % 1000)
 }
 

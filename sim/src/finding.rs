@@ -22,6 +22,26 @@ pub struct Finding {
     pub at_us: u64,
 }
 
+/// Where a plan comes from: the `[found]` table of a plan that was shrunk or promoted. A run ignores it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Found {
+    /// See [`Finding::oracle`].
+    pub oracle: String,
+    /// See [`Finding::fingerprint`].
+    pub fingerprint: Fingerprint,
+    /// What was violated when it was found.
+    pub message: String,
+    /// How it was found: the command, or what was done.
+    pub how: String,
+    /// The day on which it became a regression, as `YYYY-MM-DD`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on: Option<String>,
+    /// Whether the bug is still there: then the plan has to fail with this finding, and no longer once it is fixed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub open: bool,
+}
+
 /// 16 hex digits: 64 bits of FNV-1a over the oracle's name and a message whose particulars were blanked.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Fingerprint(pub String);

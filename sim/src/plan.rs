@@ -8,9 +8,10 @@ use std::{collections::BTreeMap, path::Path};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    chance::Chance,
+    chance::{Chance, Fork},
     condition::Condition,
     fault::{Fault, Kind, OnDisk},
+    finding::Found,
     scenario::{self, Network, Phases, Refused, Scenario},
     swarm::Subset,
     system::{Step, System, Tables},
@@ -35,6 +36,12 @@ pub struct Plan<S: System> {
     pub question: String,
     /// The seed of the streams that are left for the run.
     pub seed: u64,
+    /// When the streams that are left for the run become others; for questions like `rehearsal why`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fork: Option<Fork>,
+    /// The finding that the plan reproduces, if it was made for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<Found>,
     /// The network.
     pub network: Network,
     /// The bounds of the phases.
@@ -92,6 +99,8 @@ impl<S: System> Plan<S> {
             scenario: scenario.name.clone(),
             question: scenario.question.clone(),
             seed,
+            fork: None,
+            found: None,
             network: scenario.network.clone(),
             phases: scenario.phases,
             slo: scenario.slo.clone(),
@@ -126,7 +135,11 @@ impl<S: System> Plan<S> {
         toml::to_string(self).expect("a plan is plain data")
     }
 
-    fn check(&self) -> Result<(), String> {
+    /// Refuses what can be read but not run.
+    ///
+    /// # Errors
+    /// A sentence that names the key, what was found and what was expected.
+    pub fn check(&self) -> Result<(), String> {
         self.system.check()?;
         self.network.check(Some(&S::names(&self.system)))?;
         let mut names = S::measure_names();

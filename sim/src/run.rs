@@ -100,7 +100,7 @@ pub fn simulate<S: System>(
     let setup = Setup {
         nodes,
         network: plan.network.clone(),
-        chance: Chance::new(plan.seed).named("run"),
+        chance: Chance::new(plan.seed).forking(plan.fork).named("run"),
         clock,
         addresses,
         booted: Box::new(move |host, boot| boots.at(host, boot).world(Event::Booted)),

@@ -19,6 +19,7 @@ use crate::{
     disk::Disk,
     oracle::Oracle,
     point::{Hits, Point},
+    show::Told,
     stops::Stops,
     trace::{Phase, Recorder, Trace},
 };
@@ -265,5 +266,16 @@ pub trait System: Copy + Debug + 'static {
         Err(format!(
             "no defect can be planted into this system, not even {name:?}"
         ))
+    }
+
+    /// Tables that are simpler than these in one respect each, the greatest gain first: what shrinking may try. They must fit `steps` and
+    /// become none in the end, so that trying ends.
+    fn simpler(_tables: &Self::Tables, _steps: &[Step<Self::Operation>]) -> Vec<Self::Tables> {
+        Vec::new()
+    }
+
+    /// What the system's events mean, by their ordinals. An event without words is shown as it is written.
+    fn tell(_trace: &Trace<Self::Event>) -> BTreeMap<u64, Told> {
+        BTreeMap::new()
     }
 }

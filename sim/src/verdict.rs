@@ -121,13 +121,10 @@ pub fn judge<S: System>(plan: &Plan<S>, trace: &Trace<S::Event>) -> Record {
     let slo = conditions(&plan.slo, &measures);
     let expect = conditions(&plan.expect, &measures);
     let faults = faults::<S>(plan, trace);
-    let mut oracles: Vec<OracleRecord> = S::oracles()
-        .iter()
-        .map(|oracle| examined(oracle.name, (oracle.check)(trace)))
-        .collect();
-    // What no oracle of the system could examine has not been judged, whatever each of them has to say for itself.
-    let vacuous = !oracles.is_empty() && oracles.iter().all(|oracle| oracle.checked == 0);
-    oracles.push(convergence(trace));
+    let oracles = oracles::<S>(trace);
+    // What no oracle of the system could examine has not been judged, whatever each of them has to say for itself; the last one is ours.
+    let (_, own) = oracles.split_last().expect("the harness has an oracle");
+    let vacuous = !own.is_empty() && own.iter().all(|oracle| oracle.checked == 0);
     let inert = faults
         .iter()
         .any(|fault| fault.effect.values().all(|count| *count == 0));
@@ -151,6 +148,16 @@ pub fn judge<S: System>(plan: &Plan<S>, trace: &Trace<S::Event>) -> Record {
         slo,
         expect,
     }
+}
+
+/// What every oracle says of `trace`, the harness's own at the end.
+pub fn oracles<S: System>(trace: &Trace<S::Event>) -> Vec<OracleRecord> {
+    let mut oracles: Vec<OracleRecord> = S::oracles()
+        .iter()
+        .map(|oracle| examined(oracle.name, (oracle.check)(trace)))
+        .collect();
+    oracles.push(convergence(trace));
+    oracles
 }
 
 fn examined(name: &str, findings: crate::oracle::Findings) -> OracleRecord {

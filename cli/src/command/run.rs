@@ -8,7 +8,7 @@ use std::{num::NonZeroUsize, ops::ControlFlow, path::PathBuf, thread};
 use rehearsal_sim::{plan::Source, report::Results, system::System, verdict::Record};
 
 use crate::{
-    artifact::Artifacts,
+    artifact::{Artifacts, plain},
     exit::Exit,
     files::{self, Input},
     flags::{RunFlags, value::Format},
@@ -172,15 +172,7 @@ impl<'a, S: System> Done<'a, S> {
     }
 }
 
-/// A trace's file name. A scenario's name is free text; a file's is not.
+/// A trace's file name.
 fn trace_name(record: &Record) -> String {
-    let plain = |c: char| {
-        if c.is_alphanumeric() || "-_.".contains(c) {
-            c
-        } else {
-            '_'
-        }
-    };
-    let scenario: String = record.scenario.chars().map(plain).collect();
-    format!("{scenario}-{}.trace.jsonl", record.seed)
+    format!("{}-{}.trace.jsonl", plain(&record.scenario), record.seed)
 }

@@ -1,6 +1,7 @@
 //! The whole command line, as a user meets it, and the shape of the tree it is built from.
 
 mod binary;
+mod finding;
 mod help;
 mod bad_input;
 mod session;

@@ -34,6 +34,8 @@ mod summary;
 mod effects;
 mod points;
 mod moments;
+mod simpler;
+mod tell;
 mod system;
 pub mod shadow;
 

@@ -12,9 +12,10 @@ use super::{
     operation::Operation,
     oracles,
     planted::{Defect, Planted},
-    points, summary,
+    points, simpler, summary,
     tables::Tables,
     tally::Tally,
+    tell,
 };
 use crate::{
     chance::Chance,
@@ -22,6 +23,7 @@ use crate::{
     oracle::Oracle,
     point::{Hits, Point},
     scoreboard::Plantable,
+    show::Told,
     system::{Deployment, Stage, Step, System, Tables as _},
     trace::Trace,
 };
@@ -107,5 +109,13 @@ impl System for Appointments {
         let defect = Defect::named(name)?;
         tables.planted = Some(Planted { defect });
         Ok(())
+    }
+
+    fn simpler(tables: &Tables, steps: &[Step<Operation>]) -> Vec<Tables> {
+        simpler::of(tables, steps)
+    }
+
+    fn tell(trace: &Trace<Event>) -> BTreeMap<u64, Told> {
+        tell::of(trace)
     }
 }

@@ -147,6 +147,12 @@ impl Engine {
     /// # Errors
     /// [`EngineError`].
     pub fn run(self, setup: Setup, director: &mut dyn Director) -> Result<(), EngineError> {
+        if setup.chance.fork().is_some() && self != Self::Pipes {
+            return Err(EngineError::Unsupported {
+                engine: self.name(),
+                what: "a plan with a `fork`: its chance is not all our own".to_owned(),
+            });
+        }
         match self {
             Self::Pipes => pipes::run(setup, director),
             Self::Turmoil => turmoil::run(setup, director),

@@ -29,12 +29,12 @@ use serde::{Deserialize, Serialize, de::MapAccess};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[derive(Clone, Copy, Debug)]
-struct Counter;
+pub(crate) struct Counter;
 
 /// The scenario's `[counter]`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Settings {
+pub(crate) struct Settings {
     adds: u64,
     /// The planted defect.
     #[serde(default)]
@@ -42,15 +42,18 @@ struct Settings {
     /// The spare talks to the counter too, so that faults between hosts meet something.
     #[serde(default)]
     chatty: bool,
+    /// Another one: one boot in eight begins with nothing.
+    #[serde(default)]
+    forgets_when_unlucky: bool,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct CounterTables {
+pub(crate) struct CounterTables {
     counter: Settings,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-enum Event {
+pub(crate) enum Event {
     Acknowledged(u64),
     Kept(BTreeSet<u64>),
 }
@@ -136,10 +139,10 @@ async fn drive(host: Host, steps: Vec<Step<u64>>, stage: Arc<Stage<Event>>) {
     stage.progress.observed();
 }
 
-fn node(name: &str, main: impl Fn(Host) -> BoxFuture<'static, ()> + 'static) -> Node {
+fn node(name: &str, main: impl Fn(Host, u32) -> BoxFuture<'static, ()> + 'static) -> Node {
     Node {
         name: name.to_owned(),
-        main: Box::new(move |host, _boot| main(host)),
+        main: Box::new(main),
     }
 }
 
@@ -197,7 +200,11 @@ impl System for Counter {
             tables.counter.forgets_every_third,
         );
         let (disk, dialed, stops) = (kept.clone(), address.clone(), stage.stops.clone());
-        let counter = move |host| -> BoxFuture<'static, ()> {
+        let unlucky = tables.counter.forgets_when_unlucky;
+        let counter = move |host: Host, boot| -> BoxFuture<'static, ()> {
+            if unlucky && boot > 1 && host.entropy() % 8 == 0 {
+                disk.lock().expect("no panic while keeping").clear();
+            }
             let counting = count(host, address.clone(), disk.clone(), forgetful);
             let stops = stops.clone();
             Box::pin(async move {
@@ -211,7 +218,7 @@ impl System for Counter {
             })
         };
         let chatty = tables.counter.chatty;
-        let spare = move |host| -> BoxFuture<'static, ()> {
+        let spare = move |host, _| -> BoxFuture<'static, ()> {
             if chatty {
                 Box::pin(chat(host, dialed.clone()))
             } else {
@@ -219,7 +226,7 @@ impl System for Counter {
             }
         };
         let wiped = kept.clone();
-        let client = move |host| -> BoxFuture<'static, ()> {
+        let client = move |host, _| -> BoxFuture<'static, ()> {
             Box::pin(drive(host, steps.clone(), stage.clone()))
         };
         Deployment {
@@ -271,10 +278,10 @@ impl System for Counter {
     }
 }
 
-const CRASH: &str = "[[faults]]\nkind = \"crash\"\ntarget = \"counter\"\nat_s = [0.03, 0.09]\ndown_s = [0.05, 0.1]\n";
-const INERT: &str = "[[faults]]\nkind = \"hold\"\ntarget = \"spare\"\npeer = \"counter\"\nat_s = 0.05\nfor_s = 0.05\n";
+pub(crate) const CRASH: &str = "[[faults]]\nkind = \"crash\"\ntarget = \"counter\"\nat_s = [0.03, 0.09]\ndown_s = [0.05, 0.1]\n";
+pub(crate) const INERT: &str = "[[faults]]\nkind = \"hold\"\ntarget = \"spare\"\npeer = \"counter\"\nat_s = 0.05\nfor_s = 0.05\n";
 
-fn plan(counter: &str, faults: &str) -> Plan<Counter> {
+pub(crate) fn plan(counter: &str, faults: &str) -> Plan<Counter> {
     let text = format!(
         "format = \"rehearsal.scenario/1\"\nname = \"counter\"\nquestion = \"Is anything lost?\"\n[counter]\n{counter}\n{faults}"
     );

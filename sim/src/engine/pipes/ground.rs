@@ -20,7 +20,7 @@ use tokio::task::LocalSet;
 use super::{
     clock::WallClock,
     link::Deeds,
-    machine::{Alive, SimulatedMachine},
+    machine::{Alive, Entropy, SimulatedMachine},
     network::HostId,
     socket::{Net, lock},
 };
@@ -62,6 +62,8 @@ pub(super) struct Hosted {
     pub(super) flag: Arc<Flag>,
     pub(super) waker: Waker,
     boot: u32,
+    /// The entropy of this boot.
+    entropy: Option<Entropy>,
     /// How many crashes hold it down.
     down: u32,
     /// How many faults pause it.
@@ -91,6 +93,7 @@ impl Hosted {
             waker: Waker::from(flag.clone()),
             flag,
             boot: 0,
+            entropy: None,
             down: 0,
             paused: 0,
             slow: Vec::new(),
@@ -166,16 +169,25 @@ impl Ground {
         ground
     }
 
+    /// From here on all chance is another one; what is under way stays as it was drawn.
+    pub(super) fn reseed(&mut self, chance: Chance) {
+        lock(&self.net).reseed(&chance);
+        for host in &mut self.hosts {
+            host.rng = chance.named("slow").named(&host.node.name).rng();
+            if let Some(stream) = &host.entropy {
+                *stream.lock().expect("no panic while drawing") =
+                    entropy(&chance, &host.node.name, host.boot);
+            }
+        }
+        self.chance = chance;
+    }
+
     fn boot(&mut self, id: HostId) {
         let host = &mut self.hosts[id];
         host.boot += 1;
         let name = &host.node.name;
-        let entropy = self
-            .chance
-            .named("entropy")
-            .named(name)
-            .named(host.boot)
-            .rng();
+        let entropy: Entropy = Arc::new(Mutex::new(entropy(&self.chance, name, host.boot)));
+        host.entropy = Some(entropy.clone());
         let machine = SimulatedMachine::new(
             self.net.clone(),
             id,
@@ -344,6 +356,11 @@ fn effect_on_links(kind: &Kind, before: Deeds, after: Deeds) -> Effect {
         _ => ("segments_throttled", after.throttled - before.throttled),
     };
     Effect::from([(name.to_owned(), count)])
+}
+
+/// The stream of one boot of one host.
+fn entropy(chance: &Chance, host: &str, boot: u32) -> ChaCha8Rng {
+    chance.named("entropy").named(host).named(boot).rng()
 }
 
 impl Control for Ground {

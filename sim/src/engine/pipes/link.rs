@@ -112,6 +112,11 @@ impl Link {
         }
     }
 
+    /// From here on its chance is another one.
+    pub(super) fn reseed(&mut self, from: &str, to: &str, chance: &Chance) {
+        self.rng = chance.named("link").named(from).named(to).rng();
+    }
+
     /// What the next segment meets; `data` says whether it carries any.
     pub(super) fn journey(&mut self, data: bool) -> Journey {
         let latency = match self.slow.last() {

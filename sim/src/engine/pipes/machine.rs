@@ -31,7 +31,7 @@ pub(super) struct SimulatedMachine {
     clock: Clock,
     wall: WallClock,
     booted_at: Duration,
-    entropy: Mutex<ChaCha8Rng>,
+    entropy: Entropy,
     alive: Alive,
 }
 
@@ -59,13 +59,16 @@ impl Drop for Living {
     }
 }
 
+/// The stream of one boot, which the world may put another one in place of.
+pub(super) type Entropy = Arc<Mutex<ChaCha8Rng>>;
+
 impl SimulatedMachine {
     pub(super) fn new(
         net: Net,
         host: HostId,
         clock: Clock,
         wall: WallClock,
-        entropy: ChaCha8Rng,
+        entropy: Entropy,
     ) -> Self {
         let booted_at = clock.elapsed();
         Self {
@@ -74,7 +77,7 @@ impl SimulatedMachine {
             clock,
             wall,
             booted_at,
-            entropy: Mutex::new(entropy),
+            entropy,
             alive: Alive::default(),
         }
     }

@@ -142,6 +142,17 @@ impl Network {
         }
     }
 
+    /// From here on the chance of every link is another one.
+    pub(super) fn reseed(&mut self, chance: &Chance) {
+        let pairs = self.hosts.iter().flat_map(|from| {
+            let to = self.hosts.iter();
+            to.map(move |to| (&from.name, &to.name))
+        });
+        for (link, (from, to)) in self.links.iter_mut().zip(pairs) {
+            link.reseed(from, to, chance);
+        }
+    }
+
     pub(super) fn host(&self, name: &str) -> Option<HostId> {
         self.names.get(name).copied()
     }

@@ -20,6 +20,7 @@ use super::{
     socket::{Net, lock},
 };
 use crate::{
+    chance::Chance,
     engine::{Director, EngineError, Next, Setup},
     interpose,
 };
@@ -35,6 +36,8 @@ pub(super) struct World<'a> {
     start: Instant,
     timer: Pin<Box<Sleep>>,
     order: ChaCha8Rng,
+    /// When chance becomes another one, and which.
+    fork: Option<(Duration, Chance)>,
 }
 
 impl<'a> World<'a> {
@@ -42,6 +45,7 @@ impl<'a> World<'a> {
     pub(super) fn new(setup: Setup, net: Net, director: &'a mut dyn Director) -> Self {
         let start = Instant::now();
         let order = setup.chance.named("order").rng();
+        let fork = setup.chance.fork();
         let ground = Ground::new(setup, net);
         let timer = Box::pin(tokio::time::sleep_until(start));
         Self {
@@ -51,6 +55,7 @@ impl<'a> World<'a> {
             start,
             timer,
             order,
+            fork,
         }
     }
 
@@ -58,6 +63,10 @@ impl<'a> World<'a> {
         let now = self.start.elapsed();
         self.ground.clock.set(now);
         interpose::set_elapsed(super::network::nanos(now));
+        if let Some((_, chance)) = self.fork.take_if(|(at, _)| *at <= now) {
+            self.order = chance.named("order").rng();
+            self.ground.reseed(chance);
+        }
         for _ in 0..MOST_ROUNDS {
             let wakers = {
                 let mut network = lock(&self.ground.net);
@@ -140,8 +149,9 @@ impl Future for World<'_> {
             }
             let event = lock(&world.ground.net).next_at().map(Duration::from_nanos);
             let rested = world.ground.next_rested(world.start.elapsed());
-            let next = event.into_iter().chain(world.director_at).chain(rested);
-            let Some(next) = next.min() else {
+            let fork = world.fork.as_ref().map(|(at, _)| *at);
+            let wanted = event.into_iter().chain(world.director_at).chain(rested);
+            let Some(next) = wanted.chain(fork).min() else {
                 return Poll::Pending;
             };
             let at = world.start + next;
