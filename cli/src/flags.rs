@@ -229,6 +229,10 @@ pub struct EnumerateFlags {
     #[arg(long, default_value_t = 1, value_name = "S")]
     pub seed: u64,
     /// What is lost with the power: none, prefix, torn_4096, torn_512, subset or all; once for each
+    #[expect(
+        clippy::doc_markdown,
+        reason = "a help text, where backticks would stand"
+    )]
     #[arg(long = "loss", value_parser = loss, default_values = ["all", "subset", "torn_512"], value_name = "MODEL")]
     pub losses: Vec<Loss>,
     /// Take every N-th point only

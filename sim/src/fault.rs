@@ -11,6 +11,7 @@ mod disk;
 mod name;
 mod pattern;
 mod spec;
+mod sides;
 
 use std::collections::BTreeMap;
 

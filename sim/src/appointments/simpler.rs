@@ -151,8 +151,10 @@ mod tests {
         );
         let providers: Vec<_> = tables.providers.keys().collect();
         assert_eq!(providers, ["acme"]);
-        let mut healthy = Provider::default();
-        healthy.latency = Latency::FixedMs(20.0);
+        let healthy = Provider {
+            latency: Latency::FixedMs(20.0),
+            ..Provider::default()
+        };
         assert_eq!(tables.providers["acme"], healthy);
     }
 }

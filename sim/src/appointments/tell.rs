@@ -103,6 +103,13 @@ fn told(event: &Event, steps: &BTreeMap<u64, &Operation>) -> Told {
         }
         Event::Log(line) => log(line),
         Event::Provider(event) => provider(event),
+        other => at_the_end(other),
+    }
+}
+
+/// What the snapshot at the end adds.
+fn at_the_end(event: &Event) -> Told {
+    match event {
         Event::Row(row) => say(
             "final rows",
             format!(

@@ -202,7 +202,7 @@ impl System for Counter {
         let (disk, dialed, stops) = (kept.clone(), address.clone(), stage.stops.clone());
         let unlucky = tables.counter.forgets_when_unlucky;
         let counter = move |host: Host, boot| -> BoxFuture<'static, ()> {
-            if unlucky && boot > 1 && host.entropy() % 8 == 0 {
+            if unlucky && boot > 1 && host.entropy().is_multiple_of(8) {
                 disk.lock().expect("no panic while keeping").clear();
             }
             let counting = count(host, address.clone(), disk.clone(), forgetful);
