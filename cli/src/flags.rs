@@ -228,11 +228,7 @@ pub struct EnumerateFlags {
     /// The seed of every scenario; a plan keeps its own
     #[arg(long, default_value_t = 1, value_name = "S")]
     pub seed: u64,
-    /// What is lost with the power: none, prefix, torn_4096, torn_512, subset or all; once for each
-    #[expect(
-        clippy::doc_markdown,
-        reason = "a help text, where backticks would stand"
-    )]
+    /// What is lost with the power: none, prefix, `torn_4096`, `torn_512`, subset or all; once for each
     #[arg(long = "loss", value_parser = loss, default_values = ["all", "subset", "torn_512"], value_name = "MODEL")]
     pub losses: Vec<Loss>,
     /// Take every N-th point only
