@@ -85,11 +85,14 @@ impl Attempt<'_> {
             Resolution::Tombstoned => ("tombstoned", None),
             Resolution::Failed { cause } => ("failed", Some(cause.clone())),
         };
-        let event = worker
+        let mut event = worker
             .telemetry
             .about(entry, Evt::Resolved, "the look-up's answer")
             .with("found", found)
             .with("cause", cause.map_or(Value::Null, Value::from));
+        if let Some(asked) = answer.retry_after {
+            event = event.with("retry_after_ms", millis(asked));
+        }
         worker.telemetry.log(&event);
         let now = worker.telemetry.host.now();
         if let Some(asked) = answer.retry_after {
@@ -217,8 +220,7 @@ impl Attempt<'_> {
             }
             Outcome::Rejected { code } => event = event.with("code", code.as_str()),
             Outcome::Throttled { retry_after } => {
-                let secs = retry_after.map(|asked| asked.as_secs());
-                event = event.with("retry_after_s", secs.map_or(Value::Null, Value::from));
+                event = event.with("retry_after_ms", retry_after.map_or(Value::Null, millis));
             }
             Outcome::Accepted { .. } => {}
         }
@@ -236,6 +238,12 @@ fn given_up(claimed: &Claimed, policy: &Policy) -> Option<Next> {
         EntryState::Ready
     };
     delivery::rescue(&before, policy)
+}
+
+fn millis(duration: Duration) -> Value {
+    u64::try_from(duration.as_millis())
+        .unwrap_or(u64::MAX)
+        .into()
 }
 
 fn word(outcome: &Outcome) -> &'static str {

@@ -118,8 +118,9 @@ impl Thread {
             }
             Evt::ProviderError | Evt::ProviderTimeout | Evt::ProviderAnswered | Evt::Resolved => {
                 let throttled = extra(line, "outcome") == "throttled";
-                let logged = number(line, "retry_after_s").map(Duration::from_secs);
-                self.asked = throttled.then(|| self.sent.max(logged)).flatten();
+                let logged = number(line, "retry_after_ms").map(Duration::from_millis);
+                let sent = self.sent.filter(|_| throttled);
+                self.asked = sent.max(logged);
                 self.ended = Some((entry.host.to_string(), entry.boot, line.time));
             }
             Evt::RetryScheduled | Evt::Deferred => {
