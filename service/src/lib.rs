@@ -20,7 +20,7 @@ pub mod api;
 
 mod percent;
 
-pub mod gate;
+pub mod circuit_breaker;
 
 pub mod provider;
 

@@ -17,8 +17,8 @@ use tokio::sync::{Notify, watch};
 use crate::{
     api::{self, Api},
     auditor::Auditor,
+    circuit_breaker::{self, Breakers},
     config::{Config, ConfigError},
-    gate::{self, Gates},
     journal::{Journal, Telemetry},
     provider::Provider,
     store::{Store, StoreAccess},
@@ -66,12 +66,12 @@ pub async fn run_with(
     config: Config,
     store: Arc<dyn Store>,
     journal: Arc<dyn Journal>,
-    gates: Gates,
+    breakers: Breakers,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServiceError> {
     config.check()?;
     let listener = bind(&host, &config).await?;
-    compose(host, listener, config, store, journal, gates, shutdown).await
+    compose(host, listener, config, store, journal, breakers, shutdown).await
 }
 
 async fn bind(host: &Host, config: &Config) -> Result<Listener, ServiceError> {
@@ -101,7 +101,7 @@ pub async fn run_on(
         config,
         store,
         journal,
-        gate::breakers,
+        circuit_breaker::breakers,
         shutdown,
     )
     .await
@@ -113,7 +113,7 @@ async fn compose(
     config: Config,
     store: Arc<dyn Store>,
     journal: Arc<dyn Journal>,
-    gates: Gates,
+    breakers: Breakers,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServiceError> {
     let telemetry = Telemetry::new(host.clone(), journal);
@@ -123,7 +123,7 @@ async fn compose(
         telemetry.clone(),
         config.providers.keys(),
         &config.breaker,
-        gates,
+        breakers,
         config.bulkhead,
         wake.clone(),
     ));

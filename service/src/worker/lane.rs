@@ -21,7 +21,7 @@ use rehearsal_core::{
 use tokio::sync::Notify;
 
 use crate::{
-    gate::{Gate, Gates},
+    circuit_breaker::{Breakers, CircuitBreaker},
     journal::Telemetry,
     metrics::Counter,
 };
@@ -38,7 +38,7 @@ pub(crate) struct Lanes {
 #[derive(Debug)]
 struct Lane {
     bulkhead: Bulkhead,
-    breaker: Box<dyn Gate>,
+    breaker: Box<dyn CircuitBreaker>,
     paused_until: Option<Timestamp>,
 }
 
@@ -73,14 +73,14 @@ impl Lanes {
         telemetry: Telemetry,
         providers: impl Iterator<Item = &'a ProviderName>,
         breaker: &BreakerPolicy,
-        gates: Gates,
+        breakers: Breakers,
         bulkhead: u32,
         freed: Arc<Notify>,
     ) -> Self {
         let lane = |name: &ProviderName| {
             let lane = Lane {
                 bulkhead: Bulkhead::new(bulkhead),
-                breaker: gates(breaker.clone()),
+                breaker: breakers(breaker.clone()),
                 paused_until: None,
             };
             (name.clone(), Mutex::new(lane))

@@ -25,6 +25,8 @@ use serde_json::{Value, json};
 pub(crate) enum Act {
     /// Answers with this status, without an effect.
     Status(u16),
+    /// Answers with this status and no body, without an effect.
+    Bare(u16),
     /// 429 with a Retry-After in seconds.
     Throttle(u64),
     /// Takes effect, and answers after the caller has gone.
@@ -33,9 +35,16 @@ pub(crate) enum Act {
     EffectThenGarbage,
 }
 
+impl Act {
+    fn takes_effect(self) -> bool {
+        matches!(self, Self::EffectThenHang | Self::EffectThenGarbage)
+    }
+}
+
 #[derive(Default)]
 struct Inside {
     script: VecDeque<Act>,
+    look_ups: VecDeque<Act>,
     always: Option<Act>,
     bookings: BTreeMap<String, Vec<String>>,
     tombstones: BTreeSet<String>,
@@ -76,6 +85,11 @@ impl Stub {
         self.inside.lock().unwrap().script.extend(acts);
     }
 
+    /// As [`Stub::script`], for look-ups.
+    pub(crate) fn script_look_ups(&self, acts: &[Act]) {
+        self.inside.lock().unwrap().look_ups.extend(acts);
+    }
+
     pub(crate) fn always(&self, act: Option<Act>) {
         self.inside.lock().unwrap().always = act;
     }
@@ -108,6 +122,7 @@ impl Stub {
                 let body = json!({"code": "scripted", "message": format!("sorry, {person}")});
                 answer(status, &body)
             }
+            Act::Bare(status) => StatusCode::from_u16(status).unwrap().into_response(),
             Act::Throttle(seconds) => {
                 let headers = [("retry-after", seconds.to_string())];
                 (StatusCode::TOO_MANY_REQUESTS, headers).into_response()
@@ -132,7 +147,7 @@ async fn book(State(stub): State<Stub>, headers: HeaderMap, body: Bytes) -> Resp
     assert!(headers.contains_key("x-attempt-epoch") && headers.contains_key("idempotency-key"));
     let act = stub.begin(format!("book {key}"));
     let person = body["patient_name"].as_str().unwrap().to_owned();
-    let effect = !matches!(act, Some(Act::Status(_) | Act::Throttle(_)));
+    let effect = act.is_none_or(Act::takes_effect);
     let good = if effect {
         let mut inside = stub.inside.lock().unwrap();
         if inside.tombstones.contains(&key) {
@@ -158,7 +173,7 @@ async fn book(State(stub): State<Stub>, headers: HeaderMap, body: Bytes) -> Resp
 async fn cancel(State(stub): State<Stub>, Path(key): Path<String>) -> Response {
     let act = stub.begin(format!("cancel {key}"));
     let good = answer(200, &json!({"key": key, "status": "cancelled"}));
-    if !matches!(act, Some(Act::Status(_) | Act::Throttle(_))) {
+    if act.is_none_or(Act::takes_effect) {
         let mut inside = stub.inside.lock().unwrap();
         inside.bookings.remove(&key);
         inside.tombstones.insert(key);
@@ -178,11 +193,18 @@ fn view(inside: &Inside, key: &str) -> Option<Value> {
 }
 
 async fn look_up(State(stub): State<Stub>, Path(key): Path<String>) -> Response {
-    let mut inside = stub.inside.lock().unwrap();
-    inside.calls.push(format!("look up {key}"));
-    match view(&inside, &key) {
-        Some(view) => answer(200, &view),
-        None => answer(404, &json!({"code": "unknown_key"})),
+    let (act, good) = {
+        let mut inside = stub.inside.lock().unwrap();
+        inside.calls.push(format!("look up {key}"));
+        let good = match view(&inside, &key) {
+            Some(view) => answer(200, &view),
+            None => answer(404, &json!({"code": "unknown_key"})),
+        };
+        (inside.look_ups.pop_front(), good)
+    };
+    match act {
+        None => good,
+        Some(act) => stub.go_wrong(act, "nobody", good).await,
     }
 }
 

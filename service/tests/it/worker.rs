@@ -105,6 +105,45 @@ fn throttling_pauses_the_provider_for_as_long_as_it_asks() {
 }
 
 #[test]
+fn a_look_up_that_is_throttled_waits_for_as_long_as_it_asks() {
+    with_service(
+        |_| {},
+        async |service| {
+            service.stub.script(&[Act::EffectThenGarbage]);
+            service.stub.script_look_ups(&[Act::Throttle(1)]);
+            service.submit(submission("a-1")).await;
+            service
+                .until("the first look-up", async || {
+                    service.stub.calls().len() == 2
+                })
+                .await;
+            let started = service.host.elapsed();
+            service.until_state("a-1", "confirmed").await;
+            let waited = service.host.elapsed().saturating_sub(started);
+            assert!(waited > Duration::from_millis(700), "{waited:?}");
+            assert_eq!(
+                service.stub.calls(),
+                ["book a-1", "look up a-1", "look up a-1"]
+            );
+        },
+    );
+}
+
+#[test]
+fn a_bare_conflict_after_a_send_is_no_refusal() {
+    with_service(
+        |_| {},
+        async |service| {
+            service.stub.script(&[Act::Status(500), Act::Bare(409)]);
+            service.submit(submission("a-1")).await;
+            let row = service.until_state("a-1", "confirmed").await;
+            assert_eq!(row["attempts"], 3);
+            assert_eq!(service.stub.live("a-1"), 1);
+        },
+    );
+}
+
+#[test]
 fn a_provider_that_never_works_ends_in_compensation_and_dead_letters() {
     with_service(
         |_| {},

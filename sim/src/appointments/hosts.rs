@@ -23,7 +23,7 @@ use rehearsal_service::{
 use super::{
     client::{self, Script},
     database::{self, Faults, Noticed, RemoteStore},
-    event::{Event, fnv},
+    event::Event,
     leases::{Epochs, watched},
     operation::Operation,
     pace::Pace,
@@ -36,7 +36,7 @@ use crate::{
     disk::Loss,
     fault::Crash,
     system::{Address, Deployment, Node, Stage, Step, Storage},
-    trace::{HostRecorder, Recorder},
+    trace::{HostRecorder, Recorder, fnv},
 };
 
 /// A process that ended by itself is started again after this long, as a supervisor would.
@@ -284,7 +284,7 @@ fn service_host(
                     config.clone(),
                     store.clone(),
                     journal.clone(),
-                    planting::gates(&tables),
+                    planting::breakers(&tables),
                     stops.asked(&name),
                 )
                 .await;

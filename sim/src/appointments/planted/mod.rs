@@ -14,7 +14,7 @@ mod settling;
 mod auditing;
 mod sidecar;
 mod journal;
-mod gate;
+mod circuit_breaker;
 pub(super) mod planting;
 
 pub use defect::{Defect, Planted};

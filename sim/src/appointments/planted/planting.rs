@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rehearsal_host::Host;
 use rehearsal_service::{
     Config, Journal,
-    gate::Gates,
+    circuit_breaker::Breakers,
     store::{Durability, SqliteStore, Store, StoreError},
 };
 
@@ -15,8 +15,8 @@ use super::{
     Defect,
     accepting::Accepting,
     auditing::Auditing,
+    circuit_breaker,
     defect::Seam,
-    gate,
     journal::{Defective, Noting, Patients},
     leasing::Leasing,
     setting,
@@ -33,9 +33,9 @@ pub(in crate::appointments) fn config(tables: &Tables, config: Config) -> Config
     }
 }
 
-/// The gates before the providers.
-pub(in crate::appointments) fn gates(tables: &Tables) -> Gates {
-    gate::gates(tables.defect())
+/// The circuit breakers before the providers.
+pub(in crate::appointments) fn breakers(tables: &Tables) -> Breakers {
+    circuit_breaker::breakers(tables.defect())
 }
 
 /// Opens the database at `path`.

@@ -1,6 +1,6 @@
 //! What stands before each provider and says which calls may start: the core's circuit breaker, or another that its caller brings.
 //!
-//! **Invariant**: whoever asks a gate tells it what became of the call, also of one that was dropped.
+//! **Invariant**: whoever asks a breaker tells it what became of the call, also of one that was dropped.
 //! It deliberately has no clock: time comes with each question.
 
 use std::{fmt::Debug, time::Duration};
@@ -10,8 +10,8 @@ use rehearsal_core::{
     time::Timestamp,
 };
 
-/// One provider's gate. The methods are [`Breaker`]'s.
-pub trait Gate: Debug + Send {
+/// One provider's breaker. The methods are [`Breaker`]'s.
+pub trait CircuitBreaker: Debug + Send {
     /// See [`Breaker::state`].
     fn state(&self) -> BreakerState;
 
@@ -32,15 +32,15 @@ pub trait Gate: Debug + Send {
     ) -> Option<Transition>;
 }
 
-/// Makes the gate of a provider.
-pub type Gates = fn(BreakerPolicy) -> Box<dyn Gate>;
+/// Makes the breaker of a provider.
+pub type Breakers = fn(BreakerPolicy) -> Box<dyn CircuitBreaker>;
 
 /// The core's breakers: what a service uses unless it is told otherwise.
-pub fn breakers(policy: BreakerPolicy) -> Box<dyn Gate> {
+pub fn breakers(policy: BreakerPolicy) -> Box<dyn CircuitBreaker> {
     Box::new(Breaker::new(policy))
 }
 
-impl Gate for Breaker {
+impl CircuitBreaker for Breaker {
     fn state(&self) -> BreakerState {
         Breaker::state(self)
     }

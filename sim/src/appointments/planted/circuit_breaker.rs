@@ -1,4 +1,4 @@
-//! Defects of the circuit breaker: other gates before the providers than the core's.
+//! Defects of the circuit breaker: others before the providers than the core's.
 //!
 //! **Invariant**: each is the core's breaker, but for the one thing that it gets wrong.
 
@@ -8,15 +8,15 @@ use rehearsal_core::{
     breaker::{Admission, Breaker, BreakerPolicy, BreakerState, CallClass, Permit, Transition},
     time::Timestamp,
 };
-use rehearsal_service::gate::{self, Gate, Gates};
+use rehearsal_service::circuit_breaker::{self, Breakers, CircuitBreaker};
 
 use super::Defect;
 
 /// Longer than any run.
 const FOR_EVER: Duration = Duration::from_hours(24 * 365);
 
-/// The gates of a service with `defect`.
-pub(super) fn gates(defect: Option<Defect>) -> Gates {
+/// The breakers of a service with `defect`.
+pub(super) fn breakers(defect: Option<Defect>) -> Breakers {
     match defect {
         Some(Defect::BreakerIgnoresGeneration) => |policy| {
             Box::new(IgnoresGeneration {
@@ -29,7 +29,7 @@ pub(super) fn gates(defect: Option<Defect>) -> Gates {
             Box::new(LosesProbes(Breaker::new(policy)))
         },
         Some(Defect::BreakerBypassed) => |policy| Box::new(LetsAllThrough(Breaker::new(policy))),
-        _ => gate::breakers,
+        _ => circuit_breaker::breakers,
     }
 }
 
@@ -41,7 +41,7 @@ struct IgnoresGeneration {
     probes: Vec<Permit>,
 }
 
-impl Gate for IgnoresGeneration {
+impl CircuitBreaker for IgnoresGeneration {
     fn state(&self) -> BreakerState {
         self.breaker.state()
     }
@@ -81,7 +81,7 @@ impl Gate for IgnoresGeneration {
 #[derive(Debug)]
 struct LosesProbes(Breaker);
 
-impl Gate for LosesProbes {
+impl CircuitBreaker for LosesProbes {
     fn state(&self) -> BreakerState {
         self.0.state()
     }
@@ -114,7 +114,7 @@ impl Gate for LosesProbes {
 #[derive(Debug)]
 struct LetsAllThrough(Breaker);
 
-impl Gate for LetsAllThrough {
+impl CircuitBreaker for LetsAllThrough {
     fn state(&self) -> BreakerState {
         self.0.state()
     }
