@@ -90,7 +90,8 @@ Examples:
   rehearsal run scenarios/flaky_provider.toml --seeds 0..100
   rehearsal run scenarios/ --engine turmoil --format json")]
 pub struct RunFlags {
-    /// Scenarios, plans, or folders; of a folder, every scenario and plan directly in it, by name
+    /// Scenarios, plans, or folders; of a folder, every scenario and plan directly in it, by name, but
+    /// swarms, which `explore` searches
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
     /// The seed of every scenario; a plan keeps its own
@@ -133,8 +134,9 @@ pub struct PlanFlags {
 /// `rehearsal explore`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-It ends at the first finding, after the last seed, when --for is over, or when --until-coverage-stable is satisfied; Ctrl-C ends it in order.
-Each kind of finding, told apart by oracle and fingerprint, gets a folder DIR/findings/ORACLE-FINGERPRINT with plan.toml (run it),
+It ends at the first finding, after the last seed, when --for is over, or when
+--until-coverage-stable is satisfied; Ctrl-C ends it in order. Each kind of finding, told apart by
+oracle and fingerprint, gets a folder DIR/findings/ORACLE-FINGERPRINT with plan.toml (run it),
 trace.jsonl and finding.json.
 
 --shard auto reads, each with its own way to count:
@@ -144,8 +146,8 @@ trace.jsonl and finding.json.
   BUILDKITE_PARALLEL_JOB, .._COUNT               Buildkite, from 0
   CIRCLE_NODE_INDEX, CIRCLE_NODE_TOTAL           CircleCI, from 0
 
-Ends with 1 on a finding, 3 when too many runs were inconclusive or a required point was not hit, 4 when a run broke, 5 when a seed that
-was repeated in another process gave another result.
+Ends with 1 on a finding, 3 when too many runs were inconclusive or a required point was not hit, 4
+when a run broke, 5 when a seed that was repeated in another process gave another result.
 
 Examples:
   rehearsal explore scenarios/flaky_provider.toml --seeds 500
@@ -215,8 +217,9 @@ pub struct MergeFlags {
 /// `rehearsal enumerate`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Each flow runs once without a cut, to learn its operations; then once for each operation and loss model, with the power cut in the middle of it.
-A violation is saved as a plan that `rehearsal run` reproduces.
+Each flow runs once without a cut, to learn its operations; then once for each operation and loss
+model, with the power cut in the middle of it. A violation is saved as a plan that `rehearsal run`
+reproduces.
 
 Examples:
   rehearsal enumerate scenarios/enumerate/
@@ -248,12 +251,15 @@ pub struct EnumerateFlags {
 /// `rehearsal verify`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-One process of a pair keeps its addresses and has few variables, one run at a time and a fresh parent. The other one draws its addresses
-and has a used heap, a large and strange environment, another working directory, several runs at once, a parent that has planned before,
-and other clocks, entropy and hash keys until its runs begin. A pair agrees when all that its runs send back is the same, byte for byte.
+One process of a pair keeps its addresses and has few variables, one run at a time and a fresh
+parent. The other one draws its addresses and has a used heap, a large and strange environment,
+another working directory, several runs at once, a parent that has planned before, and other clocks,
+entropy and hash keys until its runs begin. A pair agrees when all that its runs send back is the
+same, byte for byte.
 
-It stops at the first difference, and says where the traces part and what leaked, by further pairs that differ in one thing each. A run
-that takes time, entropy, a thread or a directory past the simulator is ended and named, too. It does not judge runs: `run` does.
+It stops at the first difference, and says where the traces part and what leaked, by further pairs
+that differ in one thing each. A run that takes time, entropy, a thread or a directory past the
+simulator is ended and named, too. It does not judge runs: `run` does.
 
 Ends with 5 on a difference, 3 when every run broke off.
 
@@ -281,8 +287,9 @@ pub struct VerifyFlags {
 /// `rehearsal scoreboard`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Each defect is hunted several times, over other seeds each time. It counts as found when every hunt finds it within the budget.
-The command passes when every defect is found and the clean service raises no alarm.
+Each defect is hunted several times, over other seeds each time. It counts as found when every hunt
+finds it within the budget. The command passes when every defect is found and the clean service
+raises no alarm.
 
 Examples:
   rehearsal scoreboard --short

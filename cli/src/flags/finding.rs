@@ -41,9 +41,10 @@ impl WhichFinding {
 /// `rehearsal shrink`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The seed stays; operations and faults are removed, and what is left is made simpler, as long as the run still fails by the same oracle and
-in the same way. After Ctrl-C, or when the time is over, the smallest plan so far is written. A plan that does not fail ends with 3, one
-whose runs differ with 5.
+The seed stays; operations and faults are removed, and what is left is made simpler, as long as the
+run still fails by the same oracle and in the same way. After Ctrl-C, or when the time is over, the
+smallest plan so far is written. A plan that does not fail ends with 3, one whose runs differ with
+5.
 
 Examples:
   rehearsal plan scenarios/swarm.toml --seed 212 > plan.toml; rehearsal shrink plan.toml
@@ -69,8 +70,9 @@ pub struct ShrinkFlags {
 /// `rehearsal show`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A plan is run first; a trace is what `rehearsal run --trace` wrote. What lies far from a violation is folded. With --format markdown and
---request, the story comes with a sequence diagram. It ends with 0 whatever the run came to: it tells, it does not judge.
+A plan is run first; a trace is what `rehearsal run --trace` wrote. What lies far from a violation
+is folded. With --format markdown and --request, the story comes with a sequence diagram. It ends
+with 0 whatever the run came to: it tells, it does not judge.
 
 Examples:
   rehearsal show results/swarm-212.min.toml
@@ -96,9 +98,10 @@ pub struct ShowFlags {
 /// `rehearsal why`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-For each of some moments t, the plan is run again with chance that is another one from t on: latencies, entropy, the order of hosts that
-wake together. P(violation | t) is the share of those runs that fail in the same way, with its exact 95 % interval. Half of the moments
-are spread over what happened, half lie where P changes most.")]
+For each of some moments t, the plan is run again with chance that is another one from t on:
+latencies, entropy, the order of hosts that wake together. P(violation | t) is the share of those
+runs that fail in the same way, with its exact 95 % interval. Half of the moments are spread over
+what happened, half lie where P changes most.")]
 pub struct WhyFlags {
     /// A plan that fails, or a finding's folder
     #[arg(value_name = "PLAN|BUNDLE")]
@@ -123,8 +126,9 @@ pub struct WhyFlags {
 /// `rehearsal promote`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A regression is a plan that failed once and must never fail again: the bug is to be fixed first. With --expect-fail a plan of a bug that is
-still there is kept as open: it has to fail with its finding until the bug is fixed, and the tests then say that it no longer does.")]
+A regression is a plan that failed once and must never fail again: the bug is to be fixed first.
+With --expect-fail a plan of a bug that is still there is kept as open: it has to fail with its
+finding until the bug is fixed, and the tests then say that it no longer does.")]
 pub struct PromoteFlags {
     /// A plan with a finding, as `shrink` writes it, or a finding's folder
     #[arg(value_name = "PLAN|BUNDLE")]
