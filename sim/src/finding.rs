@@ -7,7 +7,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::verdict::{Record, Verdict};
+use crate::{
+    trace::fnv,
+    verdict::{Record, Verdict},
+};
 
 /// What is wrong, once for each oracle and kind of violation.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -50,10 +53,7 @@ impl Fingerprint {
     /// The fingerprint of a violation.
     pub fn of(oracle: &str, message: &str) -> Self {
         let text = format!("{oracle}\n{}", blanked(message));
-        let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        Self(format!("{hash:016x}"))
+        Self(format!("{:016x}", fnv(text.as_bytes())))
     }
 }
 

@@ -17,12 +17,12 @@ use serde::Deserialize;
 use tokio::sync::watch;
 
 use super::{
-    event::{Answer, Event, fnv},
+    event::{Answer, Event},
     operation::Operation,
 };
 use crate::{
     system::{Progress, Step},
-    trace::{HostRecorder, Phase},
+    trace::{HostRecorder, Phase, fnv},
 };
 
 /// What a client is told to do.

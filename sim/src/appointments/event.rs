@@ -137,21 +137,3 @@ pub struct Answer {
     /// From the first byte sent to the last one read.
     pub took_us: u64,
 }
-
-/// FNV-1a, 64 bits: to tell two texts of one run apart, not to withstand an attacker.
-pub fn fnv(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fnv_is_the_published_function() {
-        assert_eq!(fnv(b""), 0xcbf2_9ce4_8422_2325);
-        assert_eq!(fnv(b"foobar"), 0x8594_4171_f739_67e8);
-    }
-}

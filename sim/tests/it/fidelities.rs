@@ -56,32 +56,4 @@ fn check(scenario: &str) {
     );
 }
 
-#[test]
-fn happy_path() {
-    check("happy_path");
-}
-
-#[test]
-fn provider_timeout() {
-    check("provider_timeout");
-}
-
-#[test]
-fn flaky_provider() {
-    check("flaky_provider");
-}
-
-#[test]
-fn persistent_failure() {
-    check("persistent_failure");
-}
-
-#[test]
-fn idempotency() {
-    check("idempotency");
-}
-
-#[test]
-fn circuit_breaker() {
-    check("circuit_breaker");
-}
+each_scenario!(check);

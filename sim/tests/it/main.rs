@@ -1,5 +1,18 @@
 //! The simulator's integration tests. Each simulated run is a forked child, as in production.
 
+/// One test for each of the six acceptance scenarios.
+macro_rules! each_scenario {
+    ($check:path) => {
+        each_scenario!($check: happy_path provider_timeout flaky_provider persistent_failure idempotency circuit_breaker);
+    };
+    ($check:path: $($scenario:ident)*) => {
+        $(#[test]
+        fn $scenario() {
+            $check(stringify!($scenario));
+        })*
+    };
+}
+
 mod appointments;
 mod child;
 mod determinism;
