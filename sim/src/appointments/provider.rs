@@ -2,11 +2,11 @@
 //!
 //! **Invariant**: once drawn, the table gives one [`Behaviour`] of the mock; nothing of it is decided later.
 
-use std::time::Duration;
+mod behaviour;
 
 use rand_chacha::ChaCha8Rng;
 use rehearsal_core::time::Timestamp;
-use rehearsal_mocks::provider::{self as mock, Behaviour, Garbling, Operation};
+use rehearsal_mocks::provider::{Garbling, Operation};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -40,6 +40,10 @@ pub struct Provider {
     /// Spans of time with other behaviour; where they overlap, the later one in the list wins.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub windows: Vec<Window>,
+    /// From then on it neither fails nor is late in its list, in seconds since the run's start: a fault that must be over for the system to
+    /// come to rest. Never, when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub healed_from_s: Option<Range>,
     /// The seed of the provider's own draws. Drawn, unless it is given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u32>,
@@ -137,6 +141,7 @@ impl Default for Provider {
             idempotent: true,
             tombstones: true,
             windows: Vec::new(),
+            healed_from_s: None,
             seed: None,
         }
     }
@@ -181,6 +186,9 @@ impl Provider {
         garbled
             .chain(self.listing_lag.as_mut().map(|lag| &mut lag.rate))
             .for_each(|share| fix(share, &mut rng));
+        if let Some(healed_from) = &mut self.healed_from_s {
+            fix(healed_from, &mut chance.named("healed_from_s").rng());
+        }
         for (number, window) in self.windows.iter_mut().enumerate() {
             let mut rng = chance.named("windows").named(number).rng();
             fix(&mut window.from_s, &mut rng);
@@ -207,23 +215,6 @@ impl Provider {
         )]
         self.seed
             .get_or_insert_with(|| chance.named("seed").seed() as u32);
-    }
-
-    /// What the mock is to do, with a run that starts at `started_at`. Ranges that were not drawn count as their low end.
-    pub fn behaviour(&self, started_at: Timestamp) -> Behaviour {
-        Behaviour {
-            seed: u64::from(self.seed.unwrap_or_default()),
-            started_at,
-            latency: latency(self.latency),
-            errors: self.errors.iter().map(ErrorRule::mock).collect(),
-            hang_rate: self.hang_rate.low,
-            processed_but_unanswered: self.processed_but_unanswered.low,
-            garbled: self.garbled.iter().map(GarbleRule::mock).collect(),
-            listing_lag: self.listing_lag.map(ListingLag::mock),
-            idempotent: self.idempotent,
-            tombstones: self.tombstones,
-            windows: self.windows.iter().map(Window::mock).collect(),
-        }
     }
 
     /// Refuses what no provider can do; `name` is for the message.
@@ -307,17 +298,6 @@ impl Provider {
 }
 
 impl ErrorRule {
-    fn mock(&self) -> mock::ErrorRule {
-        mock::ErrorRule {
-            retry_after: self.retry_after_s.map(seconds),
-            retry_after_date: self.retry_after_date_s.map(seconds),
-            retry_after_text: self.retry_after_text.clone(),
-            processed: self.processed,
-            operations: self.operations.clone(),
-            ..mock::ErrorRule::new(self.status, self.rate.low)
-        }
-    }
-
     /// Refuses waits that are no spans of time, and texts that no header can carry.
     fn check(&self) -> Result<(), String> {
         for (key, value) in [
@@ -340,67 +320,8 @@ impl ErrorRule {
     }
 }
 
-impl GarbleRule {
-    fn mock(&self) -> mock::GarbleRule {
-        mock::GarbleRule {
-            how: self.how,
-            rate: self.rate.low,
-            operations: self.operations.clone(),
-        }
-    }
-}
-
-impl ListingLag {
-    fn mock(self) -> mock::ListingLag {
-        mock::ListingLag {
-            rate: self.rate.low,
-            lag: latency(self.lag),
-            look_ups: self.look_ups,
-        }
-    }
-}
-
-impl Window {
-    fn mock(&self) -> mock::Window {
-        mock::Window {
-            latency: self.latency.map(latency),
-            errors: self
-                .errors
-                .as_ref()
-                .map(|rules| rules.iter().map(ErrorRule::mock).collect()),
-            hang_rate: self.hang_rate.map(|share| share.low),
-            processed_but_unanswered: self.processed_but_unanswered.map(|share| share.low),
-            garbled: self
-                .garbled
-                .as_ref()
-                .map(|rules| rules.iter().map(GarbleRule::mock).collect()),
-            listing_lag: self.listing_lag.map(ListingLag::mock),
-            ..mock::Window::new(seconds(self.from_s.low), seconds(self.to_s.low))
-        }
-    }
-}
-
 fn fix(range: &mut Range, rng: &mut ChaCha8Rng) {
     *range = Range::fixed(range.draw(rng));
-}
-
-fn seconds(seconds: f64) -> Duration {
-    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::ZERO)
-}
-
-fn latency(latency: Latency) -> mock::Latency {
-    let ms = |ms: f64| seconds(ms / 1000.0);
-    match latency {
-        Latency::FixedMs(fixed) => mock::Latency::Fixed(ms(fixed)),
-        Latency::UniformMs([min, max]) => mock::Latency::Uniform {
-            min: ms(min),
-            max: ms(max),
-        },
-        Latency::LognormalMs(percentiles) => mock::Latency::Lognormal {
-            p50: ms(percentiles.p50),
-            p95: ms(percentiles.p95),
-        },
-    }
 }
 
 #[cfg(test)]
@@ -428,6 +349,23 @@ mod tests {
                 && (3.0..=4.0).contains(&window.to.as_secs_f64())
         );
         assert!(behaviour.hang_rate <= 0.5 && behaviour.hang_rate > 0.0);
+    }
+
+    #[test]
+    fn a_healed_provider_fails_no_more() {
+        let provider = parse(
+            "errors = [{ status = 503, rate = 1 }]\nhang_rate = 0.5\nhealed_from_s = 25\nwindows = [{ from_s = 1, to_s = 90, hang_rate = 1 }]",
+        );
+        provider.check("acme").unwrap();
+        let behaviour = provider.behaviour(Timestamp::default());
+        // Where windows overlap, the last one wins.
+        let last = behaviour.windows.last().unwrap();
+        assert_eq!((behaviour.windows.len(), last.from.as_secs()), (2, 25));
+        assert!(last.to > 1_000_000 * last.from);
+        assert_eq!(
+            (last.errors.as_deref(), last.hang_rate),
+            (Some(&[][..]), Some(0.0))
+        );
     }
 
     #[test]
