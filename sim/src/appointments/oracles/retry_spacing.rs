@@ -36,12 +36,21 @@ const ROUNDING: Duration = Duration::from_millis(2);
 struct Thread {
     /// When the next attempt may start: by the clock of who decided it, and by the world's, in microseconds.
     due: Option<(Timestamp, u64)>,
-    /// Where and when the last attempt ended, by its own clock.
-    ended: Option<(String, u32, Timestamp)>,
-    /// What the provider asked for in that answer.
-    asked: Option<Duration>,
+    /// How the last attempt ended.
+    ended: Option<Ended>,
     /// What the provider sent with the last error, until another call arrives.
     sent: Option<Duration>,
+}
+
+/// An attempt's end.
+struct Ended {
+    attempt: Option<u64>,
+    host: String,
+    boot: u32,
+    /// By its host's own clock.
+    at: Timestamp,
+    /// What the provider asked for in its answer.
+    asked: Option<Duration>,
 }
 
 fn check(trace: &Trace) -> Findings {
@@ -120,20 +129,29 @@ impl Thread {
                 let throttled = extra(line, "outcome") == "throttled";
                 let logged = number(line, "retry_after_ms").map(Duration::from_millis);
                 let sent = self.sent.filter(|_| throttled);
-                self.asked = sent.max(logged);
-                self.ended = Some((entry.host.to_string(), entry.boot, line.time));
+                self.ended = Some(Ended {
+                    attempt: number(line, "attempt"),
+                    host: entry.host.to_string(),
+                    boot: entry.boot,
+                    at: line.time,
+                    asked: sent.max(logged),
+                });
             }
             Evt::RetryScheduled | Evt::Deferred => {
                 let wait_ms = number(line, "wait_ms").unwrap_or_default();
                 let wait = Duration::from_millis(wait_ms);
                 let due = line.time.plus(wait);
                 self.due = Some((due, entry.at_us + micros(wait)));
-                let (ended, asked) = (self.ended.take(), self.asked.take());
-                let ended = ended.filter(|(host, boot, _)| {
-                    line.evt == Evt::RetryScheduled && **host == *entry.host && *boot == entry.boot
+                // The line follows the commit: by then, the next attempt may have begun, and even ended.
+                let attempt = number(line, "attempt");
+                let ended = self.ended.take_if(|ended| ended.attempt == attempt);
+                let ended = ended.filter(|ended| {
+                    line.evt == Evt::RetryScheduled
+                        && *ended.host == *entry.host
+                        && ended.boot == entry.boot
                 });
-                if let (Some((.., ended)), Some(attempt)) = (ended, number(line, "attempt")) {
-                    let decided = due.since(ended);
+                if let (Some(Ended { at, asked, .. }), Some(attempt)) = (ended, attempt) {
+                    let decided = due.since(at);
                     // A line that was written when its time had come, as a commit may take long, tells no more than that it had.
                     let exact = wait_ms > 0;
                     examine(out_of_bounds(decided, exact, attempt, asked, policy));
@@ -285,6 +303,18 @@ mod tests {
         );
         let obeyed = asking(retried(3_000, 3_030), 3.0);
         assert_eq!(fixture::judge(&ORACLE, &obeyed).violations, []);
+    }
+
+    #[test]
+    fn a_line_that_follows_the_next_attempts_end_is_not_held_against_it() {
+        let late = fixture::edit(retried(0, 40), |event| {
+            if let Event::Log(line) = event
+                && line.evt == Evt::ProviderError
+            {
+                line.extra.insert("attempt".to_owned(), 2.into());
+            }
+        });
+        assert_eq!(fixture::judge(&ORACLE, &late).violations, []);
     }
 
     #[test]
