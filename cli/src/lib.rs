@@ -1,7 +1,7 @@
 //! The command line: what was typed, the stages that it walks, and what is printed and written of them.
 //!
 //! In reading order: how a command ends ([`exit`], [`problem`]), what was typed ([`flags`]), how it talks ([`printer`], [`progress`]),
-//! where it writes ([`artifact`]), how many runs become one session ([`files`], [`forking`], [`session`]) or one
+//! where it writes ([`artifact`]), how many runs become one session ([`files`], [`session`]) or one
 //! exploration ([`sweep`], [`bundle`]), how results are shown ([`render`]), and the
 //! commands themselves ([`command`]).
 //!
@@ -17,7 +17,6 @@ pub mod progress;
 pub mod artifact;
 pub mod interrupt;
 pub mod files;
-pub mod forking;
 pub mod session;
 pub mod render;
 pub mod bundle;

@@ -23,7 +23,6 @@ use rehearsal_sim::{
 
 use crate::{
     files::Input,
-    forking,
     interrupt::Interrupt,
     problem::Problem,
     progress::{Progress, Watch},
@@ -107,55 +106,53 @@ pub fn run<S>(
     jobs: &[Job],
     options: Options,
     interrupt: &Interrupt,
-    mut receive: impl FnMut(Finished, &Progress) -> ControlFlow<()> + Send,
+    mut receive: impl FnMut(Finished, &Progress) -> ControlFlow<()>,
 ) where
-    S: System<Tables: Sync, Operation: Sync>,
+    S: System,
 {
     let pool = Pool::new(options.jobs, RUN_LIMIT);
     let watch = Watch::start();
-    forking::from_fresh_thread(|| {
-        let progress = Progress::new("runs", jobs.len() as u64);
-        let started: RefCell<BTreeMap<usize, u64>> = RefCell::default();
-        let bodies = jobs
-            .iter()
-            .enumerate()
-            .take_while(|_| !interrupt.pressed())
-            .map(|(position, job)| {
-                started.borrow_mut().insert(position, watch.elapsed_ms());
-                let input = &inputs[job.input];
-                move || {
-                    interrupt.ends_this_process();
-                    let plan = input
-                        .source
-                        .plan(&input.file, job.seed)
-                        .expect("it was drawn before");
-                    run::body(&plan, options.engine, options.keep_trace)
-                }
-            });
-        let mut waiting = BTreeMap::new();
-        let (mut next, mut done) = (0, 0);
-        pool.run(bodies, |position, result| {
-            if interrupt.pressed() {
-                return ControlFlow::Break(());
+    let progress = Progress::new("runs", jobs.len() as u64);
+    let started: RefCell<BTreeMap<usize, u64>> = RefCell::default();
+    let bodies = jobs
+        .iter()
+        .enumerate()
+        .take_while(|_| !interrupt.pressed())
+        .map(|(position, job)| {
+            started.borrow_mut().insert(position, watch.elapsed_ms());
+            let input = &inputs[job.input];
+            move || {
+                interrupt.ends_this_process();
+                let plan = input
+                    .source
+                    .plan(&input.file, job.seed)
+                    .expect("it was drawn before");
+                run::body(&plan, options.engine, options.keep_trace)
             }
-            let began = started.borrow_mut().remove(&position).unwrap_or_default();
-            let real_ms = watch.elapsed_ms().saturating_sub(began);
-            let outcome = result
-                .map_err(run::failed)
-                .and_then(|bytes| run::read(&bytes));
-            waiting.insert(position, (outcome, real_ms));
-            done += 1;
-            progress.set(done);
-            while let Some((outcome, real_ms)) = waiting.remove(&next) {
-                let job = jobs[next];
-                next += 1;
-                receive(
-                    finished(&inputs[job.input], job, outcome, real_ms),
-                    &progress,
-                )?;
-            }
-            ControlFlow::Continue(())
         });
+    let mut waiting = BTreeMap::new();
+    let (mut next, mut done) = (0, 0);
+    pool.run(bodies, |position, result| {
+        if interrupt.pressed() {
+            return ControlFlow::Break(());
+        }
+        let began = started.borrow_mut().remove(&position).unwrap_or_default();
+        let real_ms = watch.elapsed_ms().saturating_sub(began);
+        let outcome = result
+            .map_err(run::failed)
+            .and_then(|bytes| run::read(&bytes));
+        waiting.insert(position, (outcome, real_ms));
+        done += 1;
+        progress.set(done);
+        while let Some((outcome, real_ms)) = waiting.remove(&next) {
+            let job = jobs[next];
+            next += 1;
+            receive(
+                finished(&inputs[job.input], job, outcome, real_ms),
+                &progress,
+            )?;
+        }
+        ControlFlow::Continue(())
     });
 }
 

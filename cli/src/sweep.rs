@@ -12,7 +12,7 @@ use rehearsal_sim::{
     system::System,
 };
 
-use crate::{files::Input, forking, interrupt::Interrupt, session::RUN_LIMIT};
+use crate::{files::Input, interrupt::Interrupt, session::RUN_LIMIT};
 
 /// One run to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,48 +25,44 @@ pub struct Unit {
     pub again: bool,
 }
 
-/// Runs `units` and hands each on, until there are no more, `receive` breaks off or Ctrl-C is pressed. `receive` is called where runs are
-/// forked from, so it must start no thread and draw no entropy.
+/// Runs `units` and hands each on, until there are no more, `receive` breaks off or Ctrl-C is pressed.
 pub fn run<S>(
     inputs: &[Input<S>],
-    units: impl Iterator<Item = Unit> + Send,
+    units: impl Iterator<Item = Unit>,
     engine: Engine,
     jobs: NonZeroUsize,
     interrupt: &Interrupt,
-    mut receive: impl FnMut(Unit, Result<Outcome, RunError>) -> ControlFlow<()> + Send,
+    mut receive: impl FnMut(Unit, Result<Outcome, RunError>) -> ControlFlow<()>,
 ) where
-    S: System<Tables: Sync, Operation: Sync>,
+    S: System,
 {
     let pool = Pool::new(jobs, RUN_LIMIT);
-    forking::from_fresh_thread(|| {
-        let under_way: RefCell<VecDeque<Unit>> = RefCell::default();
-        let bodies = units.take_while(|_| !interrupt.pressed()).map(|unit| {
-            under_way.borrow_mut().push_back(unit);
-            let input = &inputs[unit.input];
-            move || {
-                interrupt.ends_this_process();
-                match input.source.plan(&input.file, unit.seed) {
-                    Ok(plan) => run::body(&plan, engine, false),
-                    Err(refused) => {
-                        let error = RunError::Engine(refused.to_string());
-                        serde_json::to_vec(&Err::<Outcome, _>(error))
-                            .expect("an error is plain data")
-                    }
+    let under_way: RefCell<VecDeque<Unit>> = RefCell::default();
+    let bodies = units.take_while(|_| !interrupt.pressed()).map(|unit| {
+        under_way.borrow_mut().push_back(unit);
+        let input = &inputs[unit.input];
+        move || {
+            interrupt.ends_this_process();
+            match input.source.plan(&input.file, unit.seed) {
+                Ok(plan) => run::body(&plan, engine, false),
+                Err(refused) => {
+                    let error = RunError::Engine(refused.to_string());
+                    serde_json::to_vec(&Err::<Outcome, _>(error)).expect("an error is plain data")
                 }
             }
-        });
-        pool.run_in_order(bodies, |_, result| {
-            let unit = under_way
-                .borrow_mut()
-                .pop_front()
-                .expect("what ends was started");
-            if interrupt.pressed() {
-                return ControlFlow::Break(());
-            }
-            let outcome = result
-                .map_err(run::failed)
-                .and_then(|bytes| run::read(&bytes));
-            receive(unit, outcome)
-        });
+        }
+    });
+    pool.run_in_order(bodies, |_, result| {
+        let unit = under_way
+            .borrow_mut()
+            .pop_front()
+            .expect("what ends was started");
+        if interrupt.pressed() {
+            return ControlFlow::Break(());
+        }
+        let outcome = result
+            .map_err(run::failed)
+            .and_then(|bytes| run::read(&bytes));
+        receive(unit, outcome)
     });
 }

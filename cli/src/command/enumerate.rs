@@ -19,8 +19,7 @@ use crate::{
     artifact::Artifacts,
     exit::Exit,
     files,
-    flags::{EnumerateFlags, value::Format},
-    forking,
+    flags::{search::EnumerateFlags, value::Format},
     interrupt::Interrupt,
     printer::Printer,
     problem::Problem,
@@ -47,7 +46,7 @@ struct Job {
 /// A file that cannot be used, a flow that does not run at all, or a machine that does not do its part.
 pub(super) fn enumerate<S>(flags: &EnumerateFlags, printer: Printer) -> Result<Exit, Problem>
 where
-    S: System<Tables: Sync, Operation: Sync>,
+    S: System,
 {
     let inputs = files::load::<S>(&flags.paths)?;
     let plans = inputs
@@ -116,36 +115,34 @@ fn print(report: &Report, flags: &EnumerateFlags, printer: Printer) -> Result<()
 /// Each flow once, without a cut.
 fn surveys<S>(plans: &[Plan<S>], pool: &Pool, interrupt: &Interrupt) -> Result<Vec<Survey>, Problem>
 where
-    S: System<Tables: Sync, Operation: Sync>,
+    S: System,
 {
     let mut surveys = Vec::new();
     let mut broken = None;
-    forking::from_fresh_thread(|| {
-        let bodies = plans.iter().map(|plan| {
-            move || {
-                interrupt.ends_this_process();
-                enumerate::survey(plan)
+    let bodies = plans.iter().map(|plan| {
+        move || {
+            interrupt.ends_this_process();
+            enumerate::survey(plan)
+        }
+    });
+    pool.run_in_order(bodies, |position, result| {
+        let survey = result
+            .map_err(run::failed)
+            .and_then(|bytes| enumerate::read_survey(&bytes));
+        match survey {
+            Ok(survey) => surveys.push(survey),
+            Err(error) if !interrupt.pressed() => {
+                broken = Some(Problem::infrastructure(format!(
+                    "{}: the flow does not run without a cut either: {error}",
+                    plans[position].scenario
+                )));
             }
-        });
-        pool.run_in_order(bodies, |position, result| {
-            let survey = result
-                .map_err(run::failed)
-                .and_then(|bytes| enumerate::read_survey(&bytes));
-            match survey {
-                Ok(survey) => surveys.push(survey),
-                Err(error) if !interrupt.pressed() => {
-                    broken = Some(Problem::infrastructure(format!(
-                        "{}: the flow does not run without a cut either: {error}",
-                        plans[position].scenario
-                    )));
-                }
-                Err(_) => {}
-            }
-            if broken.is_some() || interrupt.pressed() {
-                return ControlFlow::Break(());
-            }
-            ControlFlow::Continue(())
-        });
+            Err(_) => {}
+        }
+        if broken.is_some() || interrupt.pressed() {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
     });
     broken.map_or(Ok(surveys), Err)
 }
@@ -192,29 +189,27 @@ fn cut<S>(
     jobs: &[Job],
     pool: &Pool,
     interrupt: &Interrupt,
-    mut receive: impl FnMut(&Job, Result<Outcome, RunError>) -> ControlFlow<()> + Send,
+    mut receive: impl FnMut(&Job, Result<Outcome, RunError>) -> ControlFlow<()>,
 ) where
-    S: System<Tables: Sync, Operation: Sync>,
+    S: System,
 {
-    forking::from_fresh_thread(|| {
-        let progress = Progress::new("cuts", jobs.len() as u64);
-        let bodies = jobs.iter().take_while(|_| !interrupt.pressed()).map(|job| {
-            move || {
-                interrupt.ends_this_process();
-                let plan = enumerate::cut(&plans[job.flow], &job.cut.point, job.cut.loss);
-                run::body(&plan, Engine::Pipes, false)
-            }
-        });
-        pool.run_in_order(bodies, |position, result| {
-            if interrupt.pressed() {
-                return ControlFlow::Break(());
-            }
-            progress.set(position as u64 + 1);
-            let outcome = result
-                .map_err(run::failed)
-                .and_then(|bytes| run::read(&bytes));
-            receive(&jobs[position], outcome)
-        });
+    let progress = Progress::new("cuts", jobs.len() as u64);
+    let bodies = jobs.iter().take_while(|_| !interrupt.pressed()).map(|job| {
+        move || {
+            interrupt.ends_this_process();
+            let plan = enumerate::cut(&plans[job.flow], &job.cut.point, job.cut.loss);
+            run::body(&plan, Engine::Pipes, false)
+        }
+    });
+    pool.run_in_order(bodies, |position, result| {
+        if interrupt.pressed() {
+            return ControlFlow::Break(());
+        }
+        progress.set(position as u64 + 1);
+        let outcome = result
+            .map_err(run::failed)
+            .and_then(|bytes| run::read(&bytes));
+        receive(&jobs[position], outcome)
     });
 }
 

@@ -23,7 +23,7 @@ use crate::{
     exit::Exit,
     files::{self, Input},
     flags::{
-        ExploreFlags,
+        search::ExploreFlags,
         value::{EngineName, Format},
     },
     interrupt::Interrupt,
@@ -48,7 +48,7 @@ const WRITE_EVERY_MS: u64 = 5_000;
 /// A file or a flag that cannot be used, or a machine that does not do its part.
 pub(super) fn explore<S>(flags: &ExploreFlags, printer: Printer) -> Result<Exit, Problem>
 where
-    S: System<Tables: Sync, Operation: Sync>,
+    S: System,
 {
     let variable = |name: &str| std::env::var(name).ok();
     let shard = flags.shard.resolve(variable);

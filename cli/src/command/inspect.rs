@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::{
     exit::Exit,
-    flags::{InspectFlags, value::Format},
+    flags::{replay::InspectFlags, value::Format},
     printer::Printer,
     problem::Problem,
 };

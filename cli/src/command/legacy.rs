@@ -11,7 +11,7 @@ use super::{
     real::{bind, runtime, until_signal},
     serve::addresses,
 };
-use crate::{exit::Exit, flags::LegacyFlags, printer::Printer, problem::Problem};
+use crate::{exit::Exit, flags::service::LegacyFlags, printer::Printer, problem::Problem};
 
 /// Serves until a signal.
 ///

@@ -9,7 +9,8 @@ use rehearsal_sim::explore::{self, Exploration};
 
 use super::explore::{DOCUMENT, show};
 use crate::{
-    artifact::Artifacts, bundle, exit::Exit, flags::MergeFlags, printer::Printer, problem::Problem,
+    artifact::Artifacts, bundle, exit::Exit, flags::search::MergeFlags, printer::Printer,
+    problem::Problem,
 };
 
 /// Runs the command.

@@ -20,7 +20,6 @@ use crate::{
     exit::Exit,
     files,
     flags::finding::PromoteFlags,
-    forking,
     printer::Printer,
     problem::Problem,
     render::quoted,
@@ -33,11 +32,10 @@ use crate::{
 /// A plan without a finding, one that still fails, a name that is taken.
 pub(super) fn promote<S>(flags: &PromoteFlags, printer: Printer) -> Result<Exit, Problem>
 where
-    S: System<Tables: Sync, Operation: Sync>,
+    S: System,
 {
     let (file, plan) = files::plan::<S>(&flags.plan)?;
-    let outcome =
-        forking::from_fresh_thread(|| run::in_child(&plan, Engine::Pipes, RUN_LIMIT, false));
+    let outcome = run::in_child(&plan, Engine::Pipes, RUN_LIMIT, false);
     let record = report::record(&plan, outcome);
     if record.verdict == Verdict::Infrastructure {
         return Err(Problem::infrastructure(format!(

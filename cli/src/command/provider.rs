@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::real::{bind, runtime, until_signal};
 use crate::{
     exit::Exit,
-    flags::{ProviderFlags, value::ProviderMode},
+    flags::{service::ProviderFlags, value::ProviderMode},
     printer::Printer,
     problem::Problem,
 };

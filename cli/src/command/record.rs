@@ -5,11 +5,9 @@
 use std::{io, time::Duration};
 
 use rehearsal_replay::capture::{Manifest, Writer};
-use rehearsal_sim::{appointments::shadow::record as shadow, child};
+use rehearsal_sim::{appointments::shadow::record as shadow, child, run, system::Storage};
 
-use crate::{
-    artifact, exit::Exit, flags::RecordFlags, forking, printer::Printer, problem::Problem,
-};
+use crate::{artifact, exit::Exit, flags::replay::RecordFlags, printer::Printer, problem::Problem};
 
 /// A recording may take this long in real time.
 const LIMIT: Duration = Duration::from_mins(10);
@@ -24,7 +22,7 @@ pub(super) fn record(flags: &RecordFlags, printer: Printer) -> Result<Exit, Prob
         .extension()
         .is_some_and(|extension| extension == "gz");
     let recording = || child::run(LIMIT, || body(flags.seed, gzip));
-    let bytes = forking::from_fresh_thread(recording)
+    let bytes = recording()
         .map_err(|error| Problem::infrastructure(format!("the recording ended early: {error}")))?;
     artifact::write(&flags.out, &bytes)?;
     printer.talk(&format!(
@@ -36,7 +34,7 @@ pub(super) fn record(flags: &RecordFlags, printer: Printer) -> Result<Exit, Prob
 }
 
 fn body(seed: u64, gzip: bool) -> Vec<u8> {
-    let storage = forking::simulate(seed);
+    let storage = Storage::Simulated(run::enter(seed));
     let exchanges = shadow::record(seed, &storage).unwrap_or_else(|error| panic!("{error}"));
     let made_by = format!("rehearsal record --seed {seed}");
     let manifest = Manifest::new(Some(made_by), Some(exchanges.len() as u64));

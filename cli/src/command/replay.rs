@@ -21,7 +21,7 @@ use crate::{
     artifact::Artifacts,
     exit::Exit,
     flags::{
-        ReplayFlags,
+        replay::ReplayFlags,
         value::{Format, Target},
     },
     printer::Printer,

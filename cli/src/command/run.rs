@@ -32,7 +32,7 @@ const WRITE_EVERY_MS: u64 = 1_000;
 /// A file that cannot be used, or a machine that does not do its part.
 pub(super) fn run<S>(flags: &RunFlags, printer: Printer) -> Result<Exit, Problem>
 where
-    S: System<Tables: Sync, Operation: Sync>,
+    S: System,
 {
     let inputs = files::load::<S>(&flags.paths)?;
     let seeds = flags

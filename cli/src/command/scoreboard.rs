@@ -26,7 +26,7 @@ use crate::{
     artifact::Artifacts,
     exit::Exit,
     files::{self, Input},
-    flags::{ScoreboardFlags, value::Format},
+    flags::{search::ScoreboardFlags, value::Format},
     interrupt::Interrupt,
     printer::{Printer, Tone},
     problem::Problem,
@@ -63,7 +63,7 @@ struct Extent {
 /// A name or a file that cannot be used, or a machine that does not do its part.
 pub(super) fn scoreboard<S>(flags: &ScoreboardFlags, printer: Printer) -> Result<Exit, Problem>
 where
-    S: System<Tables: Sync, Operation: Sync>,
+    S: System,
 {
     let defects = chosen::<S>(&flags.only)?;
     let short = if flags.short { SHORT } else { FULL };
@@ -227,7 +227,7 @@ struct Board<'a, S: System> {
 
 impl<S> Board<'_, S>
 where
-    S: System<Tables: Sync, Operation: Sync>,
+    S: System,
 {
     fn hunt(&mut self) -> Result<(), Problem> {
         let Extent { budget, hunts, .. } = self.extent;

@@ -16,7 +16,7 @@ use rehearsal_service::{
 use super::real::{bind, runtime, until_signal};
 use crate::{
     exit::Exit,
-    flags::{ServeFlags, value::ProviderAddress},
+    flags::{service::ServeFlags, value::ProviderAddress},
     printer::Printer,
     problem::Problem,
 };

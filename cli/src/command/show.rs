@@ -19,7 +19,6 @@ use crate::{
     exit::Exit,
     files,
     flags::{finding::ShowFlags, value::Format},
-    forking,
     printer::Printer,
     problem::Problem,
     render::{quoted, story},
@@ -32,7 +31,7 @@ use crate::{
 /// A file that cannot be used, a request that is not in the run, or a run that did not come to its end.
 pub(super) fn show<S>(flags: &ShowFlags, printer: Printer) -> Result<Exit, Problem>
 where
-    S: System<Tables: Sync, Operation: Sync>,
+    S: System,
 {
     let telling = Telling {
         around: flags.around,
@@ -81,11 +80,10 @@ fn from_trace<S: System>(path: &Path, telling: &Telling) -> Result<Story, Proble
 
 fn from_plan<S>(path: &Path, telling: &Telling) -> Result<(Story, PathBuf), Problem>
 where
-    S: System<Tables: Sync, Operation: Sync>,
+    S: System,
 {
     let (file, plan) = files::plan::<S>(path)?;
-    let outcome =
-        forking::from_fresh_thread(|| run::in_child(&plan, Engine::Pipes, RUN_LIMIT, true));
+    let outcome = run::in_child(&plan, Engine::Pipes, RUN_LIMIT, true);
     let text = outcome
         .as_ref()
         .ok()

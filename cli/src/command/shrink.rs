@@ -15,7 +15,6 @@ use crate::{
     exit::Exit,
     files,
     flags::finding::ShrinkFlags,
-    forking,
     interrupt::Interrupt,
     printer::{Printer, Tone},
     problem::Problem,
@@ -69,14 +68,14 @@ where
         ));
         !interrupt.pressed() && watch.elapsed() < flags.within
     };
-    let shrunk = forking::from_fresh_thread(|| {
+    let shrunk = {
         let entered = || interrupt.ends_this_process();
         let watcher = Watcher {
             going: &going,
             entered: &entered,
         };
         shrink::shrink(&plan, &wanted, terms(flags.jobs), &watcher)
-    });
+    };
     printer.overwrite("");
     let shrunk = shrunk.map_err(|refusal| refused(&file, &refusal))?;
     let how = match &plan.found {

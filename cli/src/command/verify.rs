@@ -26,7 +26,7 @@ use crate::{
     artifact::Artifacts,
     exit::Exit,
     files::{self, Input},
-    flags::{VerifyFlags, value::Format},
+    flags::{search::VerifyFlags, value::Format},
     interrupt::Interrupt,
     printer::Printer,
     problem::Problem,

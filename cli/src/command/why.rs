@@ -12,7 +12,6 @@ use crate::{
     exit::Exit,
     files,
     flags::{finding::WhyFlags, value::Format},
-    forking,
     interrupt::Interrupt,
     printer::Printer,
     problem::Problem,
@@ -44,7 +43,7 @@ where
         printer.overwrite(&format!("  asking  {done} of {all} runs"));
         !interrupt.pressed()
     };
-    let curve = forking::from_fresh_thread(|| {
+    let curve = {
         let entered = || interrupt.ends_this_process();
         why::ask(
             &plan,
@@ -54,7 +53,7 @@ where
             &going,
             &entered,
         )
-    });
+    };
     printer.overwrite("");
     let Some(curve) = curve.map_err(|refusal| refused(&file, &refusal))? else {
         printer.warn("interrupted: nothing can be said yet");

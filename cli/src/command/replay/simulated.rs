@@ -10,11 +10,12 @@ use std::{
 use rehearsal_replay::{judge::judge, rules::Side, run::Progress};
 use rehearsal_sim::{
     appointments::shadow::{self, Simulated, defect::Defect},
-    child,
+    child, run,
+    system::Storage,
 };
 
 use super::{Rendered, Replay, rendered, told};
-use crate::{forking, printer::Printer, problem::Problem};
+use crate::{printer::Printer, problem::Problem};
 
 /// A simulated replay may take this long in real time.
 const LIMIT: Duration = Duration::from_mins(30);
@@ -39,8 +40,7 @@ pub(super) fn replay(
         gate: replay.gate,
     };
     let out = printer;
-    let bytes =
-        forking::from_fresh_thread(|| child::run(LIMIT, || body(&replay, seed, defect, out)));
+    let bytes = child::run(LIMIT, || body(&replay, seed, defect, out));
     printer.overwrite("");
     let bytes = bytes.map_err(|error| {
         Problem::infrastructure(format!("the simulated replay ended early: {error}"))
@@ -59,7 +59,7 @@ struct Shared {
 }
 
 fn body(replay: &Shared, seed: u64, defect: Option<Defect>, out: Printer) -> Vec<u8> {
-    let storage = forking::simulate(seed);
+    let storage = Storage::Simulated(run::enter(seed));
     let sides = [
         Simulated {
             side: Side::Legacy,

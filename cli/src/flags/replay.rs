@@ -1,0 +1,81 @@
+//! What was typed after the commands that work on captures: `replay`, `record`, `inspect`.
+//!
+//! **Invariant**: what may differ stands in the rule file alone; a flag chooses sides, pace, gate and places.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::Args;
+use rehearsal_replay::{plan::Pace, verdict::GateKind};
+use rehearsal_sim::appointments::shadow::defect::Defect;
+
+use super::value::{self, Format, Target};
+
+/// `rehearsal replay`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rehearsal replay scenarios/captures/legacy-hour.jsonl.gz --legacy sim --candidate sim
+  rehearsal replay hour.gor --legacy http://127.0.0.1:8081 --candidate http://127.0.0.1:8080 --rules rules.toml --allow-writes")]
+pub struct ReplayFlags {
+    /// The capture: our own JSON lines or GoReplay's .gor, gzip or not
+    #[arg(value_name = "CAPTURE")]
+    pub capture: PathBuf,
+    /// What is replaced: `sim` for the legacy model in simulation, or the URL of a running service
+    #[arg(long, value_name = "sim|URL")]
+    pub legacy: Target,
+    /// What replaces it: `sim` for the reference service in simulation, or the URL of a running service
+    #[arg(long, value_name = "sim|URL")]
+    pub candidate: Target,
+    /// Which differences are meant [default: with two simulated sides, the shipped legacy-to-v2 rules]
+    #[arg(long, value_name = "FILE")]
+    pub rules: Option<PathBuf>,
+    /// How fast: recorded, 2x, 100/s or max
+    #[arg(long, default_value = "recorded")]
+    pub pace: Pace,
+    /// What a pass needs: the observed rate below the limit, or its upper 95 % bound
+    #[arg(long, default_value = "point", value_name = "point|proven")]
+    pub gate: GateKind,
+    /// The mismatch rate has to be below this
+    #[arg(long, default_value = "0.1%", value_parser = rehearsal_replay::verdict::parse_share, value_name = "SHARE")]
+    pub limit: f64,
+    /// Plant a difference in a simulated candidate, to see it found
+    #[arg(long, value_parser = value::defect, value_name = "NAME")]
+    pub candidate_defect: Option<Defect>,
+    /// The seed of a simulated replay
+    #[arg(long, default_value_t = 1, value_name = "S")]
+    pub seed: u64,
+    /// Let a running service be sent requests that may change it
+    #[arg(long)]
+    pub allow_writes: bool,
+    /// After the last answer, wait this long before the final states are read
+    #[arg(long, default_value = "30s", value_parser = value::duration, value_name = "TIME")]
+    pub settle: Duration,
+    /// What is printed to stdout
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Where `replay.json` and `compare_report.md` are written
+    #[arg(long, default_value = "results", value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// `rehearsal record`.
+#[derive(Debug, Args)]
+pub struct RecordFlags {
+    /// The seed of the traffic
+    #[arg(long, default_value_t = 1, value_name = "S")]
+    pub seed: u64,
+    /// The capture to write; gzip if its name ends in .gz
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+/// `rehearsal inspect`.
+#[derive(Debug, Args)]
+pub struct InspectFlags {
+    /// The capture
+    #[arg(value_name = "CAPTURE")]
+    pub capture: PathBuf,
+    /// What is printed to stdout
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
