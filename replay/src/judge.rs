@@ -22,7 +22,7 @@ use crate::{
 /// Endpoints beyond this many share one line: undeclared paths can be as many as requests.
 const ENDPOINTS: usize = 100;
 
-/// Judges what a run saw.
+/// Judges what a run saw. `secondary` is what a second instance of legacy answered, where one ran: how legacy differs from itself.
 ///
 /// # Panics
 /// When the observations are not of this plan: a bug of the caller.
@@ -30,9 +30,17 @@ pub fn judge(
     plan: &Plan,
     legacy: &Observations,
     candidate: &Observations,
+    secondary: Option<&Observations>,
     rules: &Rules,
     gate: &Gate,
 ) -> Report {
+    if let Some(secondary) = secondary {
+        assert_eq!(
+            plan.requests.len(),
+            secondary.outcomes.len(),
+            "the secondary ran another plan"
+        );
+    }
     let mut count = Count::new(plan, rules);
     let mut comparer = Comparer::new(rules);
     for pair in requests(plan, legacy, candidate) {

@@ -82,17 +82,26 @@ pub(super) fn replay(flags: &ReplayFlags, printer: Printer) -> Result<Exit, Prob
     };
     let rendered = match (&flags.legacy, &flags.candidate) {
         (Target::Sim, Target::Sim) => {
+            if let Some(url) = &flags.secondary {
+                let message =
+                    format!("--secondary {url}: found two simulated sides, expected running ones");
+                return Err(Problem::usage(message).hint(
+                    "a simulated legacy always answers alike: there is no noise to measure",
+                ));
+            }
             let artifacts = Artifacts::new(&flags.out)?;
             let rendered = simulated::replay(replay, flags.seed, flags.candidate_defect, printer)?;
             (artifacts, rendered)
         }
         (Target::Url(legacy), Target::Url(candidate)) => {
             check_writes(flags, &replay.plan)?;
+            let urls = running::Urls {
+                legacy,
+                candidate,
+                secondary: flags.secondary.as_deref(),
+            };
             let artifacts = Artifacts::new(&flags.out)?;
-            (
-                artifacts,
-                running::replay(&replay, legacy, candidate, printer)?,
-            )
+            (artifacts, running::replay(&replay, &urls, printer)?)
         }
         _ => {
             let message = "--legacy, --candidate: found one simulated and one running side, expected both sim or both URLs";
@@ -198,7 +207,7 @@ fn exit(code: u8) -> Exit {
 }
 
 /// How far a replay is, in a line.
-fn told(progress: Progress) -> String {
+fn told(name: &str, progress: Progress) -> String {
     let doing = match progress.phase {
         Phase::Replay => "replaying against",
         Phase::Settle => "waiting for",
@@ -206,9 +215,6 @@ fn told(progress: Progress) -> String {
     };
     format!(
         "  {doing} {}: {} of {}, {} failed",
-        progress.side.name(),
-        progress.done,
-        progress.total,
-        progress.failed
+        name, progress.done, progress.total, progress.failed
     )
 }

@@ -26,6 +26,9 @@ pub struct ReplayFlags {
     /// What replaces it: `sim` for the reference service in simulation, or the URL of a running service
     #[arg(long, value_name = "sim|URL")]
     pub candidate: Target,
+    /// A second running instance of legacy, to tell how legacy differs from itself
+    #[arg(long, value_parser = value::url, value_name = "URL")]
+    pub secondary: Option<String>,
     /// Which differences are meant [default: with two simulated sides, the shipped legacy-to-v2 rules]
     #[arg(long, value_name = "FILE")]
     pub rules: Option<PathBuf>,

@@ -172,6 +172,16 @@ impl FromStr for Target {
     }
 }
 
+/// The base URL of a running service.
+///
+/// # Errors
+/// What was found and what was expected.
+pub fn url(text: &str) -> Result<String, String> {
+    base_url(text)
+        .map(str::to_owned)
+        .ok_or_else(|| format!("found {text:?}, expected http://host:port"))
+}
+
 /// The URL without a slash at its end, if it is `http://host[:port]`.
 fn base_url(text: &str) -> Option<&str> {
     let url = text.strip_suffix('/').unwrap_or(text);

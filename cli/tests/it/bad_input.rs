@@ -147,6 +147,16 @@ fn replays() {
         &["fast", "recorded, 2x, 100/s or max"],
     );
     check(&desk, &with(&["--limit", "7"]), &["0.1%"]);
+    check(
+        &desk,
+        &with(&["--secondary", "http://127.0.0.1:1"]),
+        &["found two simulated sides"],
+    );
+    check(
+        &desk,
+        &with(&["--secondary", "sim"]),
+        &["expected http://host:port"],
+    );
     desk.put(
         "rules.toml",
         "format = \"rehearsal.rules/1\"\nname = \"x\"\nreson = \"y\"\n",

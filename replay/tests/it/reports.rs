@@ -116,7 +116,7 @@ fn example() -> Report {
         },
         |id| answer(200, format!("{{\"id\":\"{id}\"}}")),
     );
-    judge(&plan, &legacy, &candidate, &rules, &Gate::default())
+    judge(&plan, &legacy, &candidate, None, &rules, &Gate::default())
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn a_report_of_very_many_mismatches_stays_small() {
         },
         |_| answer(200, "{}".to_owned()),
     );
-    let report = judge(&plan, &legacy, &candidate, &rules, &Gate::default());
+    let report = judge(&plan, &legacy, &candidate, None, &rules, &Gate::default());
     assert_eq!(report.pairs.mismatched, 2_000);
     assert!(
         report

@@ -24,7 +24,7 @@ async fn judged(host: &Host, legacy: &str, candidate: &str, count: usize, rules:
     let plan = planned(reads(count), rules);
     let old = observed(host, Side::Legacy, legacy, &plan, rules).await;
     let new = observed(host, Side::Candidate, candidate, &plan, rules).await;
-    judge(&plan, &old, &new, rules, &Gate::default())
+    judge(&plan, &old, &new, None, rules, &Gate::default())
 }
 
 /// Judges `count` requests against two services, and expects a verdict and a word of its reasons.
@@ -247,7 +247,7 @@ fn another_final_state_fails_whatever_the_rate() {
         let plan = planned(crate::server::captured(posts), &state);
         let legacy = observed(&host, Side::Legacy, &old, &plan, &state).await;
         let candidate = observed(&host, Side::Candidate, &new, &plan, &state).await;
-        let report = judge(&plan, &legacy, &candidate, &state, &Gate::default());
+        let report = judge(&plan, &legacy, &candidate, None, &state, &Gate::default());
         assert_eq!(report.verdict, Verdict::Fail);
         assert_eq!(
             report.gate.verdict,

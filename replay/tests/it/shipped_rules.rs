@@ -331,7 +331,7 @@ fn the_rules_leave_the_comparison_sharp() {
         kind: GateKind::Proven,
         ..Gate::default()
     };
-    let report = judge(&plan, &legacy, &candidate, &rules, &gate);
+    let report = judge(&plan, &legacy, &candidate, None, &rules, &gate);
     assert_eq!(
         report.verdict,
         Verdict::Pass,
@@ -363,7 +363,7 @@ fn foreign_traffic_matches_in_its_refusals_and_the_report_says_so() {
         |_| outcome(404, r#"{"title":"Not Found","status":404}"#.to_owned()),
         state,
     );
-    let report = judge(&plan, &legacy, &candidate, &rules, &Gate::default());
+    let report = judge(&plan, &legacy, &candidate, None, &rules, &Gate::default());
     assert_eq!(report.pairs.matched, 1_051);
     assert_eq!(report.verdict, Verdict::Pass);
     assert!(

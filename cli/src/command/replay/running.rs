@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use futures_util::future::join;
+use futures_util::future::{OptionFuture, join3};
 use rehearsal_host::real::RealMachine;
 use rehearsal_replay::{
     judge::judge,
@@ -26,27 +26,45 @@ const QUIET: Duration = Duration::from_secs(2);
 /// A progress line is written at most this often.
 const EVERY: Duration = Duration::from_millis(100);
 
+/// Where the services run.
+pub(super) struct Urls<'u> {
+    pub(super) legacy: &'u str,
+    pub(super) candidate: &'u str,
+    /// A second instance of legacy.
+    pub(super) secondary: Option<&'u str>,
+}
+
 /// Replays against the services at these URLs.
 ///
 /// # Errors
 /// When no runtime can be started, or Ctrl-C was pressed twice.
 pub(super) fn replay(
     replay: &Replay,
-    legacy: &str,
-    candidate: &str,
+    urls: &Urls<'_>,
     printer: Printer,
 ) -> Result<Rendered, Problem> {
     let mut report = None;
     let exit = runtime()?.block_on(until_signal(|shutdown| {
         let report = &mut report;
         async move {
-            let one = observe(replay, Side::Legacy, legacy, shutdown.clone(), printer);
-            let other = observe(replay, Side::Candidate, candidate, shutdown, printer);
-            let (legacy, candidate) = join(one, other).await;
+            let one = observe(replay, "legacy", urls.legacy, shutdown.clone(), printer);
+            let other = observe(
+                replay,
+                "candidate",
+                urls.candidate,
+                shutdown.clone(),
+                printer,
+            );
+            let third: OptionFuture<_> = urls
+                .secondary
+                .map(|url| observe(replay, "secondary", url, shutdown, printer))
+                .into();
+            let (legacy, candidate, secondary) = join3(one, other, third).await;
             *report = Some(rendered(&judge(
                 &replay.plan,
                 &legacy,
                 &candidate,
+                secondary.as_ref(),
                 &replay.rules,
                 &replay.gate,
             )));
@@ -63,13 +81,16 @@ pub(super) fn replay(
 
 async fn observe(
     replay: &Replay,
-    which: Side,
+    name: &'static str,
     url: &str,
     shutdown: Shutdown,
     printer: Printer,
 ) -> Observations {
     let target = Target {
-        side: which,
+        side: match name {
+            "candidate" => Side::Candidate,
+            _ => Side::Legacy,
+        },
         url: url.to_owned(),
     };
     let (watch, mut shown) = (Watch::start(), QUIET);
@@ -77,7 +98,7 @@ async fn observe(
         let now = watch.elapsed();
         if now >= shown {
             shown = now + EVERY;
-            printer.overwrite(&told(progress));
+            printer.overwrite(&told(name, progress));
         }
     };
     side(
