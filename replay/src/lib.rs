@@ -23,6 +23,8 @@ pub mod diff;
 
 pub mod statistics;
 
+pub mod sequential;
+
 pub mod sensitivity;
 
 pub mod clusters;

@@ -3,18 +3,23 @@
 //! | verdict | when | exit code |
 //! |---|---|---|
 //! | infrastructure | a target answered nothing, or could not be reached any more | 4 |
-//! | fail | a final state differs; or the rate is not below the limit (n >= 1,000, or the lower bound proves it with fewer) | 1 |
-//! | inconclusive | too few pairs, coverage lost, a blind comparison, or the gate's proof not reached | 3 |
+//! | fail | a final state differs; or the rate is not below the limit (n >= 1,000, or the lower bound proves it with fewer); or, where a proof is asked for, an endpoint alone is proven above it | 1 |
+//! | inconclusive | too few pairs, coverage lost, a blind or empty comparison, a capture that is spent, or the gate's proof not reached | 3 |
 //! | pass | otherwise | 0 |
 //!
 //! **Invariant**: a pass needs evidence; the absence of mismatches alone is never one. It deliberately decides from counts and sees no answer.
 
-use std::{fmt, str::FromStr};
+mod decision;
+mod gate;
 
-use crate::{
-    rules::Side,
-    statistics::{CONFIDENCE, clean_requests_still_needed, lower_bound, upper_bound},
+use std::fmt;
+
+pub use self::{
+    decision::{MismatchRate, PointRule, Stopping},
+    gate::{FixedPlan, Gate, GateKind, Proof, parse_share},
 };
+use self::decision::{Decided, decide, rate};
+use crate::{rules::Side, sequential::Sequential};
 
 /// With fewer compared pairs than this there is no verdict on a rate: the acceptance criterion's own number.
 pub const PAIRS_NEEDED: u64 = 1_000;
@@ -22,64 +27,8 @@ pub const PAIRS_NEEDED: u64 = 1_000;
 /// At least this share of the capture's requests has to be compared.
 pub const COVERAGE_NEEDED: f64 = 0.999;
 
-/// Which proof a pass needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum GateKind {
-    /// The observed rate is below the limit.
-    Point,
-    /// The rate's upper 95 % bound is below the limit.
-    Proven,
-}
-
-impl FromStr for GateKind {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "point" => Ok(Self::Point),
-            "proven" => Ok(Self::Proven),
-            other => Err(format!("found {other:?}, expected point or proven")),
-        }
-    }
-}
-
-/// What has to hold for a pass.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Gate {
-    /// Which proof.
-    pub kind: GateKind,
-    /// The mismatch rate has to be below this.
-    pub limit: f64,
-    /// At least this share of mutations has to be caught.
-    pub sensitivity: f64,
-}
-
-impl Default for Gate {
-    /// The mission's criterion: fewer than 0.1 % mismatches over at least 1,000 requests; and a comparison that catches 95 % of mutations.
-    fn default() -> Self {
-        Self {
-            kind: GateKind::Point,
-            limit: 0.001,
-            sensitivity: 0.95,
-        }
-    }
-}
-
-/// A share written as `0.1%` or `0.001`.
-///
-/// # Errors
-/// For people: what was found and expected.
-pub fn parse_share(text: &str) -> Result<f64, String> {
-    let number = match text.strip_suffix('%') {
-        Some(percent) => percent.trim().parse::<f64>().map(|percent| percent / 100.0),
-        None => text.parse::<f64>(),
-    };
-    number
-        .ok()
-        .filter(|share| *share > 0.0 && *share < 1.0)
-        .ok_or_else(|| format!("found {text:?}, expected a share like 0.1% or 0.001"))
-}
+/// Where more than this share of pairs is noise, the rest is no sample of the traffic any more: a quarter.
+pub const NOISE_BEARABLE: f64 = 0.25;
 
 /// What a run comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -132,6 +81,8 @@ pub struct Tally {
     pub mismatched: u64,
     /// Not the same in what a rule forgives: neither a match nor a mismatch.
     pub ignored: u64,
+    /// Not the same where legacy differs from itself as often: neither a match nor a mismatch.
+    pub noise: u64,
     /// One side gave no answer.
     pub failed_one_side: u64,
     /// Neither side gave an answer, or both a server error.
@@ -178,35 +129,30 @@ pub struct Evidence {
     pub lost: u64,
     /// Sessions with at least one compared pair, and those of them with a mismatch.
     pub sessions: (u64, u64),
+    /// The compared pairs as a stream, in the plan's order.
+    pub stream: Option<Sequential>,
+    /// How many of the pairs that a declared plan asks for there were, and mismatches among them.
+    pub first: (u64, u64),
+    /// Pairs that both sides answered.
+    pub answered: u64,
+    /// Those of them that neither side refused.
+    pub accepted: u64,
+    /// Those of them that both sides refused because there were too many requests (429).
+    pub throttled: u64,
+    /// Endpoints that are proven to be above the limit each for itself: name, mismatches, compared pairs.
+    pub over: Vec<(String, u64, u64)>,
     /// Mutations tried and caught.
     pub mutations: (u64, u64),
     /// Targets that were down.
     pub down: Vec<Down>,
     /// Whether both sides had the same URL.
     pub same_target: bool,
+    /// Whether the second instance of legacy had the candidate's URL.
+    pub secondary_is_candidate: bool,
     /// Whether the run was stopped before its end.
     pub stopped: bool,
     /// Whether the recorded pace was asked for and the capture's clock stands still.
     pub standing_clock: bool,
-}
-
-/// The mismatch rate and what it may be.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
-pub struct MismatchRate {
-    /// Mismatches among compared pairs.
-    pub mismatches: u64,
-    /// Compared pairs.
-    pub compared: u64,
-    /// The observed rate; 0 when nothing was compared.
-    pub point: f64,
-    /// The rate's upper 95 % bound.
-    pub upper_95: f64,
-    /// How the bound was made.
-    pub method: &'static str,
-    /// The same bound with the session as the unit: for mistakes that hit whole sessions.
-    pub session_upper_95: f64,
-    /// So many further requests without a mismatch bring the bound below the limit; absent when no reachable number does.
-    pub clean_requests_still_needed: Option<u64>,
 }
 
 /// The verdict and its reasons.
@@ -222,14 +168,46 @@ pub struct Judgment {
     pub rate: MismatchRate,
     /// The share of the capture's requests that was compared.
     pub coverage: f64,
+    /// How the gate came to what it says.
+    pub stopping: Stopping,
 }
 
 /// Judges the evidence by the gate.
 pub fn verdict(evidence: &Evidence, gate: &Gate) -> Judgment {
     let rate = rate(evidence, gate);
     let coverage = coverage(evidence);
-    let (gate_verdict, gate_reason) = by_gate(&rate, gate);
+    let Decided {
+        verdict: by_gate,
+        reason,
+        stopping,
+    } = decide(evidence, &rate, gate);
     let infrastructure: Vec<String> = evidence.down.iter().map(told).collect();
+    let failures = failures(evidence, gate, by_gate, &reason);
+    let mut doubts = doubts(evidence, gate, coverage);
+    if by_gate == Verdict::Inconclusive {
+        doubts.insert(0, reason.clone());
+    }
+    let (verdict, mut reasons) = if !infrastructure.is_empty() {
+        (Verdict::Infrastructure, infrastructure)
+    } else if !failures.is_empty() {
+        (Verdict::Fail, failures)
+    } else if !doubts.is_empty() {
+        (Verdict::Inconclusive, std::mem::take(&mut doubts))
+    } else {
+        (Verdict::Pass, vec![reason])
+    };
+    reasons.extend(doubts);
+    Judgment {
+        verdict,
+        gate: by_gate,
+        reasons,
+        rate,
+        coverage,
+        stopping,
+    }
+}
+
+fn failures(evidence: &Evidence, gate: &Gate, by_gate: Verdict, reason: &str) -> Vec<String> {
     let mut failures = Vec::new();
     let wrong_states = evidence.state.mismatches();
     if wrong_states > 0 {
@@ -238,98 +216,29 @@ pub fn verdict(evidence: &Evidence, gate: &Gate) -> Judgment {
             counted(wrong_states, "entity", "entities")
         ));
     }
-    if gate_verdict == Verdict::Fail {
-        failures.push(gate_reason.clone());
+    if by_gate == Verdict::Fail {
+        failures.push(reason.to_owned());
     }
-    let mut doubts = doubts(evidence, gate, coverage);
-    if gate_verdict == Verdict::Inconclusive {
-        doubts.insert(0, gate_reason.clone());
+    // The mission's own rule is on the whole; a proof is held against each endpoint too.
+    if gate.kind == GateKind::Proven {
+        failures.extend(over(evidence, gate));
     }
-    let (verdict, mut reasons) = if !infrastructure.is_empty() {
-        (Verdict::Infrastructure, infrastructure)
-    } else if !failures.is_empty() {
-        (Verdict::Fail, failures)
-    } else if !doubts.is_empty() {
-        return Judgment {
-            verdict: Verdict::Inconclusive,
-            gate: gate_verdict,
-            reasons: doubts,
-            rate,
-            coverage,
-        };
-    } else {
-        (Verdict::Pass, vec![gate_reason])
-    };
-    reasons.extend(doubts);
-    Judgment {
-        verdict,
-        gate: gate_verdict,
-        reasons,
-        rate,
-        coverage,
-    }
+    failures
 }
 
-fn rate(evidence: &Evidence, gate: &Gate) -> MismatchRate {
-    let (n, k) = (evidence.pairs.compared(), evidence.pairs.mismatches());
-    let (sessions, wrong) = evidence.sessions;
-    MismatchRate {
-        mismatches: k,
-        compared: n,
-        point: if n == 0 { 0.0 } else { k as f64 / n as f64 },
-        upper_95: upper_bound(k, n, CONFIDENCE),
-        method: "clopper_pearson_one_sided",
-        session_upper_95: upper_bound(wrong, sessions, CONFIDENCE),
-        clean_requests_still_needed: clean_requests_still_needed(k, n, gate.limit, CONFIDENCE),
-    }
+/// Endpoints that the mix hides: their own rate is above the limit.
+pub(crate) fn over(evidence: &Evidence, gate: &Gate) -> impl Iterator<Item = String> {
+    let limit = percent(gate.limit);
+    evidence.over.iter().map(move |(endpoint, mismatches, compared)| {
+        format!("{endpoint} alone is proven above the limit of {limit}: {mismatches} of {compared} differ")
+    })
 }
 
 fn coverage(evidence: &Evidence) -> f64 {
-    let seen = evidence.pairs.compared() + evidence.pairs.ignored;
+    let seen = evidence.pairs.compared() + evidence.pairs.ignored + evidence.pairs.noise;
     match evidence.planned + evidence.lost {
         0 => 0.0,
         all => seen as f64 / all as f64,
-    }
-}
-
-fn by_gate(rate: &MismatchRate, gate: &Gate) -> (Verdict, String) {
-    let (k, n, limit) = (rate.mismatches, rate.compared, gate.limit);
-    let observed = format!(
-        "{k} of {n} compared pairs differ ({}, upper 95 % bound {})",
-        percent(rate.point),
-        percent(rate.upper_95)
-    );
-    let limit_shown = percent(limit);
-    let proven_bad = lower_bound(k, n, CONFIDENCE) >= limit;
-    if (n >= PAIRS_NEEDED && rate.point >= limit) || proven_bad {
-        return (
-            Verdict::Fail,
-            format!("{observed}; the limit is {limit_shown}"),
-        );
-    }
-    if n < PAIRS_NEEDED {
-        let reason = format!("{observed}; a verdict needs at least {PAIRS_NEEDED}");
-        return (Verdict::Inconclusive, reason);
-    }
-    match gate.kind {
-        GateKind::Point => (
-            Verdict::Pass,
-            format!("{observed}; below the limit of {limit_shown}"),
-        ),
-        GateKind::Proven if rate.upper_95 < limit => (
-            Verdict::Pass,
-            format!("{observed}; proven below {limit_shown}"),
-        ),
-        GateKind::Proven => {
-            let needed = rate.clean_requests_still_needed.map_or_else(
-                || "no reachable number".to_owned(),
-                |needed| needed.to_string(),
-            );
-            let reason = format!(
-                "{observed}; to prove less than {limit_shown}, {needed} further clean requests are needed"
-            );
-            (Verdict::Inconclusive, reason)
-        }
     }
 }
 
@@ -338,14 +247,26 @@ fn doubts(evidence: &Evidence, gate: &Gate, coverage: f64) -> Vec<String> {
     if evidence.stopped {
         doubts.push("the run was stopped before its end".to_owned());
     }
+    if gate.kind == GateKind::Proven && gate.earlier > 0 {
+        doubts.push(format!(
+            "this capture is spent: {} put to it by a proven gate before; a proof needs traffic that was not seen yet",
+            counted(gate.earlier, "other question was", "other questions were")
+        ));
+    }
     if evidence.same_target {
         doubts.push("both sides are the same target: it agrees with itself".to_owned());
+    }
+    if evidence.secondary_is_candidate {
+        doubts.push(
+            "the second instance of legacy is the candidate: all its mistakes would be noise".to_owned(),
+        );
     }
     if evidence.standing_clock {
         doubts.push(
             "every exchange carries the same time, so the recorded pace is unknown".to_owned(),
         );
     }
+    doubts.extend(emptiness(evidence));
     if coverage < COVERAGE_NEEDED {
         doubts.push(format!(
             "only {} of the capture's requests were compared, {} are needed",
@@ -369,6 +290,29 @@ fn doubts(evidence: &Evidence, gate: &Gate, coverage: f64) -> Vec<String> {
         doubts.push(format!(
             "the comparison is blind: it catches {caught} of {tried} mutations, {} are needed",
             percent(gate.sensitivity)
+        ));
+    }
+    doubts
+}
+
+/// What makes a comparison of many pairs one of nothing.
+fn emptiness(evidence: &Evidence) -> Vec<String> {
+    let mut doubts = Vec::new();
+    let (answered, noise) = (evidence.answered, evidence.pairs.noise);
+    if answered > 0 && evidence.accepted == 0 {
+        doubts.push(format!(
+            "no request was accepted by both sides: only refusals were compared, {answered} of them"
+        ));
+    } else if evidence.throttled as f64 > (1.0 - COVERAGE_NEEDED) * answered as f64 {
+        doubts.push(format!(
+            "both sides refused {} of {answered} requests with 429: they were not asked what the capture asks",
+            evidence.throttled
+        ));
+    }
+    let judged = evidence.pairs.compared() + noise;
+    if noise as f64 > NOISE_BEARABLE * judged as f64 {
+        doubts.push(format!(
+            "{noise} of {judged} pairs are noise: where legacy differs from itself that often, likeness to it says little"
         ));
     }
     doubts
