@@ -2,25 +2,28 @@
 //!
 //! **Invariant**: it is a pure function; the same plan, observations, rules and gate give the same report.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod count;
+mod details;
 
+use std::collections::BTreeMap;
+
+use self::{
+    count::Count,
+    details::{endpoint_reports, notes, rule_reports},
+};
 use crate::{
-    clusters::Clusters,
-    diff::{Category, Comparer, Comparison, categorize, shortened},
-    pairs::{Pair, requests, states},
+    diff::{Comparer, categorize, shortened},
+    pairs::{requests, states},
     plan::{Pace, Plan},
     report::{
-        AccountingReport, CaptureReport, EndpointReport, FORMAT, GateReport, PairedAccounting,
-        Report, RuleReport, SensitivityReport, SideLatency, StateReport, Targets, Timing,
+        AccountingReport, CaptureReport, EndpointFinding, EndpointReport, FORMAT, GateReport,
+        Report, SensitivityReport, SideLatency, StateReport, Targets, Timing,
     },
-    rules::{Effect, Rules},
+    rules::Rules,
     run::{Accounting, Latency, Observations, Outcome, SkipReason},
     sensitivity::{Sample, Sensitivity},
-    verdict::{Down, Evidence, Gate, Judgment, Tally, Verdict, verdict},
+    verdict::{Down, Evidence, Gate, Judgment, verdict},
 };
-
-/// Endpoints beyond this many share one line: undeclared paths can be as many as requests.
-const ENDPOINTS: usize = 100;
 
 /// Judges what a run saw. `secondary` is what a second instance of legacy answered, where one ran: how legacy differs from itself.
 ///
@@ -41,18 +44,28 @@ pub fn judge(
             "the secondary ran another plan"
         );
     }
-    let mut count = Count::new(plan, rules);
+    let mut count = Count::new(plan, rules, gate);
     let mut comparer = Comparer::new(rules);
-    for pair in requests(plan, legacy, candidate) {
+    for (pair, planned) in requests(plan, legacy, candidate).zip(&plan.requests) {
         let (category, comparison) = categorize(&mut comparer, &pair);
-        count.request(&pair, category, &comparison);
+        count.request(&pair, planned.order.as_deref(), category, &comparison);
     }
     for pair in states(legacy, candidate) {
         let (category, comparison) = categorize(&mut comparer, &pair);
         count.state(&pair, category, &comparison);
     }
     let sensitivity = std::mem::replace(&mut count.sample, Sample::new("")).measure(&comparer);
+    let endpoints = endpoint_reports(&count, gate.limit);
+    let above = |row: &&EndpointReport| row.finding == EndpointFinding::Above;
+    let named = |row: &EndpointReport| (row.endpoint.clone(), row.pairs.mismatches(), row.compared);
     let evidence = Evidence {
+        stream: Some(count.stream),
+        first: count.first,
+        answered: count.accounting.answered,
+        accepted: count.accepted,
+        throttled: count.throttled,
+        over: endpoints.iter().filter(above).map(named).collect(),
+        secondary_is_candidate: secondary.is_some_and(|one| one.url == candidate.url),
         pairs: count.pairs,
         state: count.states,
         state_skipped: count.states_skipped,
@@ -70,119 +83,15 @@ pub fn judge(
             && matches!(plan.pace, Pace::Recorded | Pace::Times(_)),
     };
     let judgment = verdict(&evidence, gate);
-    report(
-        plan,
-        legacy,
-        candidate,
-        rules,
-        gate,
+    let notes = notes(plan, &count, &judgment, &evidence, rules, gate);
+    let found = Found {
         count,
+        endpoints,
         sensitivity,
         judgment,
-    )
-}
-
-/// What is counted while pairs are compared.
-struct Count<'a> {
-    pairs: Tally,
-    states: Tally,
-    states_skipped: u64,
-    accounting: PairedAccounting,
-    endpoints: BTreeMap<String, Tally>,
-    clusters: Clusters,
-    suppressed: Vec<u64>,
-    sessions: BTreeSet<&'a str>,
-    wrong_sessions: BTreeSet<&'a str>,
-    alone: (u64, u64),
-    accepted: u64,
-    sample: Sample<'a>,
-}
-
-impl<'a> Count<'a> {
-    fn new(plan: &Plan, rules: &Rules) -> Self {
-        Self {
-            pairs: Tally::default(),
-            states: Tally::default(),
-            states_skipped: 0,
-            accounting: PairedAccounting::default(),
-            endpoints: BTreeMap::new(),
-            clusters: Clusters::default(),
-            suppressed: vec![0; rules.rules.len()],
-            sessions: BTreeSet::new(),
-            wrong_sessions: BTreeSet::new(),
-            alone: (0, 0),
-            accepted: 0,
-            sample: Sample::new(&plan.source.sha256),
-        }
-    }
-
-    fn request(&mut self, pair: &Pair<'a>, category: Category, comparison: &Comparison) {
-        let accounting = &mut self.accounting;
-        accounting.planned += 1;
-        match (pair.legacy, pair.candidate) {
-            (Outcome::Skipped(_), _) | (_, Outcome::Skipped(_)) => accounting.skipped += 1,
-            (Outcome::Answered(legacy), Outcome::Answered(candidate)) => {
-                accounting.sent += 1;
-                accounting.answered += 1;
-                self.accepted += u64::from(legacy.status < 400 && candidate.status < 400);
-            }
-            _ => {
-                accounting.sent += 1;
-                accounting.failed += 1;
-            }
-        }
-        add(&mut self.pairs, category);
-        if category != Category::Skipped {
-            let name = shortened(pair.endpoint);
-            let full = self.endpoints.len() >= ENDPOINTS && !self.endpoints.contains_key(&name);
-            let name = if full { "(others)".to_owned() } else { name };
-            add(self.endpoints.entry(name).or_default(), category);
-        }
-        let wrong = matches!(category, Category::Mismatched | Category::FailedOneSide);
-        if wrong || category == Category::Matched {
-            if let Some(session) = pair.session {
-                self.sessions.insert(session);
-                if wrong {
-                    self.wrong_sessions.insert(session);
-                }
-            } else {
-                // A request without a session is one of its own.
-                self.alone.0 += 1;
-                self.alone.1 += u64::from(wrong);
-            }
-        }
-        self.common(pair, category, comparison);
-    }
-
-    fn state(&mut self, pair: &Pair<'a>, category: Category, comparison: &Comparison) {
-        self.states_skipped += u64::from(category == Category::Skipped);
-        add(&mut self.states, category);
-        self.common(pair, category, comparison);
-    }
-
-    fn common(&mut self, pair: &Pair<'a>, category: Category, comparison: &Comparison) {
-        for rule in comparison.equated.iter().chain(&comparison.ignored) {
-            self.suppressed[*rule] += 1;
-        }
-        match category {
-            Category::Matched | Category::Ignored => self.sample.offer(*pair),
-            Category::Mismatched | Category::FailedOneSide | Category::FailedBoth => {
-                self.clusters.add(pair, &comparison.differences);
-            }
-            Category::Skipped => {}
-        }
-    }
-}
-
-fn add(tally: &mut Tally, category: Category) {
-    match category {
-        Category::Matched => tally.matched += 1,
-        Category::Mismatched => tally.mismatched += 1,
-        Category::Ignored => tally.ignored += 1,
-        Category::FailedOneSide => tally.failed_one_side += 1,
-        Category::FailedBoth => tally.failed_both += 1,
-        Category::Skipped => {}
-    }
+        notes,
+    };
+    report(plan, [legacy, candidate], rules, gate, found)
 }
 
 fn down(side: &Observations) -> Option<Down> {
@@ -216,22 +125,30 @@ fn stopped(side: &Observations) -> bool {
         .any(|outcome| *outcome == Outcome::Skipped(SkipReason::Stopped))
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "one literal is put together from all that was found"
-)]
-fn report(
-    plan: &Plan,
-    legacy: &Observations,
-    candidate: &Observations,
-    rules: &Rules,
-    gate: &Gate,
-    count: Count<'_>,
+/// All that was found, before it is put together.
+struct Found<'a> {
+    count: Count<'a>,
+    endpoints: Vec<EndpointReport>,
     sensitivity: Sensitivity,
     judgment: Judgment,
+    notes: Vec<String>,
+}
+
+fn report(
+    plan: &Plan,
+    sides: [&Observations; 2],
+    rules: &Rules,
+    gate: &Gate,
+    found: Found<'_>,
 ) -> Report {
     let source = &plan.source;
-    let sides = [legacy, candidate];
+    let Found {
+        count,
+        endpoints,
+        sensitivity,
+        judgment,
+        notes,
+    } = found;
     let by_side: BTreeMap<&'static str, Accounting> = sides
         .map(|side| (side.side.name(), side.accounting()))
         .into();
@@ -239,7 +156,7 @@ fn report(
         format: FORMAT,
         verdict: judgment.verdict,
         reasons: judgment.reasons,
-        notes: notes(plan, &count, judgment.verdict, rules),
+        notes,
         capture: CaptureReport {
             sha256: source.sha256.clone(),
             format: source.format.clone(),
@@ -247,8 +164,8 @@ fn report(
             skipped: source.skipped.clone(),
         },
         targets: Targets {
-            legacy: legacy.url.clone(),
-            candidate: candidate.url.clone(),
+            legacy: sides[0].url.clone(),
+            candidate: sides[1].url.clone(),
         },
         pace: plan.pace.to_string(),
         accounting: AccountingReport {
@@ -262,12 +179,10 @@ fn report(
             kind: gate.kind,
             limit: gate.limit,
             verdict: judgment.gate,
+            stopping: judgment.stopping,
         },
-        endpoints: count
-            .endpoints
-            .into_iter()
-            .map(|(endpoint, pairs)| EndpointReport { endpoint, pairs })
-            .collect(),
+        endpoints,
+        behavior: count.behavior.report(),
         clusters: count.clusters.sorted(),
         rules: rule_reports(plan, rules, &count.suppressed),
         sensitivity: SensitivityReport {
@@ -295,72 +210,4 @@ fn latency(latency: &Latency) -> SideLatency {
         service: latency.service(),
         send_delay: latency.late(),
     }
-}
-
-fn rule_reports(plan: &Plan, rules: &Rules, suppressed: &[u64]) -> Vec<RuleReport> {
-    let rewritten = |rule: &crate::rules::Rule| {
-        let fits = |planned: &&crate::plan::Planned| {
-            let request = &planned.request;
-            let covers = |endpoint: &crate::rules::Endpoint| {
-                endpoint.covers(&request.method, request.path())
-            };
-            planned.unreplayable.is_none() && rule.endpoints.iter().any(covers)
-        };
-        match rule.effect {
-            Effect::Rewrite { .. } => plan.requests.iter().filter(fits).count() as u64,
-            _ => 0,
-        }
-    };
-    let reports = rules.rules.iter().zip(suppressed);
-    reports
-        .map(|(rule, suppressed)| RuleReport {
-            rule: rule.id.clone(),
-            kind: rule.effect.kind(),
-            reason: rule.reason.clone(),
-            suppressed: *suppressed,
-            rewritten: rewritten(rule),
-        })
-        .collect()
-}
-
-fn notes(plan: &Plan, count: &Count<'_>, verdict: Verdict, rules: &Rules) -> Vec<String> {
-    let mut notes = Vec::new();
-    let answered = count.accounting.answered;
-    if answered > 0 && count.accepted == 0 {
-        notes.push(format!(
-            "no request was accepted by both sides: only refusals were compared, {answered} of them"
-        ));
-    }
-    if rules.state.is_none() {
-        notes.push(
-            "the rules do not say how to read the final state, so it was not compared".to_owned(),
-        );
-    } else if plan.entities.is_empty() {
-        notes.push(
-            "the capture creates no entity, so there was no final state to compare".to_owned(),
-        );
-    }
-    if verdict == Verdict::Pass {
-        notes.push(
-            "for this capture the rate is exact; the bound speaks of future traffic like it"
-                .to_owned(),
-        );
-    }
-    let unseen: Vec<&str> = rules
-        .rules
-        .iter()
-        .zip(&count.suppressed)
-        .filter(|(rule, suppressed)| {
-            **suppressed == 0 && matches!(rule.effect, Effect::Ignore { .. })
-        })
-        .map(|(rule, _)| rule.id.as_str())
-        .take(20)
-        .collect();
-    if !unseen.is_empty() {
-        notes.push(format!(
-            "`ignore` rules that forgave nothing here: {}",
-            unseen.join(", ")
-        ));
-    }
-    notes
 }

@@ -27,6 +27,8 @@ pub mod sequential;
 
 pub mod sensitivity;
 
+pub mod coverage;
+
 pub mod clusters;
 
 pub mod verdict;

@@ -157,8 +157,7 @@ impl Sequential {
         let ln_beta = |a: f64, b: f64| ln_gamma(a) + ln_gamma(b) - ln_gamma(a + b);
         let mixture = ln_beta(a + k, b + n - k) - ln_beta(a, b);
         let possible = |p: f64| {
-            let likelihood =
-                if k > 0.0 { k * p.ln() } else { 0.0 } + (n - k) * (-p).ln_1p();
+            let likelihood = if k > 0.0 { k * p.ln() } else { 0.0 } + (n - k) * (-p).ln_1p();
             mixture - likelihood < EVIDENCE_NEEDED.ln()
         };
         let (mut low, mut high) = (if n > 0.0 { k / n } else { 0.0 }, 1.0);
@@ -187,7 +186,10 @@ impl Sequential {
 
     /// What a bet on `rate` is worth; as much as a number can hold, at most.
     fn wealth(&self, rate: f64) -> f64 {
-        let (k, clean) = (self.mismatches as f64, (self.pairs - self.mismatches) as f64);
+        let (k, clean) = (
+            self.mismatches as f64,
+            (self.pairs - self.mismatches) as f64,
+        );
         let ln = k * (rate / self.limit).ln() + clean * ((-rate).ln_1p() - (-self.limit).ln_1p());
         ln.min(700.0).exp()
     }

@@ -263,8 +263,14 @@ mod tests {
     fn plans_pass_as_often_as_the_tables_say() {
         let check = |n: u64, c: u64, rate: f64, expect: f64, digits: f64| {
             let found = at_most(c, n, rate);
-            assert!((found - expect).abs() <= digits, "{n}/{c} at {rate}: {found}");
-            assert!((found - summed(c, n, rate)).abs() < 1e-9, "{n}/{c} at {rate}");
+            assert!(
+                (found - expect).abs() <= digits,
+                "{n}/{c} at {rate}: {found}"
+            );
+            assert!(
+                (found - summed(c, n, rate)).abs() < 1e-9,
+                "{n}/{c} at {rate}"
+            );
         };
         let rates = [0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001];
         let plans = [
@@ -283,13 +289,21 @@ mod tests {
             check(n, c, 0.002, expect, 0.000_06);
         }
         // The rule as stated, at n = 1,000 and just beyond its cliff.
-        for (rate, expect) in [(0.0001, 0.905), (0.0005, 0.606), (0.001, 0.368), (0.002, 0.135)] {
+        for (rate, expect) in [
+            (0.0001, 0.905),
+            (0.0005, 0.606),
+            (0.001, 0.368),
+            (0.002, 0.135),
+        ] {
             check(1_000, 0, rate, expect, 0.000_6);
         }
         for (rate, expect) in [(0.001, 0.735), (0.002, 0.405), (0.003, 0.198)] {
             check(1_001, 1, rate, expect, 0.000_9);
         }
-        assert!((1.0 - at_most(3, 1_000, 0.001) - 0.019).abs() < 0.000_1, "fail fast");
+        assert!(
+            (1.0 - at_most(3, 1_000, 0.001) - 0.019).abs() < 0.000_1,
+            "fail fast"
+        );
     }
 
     /// The probability that a stream at `rate` is ever within (n, k) of one of `looks`, in order of n.
@@ -316,7 +330,9 @@ mod tests {
 
     #[test]
     fn looking_again_with_the_exact_bound_is_not_allowed() {
-        let needed = [2995, 4742, 6294, 7752, 9151, 10511, 11840, 13146, 14432, 15702, 16959];
+        let needed = [
+            2995, 4742, 6294, 7752, 9151, 10511, 11840, 13146, 14432, 15702, 16959,
+        ];
         let looks: Vec<(u64, u64)> = needed.into_iter().zip(0..).collect();
         for (count, expect) in [(1, 0.050), (2, 0.076), (6, 0.128), (11, 0.161)] {
             let found = ever(&looks[..count], 0.001);
@@ -330,7 +346,10 @@ mod tests {
             let confidence = family_confidence(endpoints);
             let needed = clean_requests_still_needed(0, 0, 0.001, confidence);
             // The reference rounds 0.05^(1/n): one more or less is its last digit.
-            assert!(needed.is_some_and(|needed| needed.abs_diff(n) <= 1), "{endpoints}: {needed:?}");
+            assert!(
+                needed.is_some_and(|needed| needed.abs_diff(n) <= 1),
+                "{endpoints}: {needed:?}"
+            );
         }
     }
 }

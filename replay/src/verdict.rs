@@ -14,11 +14,11 @@ mod gate;
 
 use std::fmt;
 
+use self::decision::{Decided, decide, rate};
 pub use self::{
     decision::{MismatchRate, PointRule, Stopping},
     gate::{FixedPlan, Gate, GateKind, Proof, parse_share},
 };
-use self::decision::{Decided, decide, rate};
 use crate::{rules::Side, sequential::Sequential};
 
 /// With fewer compared pairs than this there is no verdict on a rate: the acceptance criterion's own number.
@@ -116,6 +116,10 @@ pub struct Down {
 
 /// All that the verdict is made from.
 #[derive(Clone, Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a doubt of its own, and they come in any combination"
+)]
 pub struct Evidence {
     /// The requests' pairs.
     pub pairs: Tally,
@@ -258,7 +262,8 @@ fn doubts(evidence: &Evidence, gate: &Gate, coverage: f64) -> Vec<String> {
     }
     if evidence.secondary_is_candidate {
         doubts.push(
-            "the second instance of legacy is the candidate: all its mistakes would be noise".to_owned(),
+            "the second instance of legacy is the candidate: all its mistakes would be noise"
+                .to_owned(),
         );
     }
     if evidence.standing_clock {

@@ -3,6 +3,7 @@
 //! **Invariant**: a running service is sent nothing that may change it unless that was allowed; and the files that are written are those of
 //! a whole judgment.
 
+mod judgments;
 mod running;
 mod simulated;
 
@@ -10,12 +11,13 @@ use std::{fs, path::Path};
 
 use rehearsal_replay::{
     plan::{self, Plan},
-    report::{Report, human, markdown},
+    report::{Report, human, junit, markdown},
     rules::Rules,
     run::{Options, Phase, Progress},
     verdict::{Gate, Verdict},
 };
 
+use self::judgments::Judgments;
 use super::inspect::read;
 use crate::{
     artifact::Artifacts,
@@ -38,6 +40,7 @@ const SHIPPED_RULES: (&str, &str) = (
 /// The names of what is written.
 pub(super) const RESULT: &str = "replay.json";
 const COMPARISON: &str = "compare_report.md";
+const CASES: &str = "replay.junit.xml";
 
 /// Methods that change nothing.
 const READING: [&str; 3] = ["GET", "HEAD", "OPTIONS"];
@@ -57,6 +60,10 @@ struct Rendered {
     json: String,
     human: String,
     markdown: String,
+    junit: String,
+    verdict: String,
+    /// Whether the run came to its end and was judged: a look at the capture.
+    judged: bool,
 }
 
 /// Replays, judges, prints and writes.
@@ -65,8 +72,17 @@ struct Rendered {
 /// A capture or rules that cannot be used, writes that were not allowed, or a machine that does not do its part.
 pub(super) fn replay(flags: &ReplayFlags, printer: Printer) -> Result<Exit, Problem> {
     let watch = Watch::start();
-    let rules = rules(flags)?;
+    let (rules, rules_text) = rules(flags)?;
+    let proof = judgments::proof(flags)?;
     let capture = read(&flags.capture)?;
+    let judgments = Judgments::read(flags, &capture.sha256, &rules_text)?;
+    let gate = Gate {
+        kind: flags.gate,
+        limit: flags.limit,
+        proof,
+        earlier: judgments.earlier(),
+        ..Gate::default()
+    };
     let replay = Replay {
         plan: plan::plan(capture, &rules, flags.pace),
         rules,
@@ -74,11 +90,7 @@ pub(super) fn replay(flags: &ReplayFlags, printer: Printer) -> Result<Exit, Prob
             settle: flags.settle,
             ..Options::default()
         },
-        gate: Gate {
-            kind: flags.gate,
-            limit: flags.limit,
-            ..Gate::default()
-        },
+        gate,
     };
     let rendered = match (&flags.legacy, &flags.candidate) {
         (Target::Sim, Target::Sim) => {
@@ -113,6 +125,8 @@ pub(super) fn replay(flags: &ReplayFlags, printer: Printer) -> Result<Exit, Prob
     let json = timed(&rendered.json, watch.elapsed_ms());
     artifacts.write(RESULT, json.as_bytes())?;
     artifacts.write(COMPARISON, rendered.markdown.as_bytes())?;
+    artifacts.write(CASES, rendered.junit.as_bytes())?;
+    judgments.add(&rendered, &artifacts)?;
     printer.data(match flags.format {
         Format::Human => &rendered.human,
         Format::Json => &json,
@@ -126,8 +140,8 @@ pub(super) fn replay(flags: &ReplayFlags, printer: Printer) -> Result<Exit, Prob
     Ok(exit(rendered.exit))
 }
 
-/// The rules asked for: a file's, or those that ship for two simulated sides, or none.
-fn rules(flags: &ReplayFlags) -> Result<Rules, Problem> {
+/// The rules asked for, and their text: a file's, or those that ship for two simulated sides, or none.
+fn rules(flags: &ReplayFlags) -> Result<(Rules, String), Problem> {
     let simulated = (&flags.legacy, &flags.candidate) == (&Target::Sim, &Target::Sim);
     if let Some(defect) = flags.candidate_defect
         && !simulated
@@ -138,9 +152,15 @@ fn rules(flags: &ReplayFlags) -> Result<Rules, Problem> {
         return Err(Problem::usage(message));
     }
     match &flags.rules {
-        Some(file) => Ok(Rules::read(&file.to_string_lossy(), &text(file)?)?),
-        None if simulated => Ok(Rules::read(SHIPPED_RULES.0, SHIPPED_RULES.1)?),
-        None => Ok(Rules::default()),
+        Some(file) => {
+            let text = text(file)?;
+            Ok((Rules::read(&file.to_string_lossy(), &text)?, text))
+        }
+        None if simulated => {
+            let (name, text) = SHIPPED_RULES;
+            Ok((Rules::read(name, text)?, text.to_owned()))
+        }
+        None => Ok((Rules::default(), String::new())),
     }
 }
 
@@ -176,6 +196,9 @@ fn rendered(report: &Report) -> Rendered {
         json: report.json(),
         human: human(report),
         markdown: markdown(report),
+        junit: junit(report),
+        verdict: report.verdict.name().to_owned(),
+        judged: report.verdict != Verdict::Infrastructure && !report.stopped(),
     }
 }
 

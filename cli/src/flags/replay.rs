@@ -5,7 +5,10 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
-use rehearsal_replay::{plan::Pace, verdict::GateKind};
+use rehearsal_replay::{
+    plan::Pace,
+    verdict::{FixedPlan, GateKind},
+};
 use rehearsal_sim::appointments::shadow::defect::Defect;
 
 use super::value::{self, Format, Target};
@@ -41,6 +44,12 @@ pub struct ReplayFlags {
     /// The mismatch rate has to be below this
     #[arg(long, default_value = "0.1%", value_parser = rehearsal_replay::verdict::parse_share, value_name = "SHARE")]
     pub limit: f64,
+    /// With --gate proven: the first N compared pairs decide, and at most C of them may differ
+    #[arg(long, value_name = "N/C", conflicts_with = "stream")]
+    pub plan: Option<FixedPlan>,
+    /// With --gate proven: decide as soon as the evidence is enough, whatever the number of pairs
+    #[arg(long)]
+    pub stream: bool,
     /// Plant a difference in a simulated candidate, to see it found
     #[arg(long, value_parser = value::defect, value_name = "NAME")]
     pub candidate_defect: Option<Defect>,

@@ -159,6 +159,15 @@ pub enum Target {
     Url(String),
 }
 
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sim => f.write_str("sim"),
+            Self::Url(url) => f.write_str(url),
+        }
+    }
+}
+
 impl FromStr for Target {
     type Err = String;
 

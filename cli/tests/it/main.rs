@@ -3,6 +3,7 @@
 mod binary;
 mod finding;
 mod help;
+mod judging;
 mod bad_input;
 mod session;
 mod explore;

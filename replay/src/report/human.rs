@@ -41,10 +41,11 @@ fn write(out: &mut String, report: &Report) -> fmt::Result {
     row(
         "pairs",
         &format!(
-            "{} matched, {} mismatched, {} ignored, {} failed on one side, {} on both",
+            "{} matched, {} mismatched, {} ignored, {} noise, {} failed on one side, {} on both",
             pairs.matched,
             pairs.mismatched,
             pairs.ignored,
+            pairs.noise,
             pairs.failed_one_side,
             pairs.failed_both
         ),
@@ -60,6 +61,7 @@ fn write(out: &mut String, report: &Report) -> fmt::Result {
             percent(rate.session_upper_95)
         ),
     )?;
+    row("gate", &report.gate.stopping.reason)?;
     row(
         "state",
         &format!(
@@ -77,6 +79,16 @@ fn write(out: &mut String, report: &Report) -> fmt::Result {
             report.sensitivity.caught, report.sensitivity.mutations
         ),
     )?;
+    let behavior = &report.behavior;
+    row(
+        "behavior",
+        &format!(
+            "classes {}, seen once {}, not seen about {}",
+            behavior.classes,
+            behavior.seen_once,
+            percent(behavior.missing_mass)
+        ),
+    )?;
     for (side, latency) in &report.latency_ms {
         let of = &latency.response;
         row(
@@ -87,6 +99,14 @@ fn write(out: &mut String, report: &Report) -> fmt::Result {
             ),
         )?;
     }
+    differences(&mut row, report)?;
+    for note in report.notes.iter().take(3) {
+        row("note", note)?;
+    }
+    Ok(())
+}
+
+fn differences(row: &mut impl FnMut(&str, &str) -> fmt::Result, report: &Report) -> fmt::Result {
     for cluster in report.clusters.iter().take(CLUSTERS) {
         row(
             "differs",
@@ -107,9 +127,6 @@ fn write(out: &mut String, report: &Report) -> fmt::Result {
     let more = report.clusters.len().saturating_sub(CLUSTERS);
     if more > 0 {
         row("", &format!("and {more} more in the report"))?;
-    }
-    for note in report.notes.iter().take(3) {
-        row("note", note)?;
     }
     Ok(())
 }

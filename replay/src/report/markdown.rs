@@ -2,12 +2,19 @@
 //!
 //! **Invariant**: at most [`LIMIT_BYTES`], whatever the run; what is left out is said. No cell breaks its table.
 
+mod differences;
+mod gate;
+
 use std::fmt::{self, Write};
 
+use self::{
+    differences::{clusters, rules},
+    gate::{behavior, endpoints, gate},
+};
 use crate::{
     report::Report,
     run::Percentiles,
-    verdict::{GateKind, Verdict, percent},
+    verdict::{Verdict, percent},
 };
 
 /// A report is never longer than this.
@@ -15,6 +22,9 @@ pub const LIMIT_BYTES: usize = 200_000;
 
 /// So many clusters, rules, endpoints and the like are shown; the JSON has more.
 const ROWS: usize = 25;
+
+/// A reason or a note is shown up to so many characters.
+const LINE: usize = 500;
 
 /// The report as Markdown.
 pub fn markdown(report: &Report) -> String {
@@ -45,7 +55,7 @@ fn write(out: &mut String, report: &Report) -> fmt::Result {
         rate.mismatches,
         rate.compared,
         percent(rate.upper_95),
-        kind(report.gate.kind),
+        report.gate.kind.name(),
         percent(report.gate.limit),
         report.gate.verdict
     )?;
@@ -55,26 +65,22 @@ fn write(out: &mut String, report: &Report) -> fmt::Result {
         writeln!(out, "- {what}: {}", line(said))?;
     }
     counts(out, report)?;
+    gate(out, report)?;
+    endpoints(out, report)?;
     clusters(out, report)?;
     rules(out, report)?;
+    behavior(out, report)?;
     latency(out, report)?;
     state(out, report)?;
     sensitivity(out, report)
 }
 
 fn counts(out: &mut String, report: &Report) -> fmt::Result {
-    let (pairs, accounting, rate) = (
-        &report.pairs,
-        &report.accounting.pairs,
-        &report.mismatch_rate,
-    );
-    let needed = rate
-        .clean_requests_still_needed
-        .map_or_else(|| "more than 10^12".to_owned(), |needed| needed.to_string());
+    let (pairs, accounting) = (&report.pairs, &report.accounting.pairs);
     writeln!(out, "\n## What was compared\n\n| | |\n|---|---:|")?;
     let capture = &report.capture;
     let skipped: u64 = capture.skipped.iter().map(|kind| kind.count).sum();
-    let rows: [(&str, String); 16] = [
+    let rows: [(&str, String); 15] = [
         (
             "capture",
             format!("{} exchanges, {}", capture.exchanges, capture.format),
@@ -94,107 +100,19 @@ fn counts(out: &mut String, report: &Report) -> fmt::Result {
         ("mismatched", pairs.mismatched.to_string()),
         ("ignored by a rule", pairs.ignored.to_string()),
         (
+            "noise: legacy differs from itself as often",
+            pairs.noise.to_string(),
+        ),
+        (
             "failed on one side, on both",
             format!("{}, {}", pairs.failed_one_side, pairs.failed_both),
         ),
         ("coverage", percent(report.coverage)),
-        (
-            "upper 95 % bound by session",
-            percent(rate.session_upper_95),
-        ),
-        ("clean requests still needed for the bound", needed),
     ];
     for (name, value) in rows {
         writeln!(out, "| {name} | {value} |")?;
     }
-    writeln!(
-        out,
-        "\n| endpoint | matched | mismatched | ignored | failed on one side | on both |\n|---|---:|---:|---:|---:|---:|"
-    )?;
-    for row in report.endpoints.iter().take(ROWS) {
-        let pairs = &row.pairs;
-        writeln!(
-            out,
-            "| `{}` | {} | {} | {} | {} | {} |",
-            cell(&row.endpoint),
-            pairs.matched,
-            pairs.mismatched,
-            pairs.ignored,
-            pairs.failed_one_side,
-            pairs.failed_both
-        )?;
-    }
-    left_out(out, report.endpoints.len(), "endpoints")
-}
-
-fn clusters(out: &mut String, report: &Report) -> fmt::Result {
-    writeln!(out, "\n## Differences\n")?;
-    if report.clusters.is_empty() {
-        return writeln!(out, "None.");
-    }
-    for cluster in report.clusters.iter().take(ROWS) {
-        let place = if cluster.path.is_empty() {
-            String::new()
-        } else {
-            format!(" `{}`", cell(&cluster.path))
-        };
-        writeln!(
-            out,
-            "### {} times: {}{place} at `{}`\n",
-            cluster.count,
-            cluster.kind,
-            cell(&cluster.endpoint)
-        )?;
-        writeln!(
-            out,
-            "| request | asked | legacy | candidate |\n|---:|---|---|---|"
-        )?;
-        for example in &cluster.examples {
-            let value = |value: &Option<String>| match value {
-                Some(value) => format!("`{}`", cell(value)),
-                None => "(absent)".to_owned(),
-            };
-            let at = example
-                .at
-                .as_ref()
-                .map_or_else(String::new, |at| format!(" at `{}`", cell(at)));
-            writeln!(
-                out,
-                "| {} | `{}`{at} | {} | {} |",
-                example.seq,
-                cell(&example.asked),
-                value(&example.legacy),
-                value(&example.candidate)
-            )?;
-        }
-        writeln!(out)?;
-    }
-    left_out(out, report.clusters.len(), "clusters")
-}
-
-fn rules(out: &mut String, report: &Report) -> fmt::Result {
-    writeln!(out, "\n## Rules\n")?;
-    if report.rules.is_empty() {
-        return writeln!(out, "None.");
-    }
-    writeln!(
-        out,
-        "| rule | kind | suppressed | rewritten | reason |\n|---|---|---:|---:|---|"
-    )?;
-    let mut shown: Vec<_> = report.rules.iter().collect();
-    shown.sort_by_key(|rule| std::cmp::Reverse(rule.suppressed + rule.rewritten));
-    for rule in shown.into_iter().take(2 * ROWS) {
-        writeln!(
-            out,
-            "| {} | {} | {} | {} | {} |",
-            cell(&rule.rule),
-            rule.kind,
-            rule.suppressed,
-            rule.rewritten,
-            cell(&rule.reason)
-        )?;
-    }
-    left_out(out, report.rules.len().saturating_sub(ROWS), "rules")
+    Ok(())
 }
 
 fn latency(out: &mut String, report: &Report) -> fmt::Result {
@@ -270,16 +188,23 @@ fn shout(verdict: Verdict) -> String {
     verdict.name().to_uppercase()
 }
 
-fn kind(kind: GateKind) -> &'static str {
-    match kind {
-        GateKind::Point => "point",
-        GateKind::Proven => "proven",
-    }
-}
-
 /// A text as one line of prose.
 fn line(text: &str) -> String {
-    crate::diff::shortened(text).replace('<', "&lt;")
+    let mut line: String = text
+        .chars()
+        .take(LINE)
+        .map(|character| {
+            if character.is_control() {
+                ' '
+            } else {
+                character
+            }
+        })
+        .collect();
+    if line.len() < text.len() {
+        line.push('…');
+    }
+    line.replace('<', "&lt;")
 }
 
 /// A text as a table's cell, with or without backticks around it.

@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 
 use crate::{
     clusters::Cluster,
+    coverage::BehaviorReport,
     plan::SkippedRecords,
     run::{Accounting, Percentiles},
     sensitivity::{BlindSpot, Caught},
-    verdict::{GateKind, MismatchRate, Tally, Verdict},
+    verdict::{GateKind, MismatchRate, Stopping, Tally, Verdict},
 };
 
 /// What the report's JSON calls itself.
@@ -44,6 +45,8 @@ pub struct Report {
     pub gate: GateReport,
     /// The pairs by endpoint.
     pub endpoints: Vec<EndpointReport>,
+    /// How much of the services' behavior the capture shows.
+    pub behavior: BehaviorReport,
     /// The mismatches by cause, the largest first.
     pub clusters: Vec<Cluster>,
     /// What each rule did.
@@ -114,6 +117,9 @@ pub struct GateReport {
     pub limit: f64,
     /// What it says of the rate alone.
     pub verdict: Verdict,
+    /// How it came to that, and what its word is worth.
+    #[serde(flatten)]
+    pub stopping: Stopping,
 }
 
 /// The pairs of one endpoint.
@@ -124,6 +130,39 @@ pub struct EndpointReport {
     /// What its pairs came to.
     #[serde(flatten)]
     pub pairs: Tally,
+    /// Pairs that speak for or against parity.
+    pub compared: u64,
+    /// The observed mismatch rate; 0 when nothing was compared.
+    pub point: f64,
+    /// Its upper bound, so wide that the bounds of all endpoints hold at once at 95 % (Bonferroni).
+    pub upper_95_family: f64,
+    /// So many further clean requests bring that bound below the limit.
+    pub clean_requests_still_needed: Option<u64>,
+    /// What that says of the endpoint alone.
+    pub finding: EndpointFinding,
+}
+
+/// What a capture says of one endpoint's mismatch rate, all endpoints held against the limit at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndpointFinding {
+    /// It is proven below the limit.
+    Below,
+    /// It is proven above the limit.
+    Above,
+    /// This capture has too few requests of it, or too many mismatches among them, to prove either.
+    OutOfReach,
+}
+
+impl EndpointFinding {
+    /// For people.
+    pub fn told(self) -> &'static str {
+        match self {
+            Self::Below => "below the limit",
+            Self::Above => "above the limit",
+            Self::OutOfReach => "out of reach",
+        }
+    }
 }
 
 /// What one rule did.
@@ -187,6 +226,12 @@ pub struct Timing {
 }
 
 impl Report {
+    /// Whether requests were left out because the run was stopped.
+    pub fn stopped(&self) -> bool {
+        let mut sides = self.accounting.by_side.values();
+        sides.any(|side| side.skipped_by_reason.contains_key("stopped"))
+    }
+
     /// The report as JSON, with a line feed at its end.
     pub fn json(&self) -> String {
         let mut text =

@@ -54,14 +54,20 @@ fn boundaries() -> Vec<u64> {
 
 #[test]
 fn the_mixture_decides_for_a_clean_stream_after_4559_pairs() {
-    assert_eq!(boundaries()[..6], [4_559, 6_375, 7_893, 9_033, 9_641, 15_430]);
+    assert_eq!(
+        boundaries()[..6],
+        [4_559, 6_375, 7_893, 9_033, 9_641, 15_430]
+    );
     let mut stream = Sequential::new(0.001);
     assert!((stream.evidence() - 1.0).abs() < 1e-9, "a capital of 1");
     assert_eq!(stream.clean_pairs_still_needed(), Some(4_559));
     for _ in 0..4_558 {
         stream.observe(false);
     }
-    assert_eq!((stream.decision(), stream.clean_pairs_still_needed()), (None, Some(1)));
+    assert_eq!(
+        (stream.decision(), stream.clean_pairs_still_needed()),
+        (None, Some(1))
+    );
     stream.observe(false);
     let decision = Decision {
         finding: Finding::Below,
@@ -152,7 +158,8 @@ fn jumping_from_mismatch_to_mismatch_is_the_same_as_looking_after_each_pair() {
     let boundaries = boundaries();
     let mut chance = Chance(4);
     for _ in 0..40 {
-        let (mut stream, mut next, mut expect) = (Sequential::new(0.001), chance.gap(0.000_4), None);
+        let (mut stream, mut next, mut expect) =
+            (Sequential::new(0.001), chance.gap(0.000_4), None);
         let mut mismatches = Vec::new();
         for boundary in &boundaries {
             if next > *boundary {
@@ -165,7 +172,10 @@ fn jumping_from_mismatch_to_mismatch_is_the_same_as_looking_after_each_pair() {
         let until = expect.unwrap_or(20_000).min(20_000);
         for at in 1..=until {
             stream.observe(mismatches.contains(&at));
-            if stream.decision.is_some_and(|made| made.finding == Finding::Above) {
+            if stream
+                .decision
+                .is_some_and(|made| made.finding == Finding::Above)
+            {
                 // Given up: the boundaries know only of passes.
                 expect = None;
                 break;

@@ -108,20 +108,28 @@ pub(super) fn point_rule(pairs: u64, limit: f64) -> PointRule {
         clippy::cast_sign_loss,
         reason = "the quotient is not negative, and `as` saturates"
     )]
-    let mut cliff = (((allowed + 1) as f64 / limit) as u64).saturating_sub(1).max(PAIRS_NEEDED);
+    let mut cliff = (((allowed + 1) as f64 / limit) as u64)
+        .saturating_sub(1)
+        .max(PAIRS_NEEDED);
     while !passes(allowed + 1, cliff) {
         cliff += 1;
     }
     PointRule {
         allowed_mismatches: allowed,
-        passes_at_limit: if pairs == 0 { 0.0 } else { at_most(allowed, pairs, limit) },
+        passes_at_limit: if pairs == 0 {
+            0.0
+        } else {
+            at_most(allowed, pairs, limit)
+        },
         next_cliff: cliff,
     }
 }
 
 /// What the gate says of the rate.
 pub(super) fn decide(evidence: &Evidence, rate: &MismatchRate, gate: &Gate) -> Decided {
-    let stream = evidence.stream.unwrap_or_else(|| Sequential::new(gate.limit));
+    let stream = evidence
+        .stream
+        .unwrap_or_else(|| Sequential::new(gate.limit));
     let observed = format!(
         "{} of {} compared pairs differ ({}, upper 95 % bound {})",
         rate.mismatches,
@@ -233,27 +241,26 @@ fn fixed((pairs, mismatches): (u64, u64), plan: FixedPlan, gate: &Gate) -> Said 
 
 fn sequential(stream: &Sequential, gate: &Gate) -> Said {
     let limit = percent(gate.limit);
-    match stream.decision() {
-        Some(made) => {
-            let said = format!(
-                "proven below {limit} after {} pairs with {} mismatches",
-                made.after, made.mismatches
-            );
-            (Verdict::Pass, said, Some(made.after))
-        }
-        None => {
-            let needed = number(stream.clean_pairs_still_needed());
-            let said = format!(
-                "the evidence for less than {limit} is {:.2}, {EVIDENCE_NEEDED} decides: {needed} further clean requests are needed",
-                stream.evidence()
-            );
-            (Verdict::Inconclusive, said, None)
-        }
+    if let Some(made) = stream.decision() {
+        let said = format!(
+            "proven below {limit} after {} pairs with {} mismatches",
+            made.after, made.mismatches
+        );
+        return (Verdict::Pass, said, Some(made.after));
     }
+    let needed = number(stream.clean_pairs_still_needed());
+    let said = format!(
+        "the evidence for less than {limit} is {:.2}, {EVIDENCE_NEEDED} decides: {needed} further clean requests are needed",
+        stream.evidence()
+    );
+    (Verdict::Inconclusive, said, None)
 }
 
 fn number(needed: Option<u64>) -> String {
-    needed.map_or_else(|| "no reachable number of".to_owned(), |needed| needed.to_string())
+    needed.map_or_else(
+        || "no reachable number of".to_owned(),
+        |needed| needed.to_string(),
+    )
 }
 
 /// Evidence with six significant digits, so that a report shows no noise of the last bit.

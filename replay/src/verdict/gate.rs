@@ -64,7 +64,11 @@ impl FixedPlan {
             CONFIDENCE,
         );
         let expected = needed.map_or_else(String::new, |clean| {
-            format!(", expected at least {}/{}", self.mismatches + clean, self.mismatches)
+            format!(
+                ", expected at least {}/{}",
+                self.mismatches + clean,
+                self.mismatches
+            )
         });
         Err(format!(
             "found {self}, which proves {} at best and not less than {}{expected}",

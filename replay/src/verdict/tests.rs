@@ -181,12 +181,28 @@ fn a_declared_plan_is_judged_on_its_first_pairs() {
     let check = |matched, mismatched, expect, reason: &str, after: Option<u64>| {
         let judgment = proven(plan, &streamed(matched, mismatched, 4_742));
         assert_eq!(judgment.verdict, expect, "{:?}", judgment.reasons);
-        assert!(judgment.reasons[0].contains(reason), "{:?}", judgment.reasons);
+        assert!(
+            judgment.reasons[0].contains(reason),
+            "{:?}",
+            judgment.reasons
+        );
         assert_eq!(judgment.stopping.decided_after, after);
         assert!(judgment.stopping.reason.contains("declared before the run"));
     };
-    check(4_741, 1, Verdict::Pass, "fulfilled with 1 in the first 4742", Some(4_742));
-    check(4_741, 0, Verdict::Inconclusive, "needs 4742 compared pairs", None);
+    check(
+        4_741,
+        1,
+        Verdict::Pass,
+        "fulfilled with 1 in the first 4742",
+        Some(4_742),
+    );
+    check(
+        4_741,
+        0,
+        Verdict::Inconclusive,
+        "needs 4742 compared pairs",
+        None,
+    );
     check(4_740, 2, Verdict::Inconclusive, "it is spent", Some(4_742));
     // What comes after the plan's pairs is not its own, unless the rate is over the limit.
     check(4_742, 4, Verdict::Pass, "fulfilled with 0", Some(4_742));
@@ -198,14 +214,36 @@ fn a_stream_is_judged_by_its_evidence() {
     let check = |matched, mismatched, expect, reason: &str, after: Option<u64>| {
         let judgment = proven(Proof::Stream, &streamed(matched, mismatched, 0));
         assert_eq!(judgment.verdict, expect, "{:?}", judgment.reasons);
-        assert!(judgment.reasons[0].contains(reason), "{:?}", judgment.reasons);
+        assert!(
+            judgment.reasons[0].contains(reason),
+            "{:?}",
+            judgment.reasons
+        );
         assert_eq!(judgment.stopping.decided_after, after);
     };
-    check(4_559, 0, Verdict::Pass, "after 4559 pairs with 0", Some(4_559));
+    check(
+        4_559,
+        0,
+        Verdict::Pass,
+        "after 4559 pairs with 0",
+        Some(4_559),
+    );
     check(4_558, 0, Verdict::Inconclusive, "1 further clean", None);
     check(1_000, 0, Verdict::Inconclusive, "3559 further clean", None);
-    check(4_559, 2, Verdict::Pass, "after 4559 pairs with 0", Some(4_559));
-    check(0, 3, Verdict::Fail, "proven above the limit of 0.1% after 3", Some(3));
+    check(
+        4_559,
+        2,
+        Verdict::Pass,
+        "after 4559 pairs with 0",
+        Some(4_559),
+    );
+    check(
+        0,
+        3,
+        Verdict::Fail,
+        "proven above the limit of 0.1% after 3",
+        Some(3),
+    );
     // The evidence was there, and then the rate was not.
     check(4_559, 10, Verdict::Fail, "the limit is 0.1%", Some(4_569));
 }
@@ -214,7 +252,12 @@ fn a_stream_is_judged_by_its_evidence() {
 fn a_capture_without_a_plan_says_that_its_size_was_the_plan() {
     let judgment = proven(Proof::Capture, &streamed(2_995, 0, 0));
     assert_eq!(judgment.verdict, Verdict::Pass);
-    assert!(judgment.stopping.reason.contains("the whole capture was the plan"));
+    assert!(
+        judgment
+            .stopping
+            .reason
+            .contains("the whole capture was the plan")
+    );
     assert_eq!(judgment.rate.clean_requests_still_needed, Some(0));
 }
 
@@ -227,8 +270,15 @@ fn a_capture_that_was_asked_before_proves_nothing_more() {
     };
     let judgment = verdict(&evidence(5_000, 0), &gate);
     assert_eq!(judgment.verdict, Verdict::Inconclusive);
-    assert!(judgment.reasons[0].contains("spent: 1 other question"), "{:?}", judgment.reasons);
-    let point = Gate { earlier: 1, ..Gate::default() };
+    assert!(
+        judgment.reasons[0].contains("spent: 1 other question"),
+        "{:?}",
+        judgment.reasons
+    );
+    let point = Gate {
+        earlier: 1,
+        ..Gate::default()
+    };
     assert_eq!(verdict(&evidence(5_000, 0), &point).verdict, Verdict::Pass);
 }
 
@@ -236,8 +286,15 @@ fn a_capture_that_was_asked_before_proves_nothing_more() {
 fn the_point_rules_cliff_is_told() {
     let check = |pairs: u64, allowed: u64, passes: f64, cliff: u64| {
         let rule = decision::point_rule(pairs, 0.001);
-        assert_eq!((rule.allowed_mismatches, rule.next_cliff), (allowed, cliff), "{pairs}");
-        assert!((rule.passes_at_limit - passes).abs() < 0.001, "{pairs}: {rule:?}");
+        assert_eq!(
+            (rule.allowed_mismatches, rule.next_cliff),
+            (allowed, cliff),
+            "{pairs}"
+        );
+        assert!(
+            (rule.passes_at_limit - passes).abs() < 0.001,
+            "{pairs}: {rule:?}"
+        );
     };
     check(1_000, 0, 0.368, 1_001);
     check(1_001, 1, 0.735, 2_001);
@@ -250,7 +307,12 @@ fn the_point_rules_cliff_is_told() {
 fn an_endpoint_that_the_mix_hides_fails_a_proof_and_is_told_otherwise() {
     let mut evidence = evidence(50_000, 12);
     evidence.over = vec![("POST /cancel".to_owned(), 12, 12)];
-    check(GateKind::Proven, &evidence, Verdict::Fail, "POST /cancel alone is proven above");
+    check(
+        GateKind::Proven,
+        &evidence,
+        Verdict::Fail,
+        "POST /cancel alone is proven above",
+    );
     check(GateKind::Point, &evidence, Verdict::Pass, "12 of 50012");
 }
 
@@ -264,13 +326,27 @@ fn many_pairs_of_nothing_are_nothing() {
     };
     check(&|_| (), Verdict::Pass, "");
     check(&|e| e.accepted = 0, Verdict::Inconclusive, "only refusals");
-    check(&|e| e.throttled = 6, Verdict::Inconclusive, "6 of 5000 requests with 429");
+    check(
+        &|e| e.throttled = 6,
+        Verdict::Inconclusive,
+        "6 of 5000 requests with 429",
+    );
     check(&|e| e.throttled = 5, Verdict::Pass, "");
-    check(&|e| e.secondary_is_candidate = true, Verdict::Inconclusive, "would be noise");
-    let noisy = |noise: u64| move |e: &mut Evidence| {
-        e.pairs.noise = noise;
-        e.planned += noise;
+    check(
+        &|e| e.secondary_is_candidate = true,
+        Verdict::Inconclusive,
+        "would be noise",
+    );
+    let noisy = |noise: u64| {
+        move |e: &mut Evidence| {
+            e.pairs.noise = noise;
+            e.planned += noise;
+        }
     };
     check(&noisy(1_600), Verdict::Pass, "");
-    check(&noisy(1_700), Verdict::Inconclusive, "1700 of 6700 pairs are noise");
+    check(
+        &noisy(1_700),
+        Verdict::Inconclusive,
+        "1700 of 6700 pairs are noise",
+    );
 }

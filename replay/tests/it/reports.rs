@@ -4,7 +4,7 @@ use bytes::Bytes;
 use rehearsal_replay::{
     judge::judge,
     plan::Plan,
-    report::{LIMIT_BYTES, Report, human, markdown},
+    report::{LIMIT_BYTES, Report, human, junit, markdown},
     rules::{Rules, Side},
     run::{Answer, FailureReason, Latency, Observations, Outcome, StateRead},
     verdict::Gate,
@@ -127,6 +127,11 @@ fn the_markdown_report_is_as_committed() {
 #[test]
 fn the_terminal_report_is_as_committed() {
     insta::assert_snapshot!(human(&example()));
+}
+
+#[test]
+fn the_junit_report_is_as_committed() {
+    insta::assert_snapshot!(junit(&example()));
 }
 
 #[test]

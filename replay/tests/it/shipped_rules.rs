@@ -346,7 +346,7 @@ fn the_rules_leave_the_comparison_sharp() {
 }
 
 #[test]
-fn foreign_traffic_matches_in_its_refusals_and_the_report_says_so() {
+fn foreign_traffic_matches_in_its_refusals_and_proves_nothing() {
     let rules = shipped();
     let requests = (0..1_051).map(|at| ("GET", format!("/entry/{at}"), String::new()));
     let plan = planned(captured(requests), &rules);
@@ -365,15 +365,12 @@ fn foreign_traffic_matches_in_its_refusals_and_the_report_says_so() {
     );
     let report = judge(&plan, &legacy, &candidate, None, &rules, &Gate::default());
     assert_eq!(report.pairs.matched, 1_051);
-    assert_eq!(report.verdict, Verdict::Pass);
+    assert_eq!(report.verdict, Verdict::Inconclusive);
     assert!(
-        report.notes[0].contains("only refusals were compared"),
+        report.reasons[0].contains("only refusals were compared"),
         "{:?}",
-        report.notes
+        report.reasons
     );
-    assert!(
-        report.notes[1].contains("creates no entity"),
-        "{:?}",
-        report.notes
-    );
+    let told = |note: &String| note.contains("creates no entity");
+    assert!(report.notes.iter().any(told), "{:?}", report.notes);
 }

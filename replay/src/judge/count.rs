@@ -1,0 +1,154 @@
+//! What is counted while the pairs of a run go by.
+//!
+//! **Invariant**: every pair is counted once, in the plan's order, whatever it came to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    clusters::Clusters,
+    coverage::Behavior,
+    diff::{Category, Comparison, shortened},
+    pairs::Pair,
+    plan::Plan,
+    report::PairedAccounting,
+    rules::Rules,
+    run::Outcome,
+    sensitivity::Sample,
+    sequential::Sequential,
+    verdict::{Gate, Proof, Tally},
+};
+
+/// Endpoints beyond this many share one line: undeclared paths can be as many as requests.
+const ENDPOINTS: usize = 100;
+
+/// What is counted while pairs are compared.
+pub(super) struct Count<'a> {
+    pub(super) pairs: Tally,
+    pub(super) states: Tally,
+    pub(super) states_skipped: u64,
+    pub(super) accounting: PairedAccounting,
+    pub(super) endpoints: BTreeMap<String, Tally>,
+    pub(super) clusters: Clusters,
+    pub(super) suppressed: Vec<u64>,
+    pub(super) sessions: BTreeSet<&'a str>,
+    pub(super) wrong_sessions: BTreeSet<&'a str>,
+    pub(super) alone: (u64, u64),
+    pub(super) accepted: u64,
+    pub(super) sample: Sample<'a>,
+    pub(super) behavior: Behavior<'a>,
+    pub(super) stream: Sequential,
+    /// The pairs that a declared plan asks for, and what is known of them so far: pairs, mismatches.
+    planned: u64,
+    pub(super) first: (u64, u64),
+    pub(super) throttled: u64,
+}
+
+impl<'a> Count<'a> {
+    pub(super) fn new(plan: &Plan, rules: &Rules, gate: &Gate) -> Self {
+        Self {
+            pairs: Tally::default(),
+            states: Tally::default(),
+            states_skipped: 0,
+            accounting: PairedAccounting::default(),
+            endpoints: BTreeMap::new(),
+            clusters: Clusters::default(),
+            suppressed: vec![0; rules.rules.len()],
+            sessions: BTreeSet::new(),
+            wrong_sessions: BTreeSet::new(),
+            alone: (0, 0),
+            accepted: 0,
+            sample: Sample::new(&plan.source.sha256),
+            behavior: Behavior::default(),
+            stream: Sequential::new(gate.limit),
+            planned: match gate.proof {
+                Proof::Plan(plan) => plan.requests,
+                Proof::Capture | Proof::Stream => 0,
+            },
+            first: (0, 0),
+            throttled: 0,
+        }
+    }
+
+    /// Counts a request's pair; pairs come in the plan's order.
+    pub(super) fn request(
+        &mut self,
+        pair: &Pair<'a>,
+        entity: Option<&'a str>,
+        category: Category,
+        comparison: &Comparison,
+    ) {
+        self.behavior.add(pair.endpoint, entity, pair.legacy);
+        let accounting = &mut self.accounting;
+        accounting.planned += 1;
+        match (pair.legacy, pair.candidate) {
+            (Outcome::Skipped(_), _) | (_, Outcome::Skipped(_)) => accounting.skipped += 1,
+            (Outcome::Answered(legacy), Outcome::Answered(candidate)) => {
+                accounting.sent += 1;
+                accounting.answered += 1;
+                self.accepted += u64::from(legacy.status < 400 && candidate.status < 400);
+                self.throttled += u64::from((legacy.status, candidate.status) == (429, 429));
+            }
+            _ => {
+                accounting.sent += 1;
+                accounting.failed += 1;
+            }
+        }
+        add(&mut self.pairs, category);
+        if category != Category::Skipped {
+            let name = shortened(pair.endpoint);
+            let full = self.endpoints.len() >= ENDPOINTS && !self.endpoints.contains_key(&name);
+            let name = if full { "(others)".to_owned() } else { name };
+            add(self.endpoints.entry(name).or_default(), category);
+        }
+        let wrong = matches!(category, Category::Mismatched | Category::FailedOneSide);
+        if wrong || category == Category::Matched {
+            self.stream.observe(wrong);
+            if self.first.0 < self.planned {
+                self.first.0 += 1;
+                self.first.1 += u64::from(wrong);
+            }
+            if let Some(session) = pair.session {
+                self.sessions.insert(session);
+                if wrong {
+                    self.wrong_sessions.insert(session);
+                }
+            } else {
+                // A request without a session is one of its own.
+                self.alone.0 += 1;
+                self.alone.1 += u64::from(wrong);
+            }
+        }
+        self.common(pair, category, comparison);
+    }
+
+    /// Counts a final state's pair.
+    pub(super) fn state(&mut self, pair: &Pair<'a>, category: Category, comparison: &Comparison) {
+        self.states_skipped += u64::from(category == Category::Skipped);
+        add(&mut self.states, category);
+        self.common(pair, category, comparison);
+    }
+
+    fn common(&mut self, pair: &Pair<'a>, category: Category, comparison: &Comparison) {
+        for rule in comparison.equated.iter().chain(&comparison.ignored) {
+            self.suppressed[*rule] += 1;
+        }
+        match category {
+            Category::Matched | Category::Ignored => self.sample.offer(*pair),
+            Category::Mismatched | Category::FailedOneSide | Category::FailedBoth => {
+                self.clusters.add(pair, &comparison.differences);
+            }
+            Category::Skipped => {}
+        }
+    }
+}
+
+fn add(tally: &mut Tally, category: Category) {
+    match category {
+        Category::Matched => tally.matched += 1,
+        Category::Mismatched => tally.mismatched += 1,
+        Category::Ignored => tally.ignored += 1,
+        Category::FailedOneSide => tally.failed_one_side += 1,
+        Category::FailedBoth => tally.failed_both += 1,
+        Category::Skipped => {}
+    }
+}
