@@ -12,8 +12,8 @@ use self::{
     details::{endpoint_reports, notes, rule_reports},
 };
 use crate::{
-    diff::{Comparer, categorize, shortened},
-    pairs::{requests, states},
+    comparing::compare,
+    diff::shortened,
     plan::{Pace, Plan},
     report::{
         AccountingReport, CaptureReport, EndpointFinding, EndpointReport, FORMAT, GateReport,
@@ -37,24 +37,17 @@ pub fn judge(
     rules: &Rules,
     gate: &Gate,
 ) -> Report {
-    if let Some(secondary) = secondary {
-        assert_eq!(
-            plan.requests.len(),
-            secondary.outcomes.len(),
-            "the secondary ran another plan"
-        );
-    }
     let mut count = Count::new(plan, rules, gate);
-    let mut comparer = Comparer::new(rules);
-    for (pair, planned) in requests(plan, legacy, candidate).zip(&plan.requests) {
-        let (category, comparison) = categorize(&mut comparer, &pair);
-        count.request(&pair, planned.order.as_deref(), category, &comparison);
+    let compared = compare(plan, legacy, candidate, secondary, rules);
+    for (one, planned) in compared.requests.iter().zip(&plan.requests) {
+        let order = planned.order.as_deref();
+        count.request(&one.pair, order, one.category, &one.comparison);
     }
-    for pair in states(legacy, candidate) {
-        let (category, comparison) = categorize(&mut comparer, &pair);
-        count.state(&pair, category, &comparison);
+    for one in &compared.states {
+        count.state(&one.pair, one.category, &one.comparison);
     }
-    let sensitivity = std::mem::replace(&mut count.sample, Sample::new("")).measure(&comparer);
+    let sample = std::mem::replace(&mut count.sample, Sample::new(""));
+    let sensitivity = sample.measure(&compared.comparer);
     let endpoints = endpoint_reports(&count, gate.limit);
     let above = |row: &&EndpointReport| row.finding == EndpointFinding::Above;
     let named = |row: &EndpointReport| (row.endpoint.clone(), row.pairs.mismatches(), row.compared);

@@ -21,6 +21,10 @@ pub mod pairs;
 
 pub mod diff;
 
+pub mod comparing;
+
+pub mod noise;
+
 pub mod statistics;
 
 pub mod sequential;

@@ -1,38 +1,300 @@
 //! Values that the services invent, paired up one to one over the whole run.
 //!
-//! **Invariant**: a value of one side is never paired with two values of the other: a swapped reference is found, whatever the values look like.
+//! A run's answers are looked at twice. First every pairing that is seen casts its votes; then [`Bindings::settle`] keeps those that stand, one
+//! partner for each value, and whatever was seen against them is a violation. Who wins is a question of evidence, never of which answer came
+//! first: a pairing seen at more places (endpoint and field) wins, then one that an answer to a write has shown, for there values are
+//! invented, then one that more pairs show, then the one that comes first in the plan. What a rule forgives has no vote.
+//!
+//! **Invariant**: once settled, no value of one side has two partners: a swapped reference is found, whatever the values look like.
+//! It deliberately does not look into texts: which part of one is an invented value is for `ledger` to say.
 
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
-/// The pairs so far, for each `binding` rule.
+use crate::{
+    diff::conflict::{Conflict, Rival, Witness},
+    rules::Subject,
+};
+
+/// Of a pairing's places so many are told apart: more say nothing more.
+const PLACES: usize = 8;
+
+/// So many violated pairings are kept with their witnesses.
+pub(super) const CONFLICTS: usize = 1_000;
+
+/// Where a comparison is made: what a witness names.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spot<'s> {
+    pub(super) seq: u64,
+    pub(super) endpoint: &'s str,
+    pub(super) subject: Subject<'s>,
+}
+
+impl Spot<'_> {
+    fn writes(&self) -> bool {
+        match self.subject {
+            Subject::Request { method, .. } => !matches!(method, "GET" | "HEAD" | "OPTIONS"),
+            Subject::State => false,
+        }
+    }
+}
+
+/// What is made of the pairings that are seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    /// The first pairing of a value is its only one: for comparisons one at a time.
+    #[default]
+    AtOnce,
+    /// All are noted down.
+    Voting,
+    /// They are looked up; none are added.
+    Settled,
+}
+
+/// The pairings so far, each kind of value for itself.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Bindings {
-    forth: BTreeMap<(usize, String), String>,
-    back: BTreeMap<(usize, String), String>,
-    frozen: bool,
+    stage: Stage,
+    names: Vec<String>,
+    forth: Vec<BTreeMap<String, String>>,
+    back: Vec<BTreeMap<String, String>>,
+    votes: Votes,
+    /// For each pairing that was voted on whether it stands.
+    stands: Vec<bool>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Votes {
+    edges: Vec<Edge>,
+    /// For each kind of value and each of legacy's values: its pairings.
+    of_legacy: Vec<BTreeMap<String, Vec<u32>>>,
+    places: BTreeMap<String, u32>,
+}
+
+/// One value of legacy beside one of the candidate.
+#[derive(Clone, Debug)]
+struct Edge {
+    kind: usize,
+    legacy: String,
+    candidate: String,
+    places: Vec<u32>,
+    written: bool,
+    pairs: u64,
+    last: (u64, bool),
+    witness: Witness,
+}
+
+/// What became of two values that stand at the same place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Paired {
+    /// They are each other's.
+    Partners,
+    /// At least one belongs to another value.
+    Violated,
+    /// It is settled later: the pairing's number.
+    Noted(u32),
 }
 
 impl Bindings {
-    /// Whether the two values are each other's, or were free until now.
-    pub(super) fn pair(&mut self, rule: usize, legacy: &str, candidate: &str) -> bool {
-        let forth = (rule, legacy.to_owned());
-        let back = (rule, candidate.to_owned());
-        match (self.forth.get(&forth), self.back.get(&back)) {
-            (Some(known), _) => known == candidate,
-            (None, Some(_)) => false,
-            (None, None) => {
-                if !self.frozen {
-                    self.forth.insert(forth, candidate.to_owned());
-                    self.back.insert(back, legacy.to_owned());
-                }
-                true
-            }
+    /// The number of a kind of value, by its name.
+    pub(super) fn kind(&mut self, name: &str) -> usize {
+        if let Some(at) = self.names.iter().position(|known| known == name) {
+            return at;
         }
+        self.names.push(name.to_owned());
+        self.forth.push(BTreeMap::new());
+        self.back.push(BTreeMap::new());
+        self.votes.of_legacy.push(BTreeMap::new());
+        self.names.len() - 1
+    }
+
+    /// From now on pairings are noted down, to be settled later.
+    pub(super) fn vote(&mut self) {
+        self.stage = Stage::Voting;
     }
 
     /// From now on values are looked up, and none are added.
     pub(super) fn freeze(&mut self) {
-        self.frozen = true;
+        self.stage = Stage::Settled;
+    }
+
+    /// Whether pairings are being noted down.
+    pub(super) fn is_voting(&self) -> bool {
+        self.stage == Stage::Voting
+    }
+
+    /// Looks at two values of a kind. `excused`: a rule forgives it if they do not belong together, so it is no evidence that they do.
+    pub(super) fn pair(
+        &mut self,
+        kind: usize,
+        legacy: &str,
+        candidate: &str,
+        spot: &Spot<'_>,
+        path: &str,
+        excused: bool,
+    ) -> Paired {
+        if self.stage == Stage::Voting {
+            let edge = self.votes.edge(kind, legacy, candidate, spot, path);
+            self.votes.count(edge, spot, path, excused);
+            return Paired::Noted(edge);
+        }
+        match (self.forth[kind].get(legacy), self.back[kind].get(candidate)) {
+            (Some(known), _) if known == candidate => Paired::Partners,
+            (None, None) => {
+                if self.stage == Stage::AtOnce && !excused {
+                    self.forth[kind].insert(legacy.to_owned(), candidate.to_owned());
+                    self.back[kind].insert(candidate.to_owned(), legacy.to_owned());
+                }
+                Paired::Partners
+            }
+            _ => Paired::Violated,
+        }
+    }
+
+    /// The candidate's partner of a value of legacy, of whatever kind.
+    pub(super) fn partner(&self, legacy: &str) -> Option<&str> {
+        let found = self.forth.iter().find_map(|forth| forth.get(legacy));
+        found.map(String::as_str)
+    }
+
+    /// Whether the two are partners in any kind.
+    pub(super) fn are_partners(&self, legacy: &str, candidate: &str) -> bool {
+        self.forth
+            .iter()
+            .any(|forth| forth.get(legacy).is_some_and(|known| known == candidate))
+    }
+
+    /// Whether a pairing that was noted down stands, and whether its values differ.
+    pub(super) fn stands(&self, edge: u32) -> (bool, bool) {
+        let at = edge as usize;
+        let stands = self.stands.get(at).copied().unwrap_or(false);
+        let differ = self.votes.edges.get(at);
+        (stands, differ.is_some_and(|edge| edge.legacy != edge.candidate))
+    }
+
+    /// Keeps the pairings with the better evidence. Returns what was seen against them, in the plan's order.
+    pub(super) fn settle(&mut self) -> Vec<Conflict> {
+        let edges = &self.votes.edges;
+        let mut order: Vec<usize> = (0..edges.len()).collect();
+        order.sort_by_key(|at| {
+            let edge = &edges[*at];
+            let evidence = (edge.places.len(), edge.written, edge.pairs);
+            (edge.pairs == 0, Reverse(evidence), *at)
+        });
+        self.stands = vec![false; edges.len()];
+        let mut winners: Vec<[BTreeMap<&str, usize>; 2]> = vec![Default::default(); self.names.len()];
+        for at in order {
+            let edge = &edges[at];
+            let [forth, back] = &mut winners[edge.kind];
+            if forth.contains_key(&*edge.legacy) || back.contains_key(&*edge.candidate) {
+                continue;
+            }
+            forth.insert(&edge.legacy, at);
+            back.insert(&edge.candidate, at);
+            // What only a forgiven answer has shown proves nothing, but does no harm where nothing speaks against it.
+            self.stands[at] = true;
+        }
+        let mut conflicts = Vec::new();
+        for (at, edge) in edges.iter().enumerate() {
+            if self.stands[at] {
+                self.forth[edge.kind].insert(edge.legacy.clone(), edge.candidate.clone());
+                self.back[edge.kind].insert(edge.candidate.clone(), edge.legacy.clone());
+            } else if edge.pairs > 0 && conflicts.len() < CONFLICTS {
+                let [forth, back] = &winners[edge.kind];
+                let mut rivals: Vec<usize> = forth.get(&*edge.legacy).copied().into_iter().collect();
+                rivals.extend(back.get(&*edge.candidate));
+                conflicts.push(Conflict {
+                    pairing: self.names[edge.kind].clone(),
+                    legacy: edge.legacy.clone(),
+                    candidate: edge.candidate.clone(),
+                    pairs: edge.pairs,
+                    witness: edge.witness.clone(),
+                    against: rivals.into_iter().map(|at| edges[at].rival()).collect(),
+                });
+            }
+        }
+        self.stage = Stage::Settled;
+        conflicts
+    }
+
+    /// Forgets the votes, when all that was noted down has been looked up.
+    pub(super) fn forget(&mut self) {
+        self.votes = Votes::default();
+        self.stands = Vec::new();
+    }
+}
+
+impl Votes {
+    fn edge(
+        &mut self,
+        kind: usize,
+        legacy: &str,
+        candidate: &str,
+        spot: &Spot<'_>,
+        path: &str,
+    ) -> u32 {
+        let known = self.of_legacy[kind].get(legacy);
+        let same = |at: &&u32| self.edges[**at as usize].candidate == candidate;
+        if let Some(at) = known.and_then(|known| known.iter().find(same)) {
+            return *at;
+        }
+        let at = u32::try_from(self.edges.len()).expect("fewer pairings than 2^32");
+        self.edges.push(Edge {
+            kind,
+            legacy: legacy.to_owned(),
+            candidate: candidate.to_owned(),
+            places: Vec::new(),
+            written: false,
+            pairs: 0,
+            last: (u64::MAX, false),
+            witness: Witness {
+                seq: spot.seq,
+                endpoint: spot.endpoint.to_owned(),
+                path: path.to_owned(),
+            },
+        });
+        match self.of_legacy[kind].get_mut(legacy) {
+            Some(known) => known.push(at),
+            None => {
+                self.of_legacy[kind].insert(legacy.to_owned(), vec![at]);
+            }
+        }
+        at
+    }
+
+    fn count(&mut self, edge: u32, spot: &Spot<'_>, path: &str, excused: bool) {
+        if excused {
+            return;
+        }
+        let name = format!("{} {path}", spot.endpoint);
+        let place = match self.places.get(&name) {
+            Some(place) => *place,
+            None => {
+                let place = u32::try_from(self.places.len()).unwrap_or(u32::MAX);
+                self.places.insert(name, place);
+                place
+            }
+        };
+        let edge = &mut self.edges[edge as usize];
+        if edge.places.len() < PLACES && !edge.places.contains(&place) {
+            edge.places.push(place);
+        }
+        edge.written |= spot.writes();
+        let here = (spot.seq, spot.subject == Subject::State);
+        if edge.last != here || edge.pairs == 0 {
+            edge.last = here;
+            edge.pairs += 1;
+        }
+    }
+}
+
+impl Edge {
+    fn rival(&self) -> Rival {
+        Rival {
+            legacy: self.legacy.clone(),
+            candidate: self.candidate.clone(),
+            pairs: self.pairs,
+            witness: self.witness.clone(),
+        }
     }
 }
 
@@ -40,23 +302,109 @@ impl Bindings {
 mod tests {
     use super::*;
 
+    fn spot(seq: u64, method: &'static str, endpoint: &'static str) -> Spot<'static> {
+        Spot {
+            seq,
+            endpoint,
+            subject: Subject::Request { method, path: "/" },
+        }
+    }
+
     #[test]
-    fn a_value_has_one_partner() {
+    fn at_once_a_value_has_one_partner() {
         let mut bindings = Bindings::default();
-        assert!(bindings.pair(0, "old-1", "new-1"));
-        assert!(bindings.pair(0, "old-2", "new-2"));
-        assert!(bindings.pair(0, "old-1", "new-1"));
-        assert!(!bindings.pair(0, "old-1", "new-2"));
-        assert!(!bindings.pair(0, "old-3", "new-1"));
-        assert!(
-            bindings.pair(1, "old-1", "new-2"),
-            "each rule has pairs of its own"
-        );
+        let (ids, tokens) = (bindings.kind("id"), bindings.kind("token"));
+        let here = spot(0, "GET", "GET /");
+        let mut pair = |kind, a: &str, b: &str| bindings.pair(kind, a, b, &here, "", false);
+        assert_eq!(pair(ids, "old-1", "new-1"), Paired::Partners);
+        assert_eq!(pair(ids, "old-2", "new-2"), Paired::Partners);
+        assert_eq!(pair(ids, "old-1", "new-1"), Paired::Partners);
+        assert_eq!(pair(ids, "old-1", "new-2"), Paired::Violated);
+        assert_eq!(pair(ids, "old-3", "new-1"), Paired::Violated);
+        assert_eq!(pair(tokens, "old-1", "new-2"), Paired::Partners, "each kind for itself");
         bindings.freeze();
-        assert!(bindings.pair(0, "old-4", "new-4"));
-        assert!(
-            bindings.pair(0, "old-4", "new-5"),
-            "nothing is added when frozen"
+        assert_eq!(bindings.pair(ids, "old-4", "new-4", &here, "", false), Paired::Partners);
+        assert_eq!(bindings.pair(ids, "old-4", "new-5", &here, "", false), Paired::Partners, "nothing is added");
+        assert_eq!(bindings.partner("old-2"), Some("new-2"));
+        assert!(bindings.are_partners("old-1", "new-1") && !bindings.are_partners("old-1", "new-2"));
+    }
+
+    /// Casts votes, settles, and shows what was violated: `legacy|candidate pairs`.
+    fn check(sightings: &[(&'static str, &'static str, &str, &str)], expect: &[&str]) {
+        let mut bindings = Bindings::default();
+        let kind = bindings.kind("id");
+        bindings.vote();
+        for (seq, (method, endpoint, a, b)) in (0..).zip(sightings) {
+            bindings.pair(kind, a, b, &spot(seq, method, endpoint), "/id", false);
+        }
+        let mut shown: Vec<String> = bindings
+            .settle()
+            .iter()
+            .map(|one| format!("{}|{} {}", one.legacy, one.candidate, one.pairs))
+            .collect();
+        shown.sort();
+        assert_eq!(shown, expect, "{sightings:?}");
+    }
+
+    #[test]
+    fn evidence_decides_and_not_the_order() {
+        let get = |a, b| ("GET", "read", a, b);
+        let post = |a, b| ("POST", "create", a, b);
+        check(&[post("a", "x"), post("b", "y"), get("a", "x"), get("b", "y")], &[]);
+        // One early answer is wrong: it is the one to blame, not the many later ones.
+        check(&[get("a", "y"), get("a", "x"), get("a", "x"), get("b", "y"), get("b", "y")], &["a|y 1"]);
+        check(&[get("a", "x"), get("a", "x"), get("b", "y"), get("b", "y"), get("a", "y")], &["a|y 1"]);
+        // Reads that always name another's: what the creation said stands.
+        check(
+            &[post("a", "x"), post("b", "y"), get("a", "y"), get("a", "y"), get("b", "x"), get("b", "x")],
+            &["a|y 2", "b|x 2"],
         );
+        // Unless more than one kind of read agrees against it.
+        check(
+            &[post("a", "y"), get("a", "x"), ("GET", "list", "a", "x"), get("b", "y"), ("GET", "list", "b", "y")],
+            &["a|y 1"],
+        );
+    }
+
+    #[test]
+    fn two_to_one_is_found_in_both_directions() {
+        let post = |a, b| ("POST", "create", a, b);
+        check(&[post("a", "x"), post("b", "x")], &["b|x 1"]);
+        check(&[post("a", "x"), post("a", "y")], &["a|y 1"]);
+        check(&[post("a", "a"), post("b", "a")], &["b|a 1"]);
+    }
+
+    #[test]
+    fn a_conflict_names_both_witnesses() {
+        let mut bindings = Bindings::default();
+        let kind = bindings.kind("id");
+        bindings.vote();
+        for (seq, a, b) in [(3, "a", "x"), (5, "b", "y"), (7, "a", "y"), (7, "a", "y")] {
+            bindings.pair(kind, a, b, &spot(seq, "GET", "read"), "/id", false);
+        }
+        let conflicts = bindings.settle();
+        assert_eq!(conflicts.len(), 1);
+        let conflict = &conflicts[0];
+        assert_eq!((conflict.witness.seq, conflict.pairs), (7, 1), "once a pair");
+        let rivals: Vec<u64> = conflict.against.iter().map(|rival| rival.witness.seq).collect();
+        assert_eq!(rivals, [3, 5]);
+        assert_eq!(
+            conflict.to_string(),
+            "id: legacy \"a\" stands beside \"y\" in request 7 (read /id), but \"a\" beside \"x\" in request 3 (read /id), and \"b\" beside \"y\" in request 5 (read /id)"
+        );
+    }
+
+    #[test]
+    fn what_is_forgiven_has_no_vote() {
+        let mut bindings = Bindings::default();
+        let kind = bindings.kind("id");
+        bindings.vote();
+        let read = spot(0, "GET", "read");
+        for excused in [true, true, true] {
+            bindings.pair(kind, "second", "x", &read, "/id", excused);
+        }
+        bindings.pair(kind, "first", "x", &read, "/id", false);
+        assert_eq!(bindings.settle(), []);
+        assert!(bindings.are_partners("first", "x"));
     }
 }

@@ -1,9 +1,13 @@
-//! What a pair comes to: one of six, and exactly one.
+//! What a pair comes to: one of seven, and exactly one.
 //!
-//! **Invariant**: two answers that both say "server error" are no match; a service that is broken on both sides proves nothing.
+//! **Invariant**: two answers that both say "server error" are no match: a service that is broken on both sides proves nothing. Nor is a pair
+//! whose comparison failed: a panic while comparing it is caught here, around this one pair, and is a mismatch, so that a broken comparer
+//! cannot pass. (Where a panic ends the process, as in a simulated run, nothing passes either.)
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::{
-    diff::{Comparer, Comparison, Difference, DifferenceKind, shortened},
+    diff::{Comparer, Comparison, Difference, DifferenceKind, binding::Spot, shortened},
     pairs::Pair,
     run::{Answer, Outcome},
 };
@@ -17,6 +21,8 @@ pub enum Category {
     Mismatched,
     /// Not the same, but only in what a rule forgives.
     Ignored,
+    /// Not the same, but only where legacy does not agree with a second instance of itself either.
+    Noise,
     /// One side gave no answer.
     FailedOneSide,
     /// Neither side gave an answer, or both a server error.
@@ -47,7 +53,12 @@ fn compared(
     legacy: &Answer,
     candidate: &Answer,
 ) -> (Category, Comparison) {
-    let comparison = comparer.compare(pair.subject, legacy, candidate);
+    let spot = Spot {
+        seq: pair.seq,
+        endpoint: pair.endpoint,
+        subject: pair.subject,
+    };
+    let comparison = guarded(|| comparer.compare_at(spot, legacy, candidate));
     let both_broken = legacy.status >= 500 && candidate.status >= 500;
     if both_broken && !comparison.by_status {
         return (Category::FailedBoth, failed(pair));
@@ -60,6 +71,27 @@ fn compared(
         Category::Matched
     };
     (category, comparison)
+}
+
+/// A comparison, or that there could be none. What a comparer remembers are pairings it has looked at, each whole: a panic leaves it usable.
+fn guarded(compare: impl FnOnce() -> Comparison) -> Comparison {
+    catch_unwind(AssertUnwindSafe(compare)).unwrap_or_else(|panic| {
+        let told = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("no message");
+        Comparison {
+            differences: vec![Difference {
+                kind: DifferenceKind::Comparator,
+                path: String::new(),
+                exact: None,
+                legacy: None,
+                candidate: Some(shortened(&format!("the comparison failed: {told}"))),
+            }],
+            ..Comparison::default()
+        }
+    })
 }
 
 fn failed(pair: &Pair<'_>) -> Comparison {
@@ -89,5 +121,25 @@ fn failed(pair: &Pair<'_>) -> Comparison {
             candidate: told(pair.candidate),
         }],
         ..Comparison::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comparison_that_panics_is_a_difference() {
+        let comparison = guarded(|| {
+            let nothing: Option<Comparison> = None;
+            nothing.expect("a comparison")
+        });
+        let difference = &comparison.differences[0];
+        assert_eq!(difference.kind, DifferenceKind::Comparator);
+        assert_eq!(
+            difference.candidate.as_deref(),
+            Some("the comparison failed: a comparison")
+        );
+        assert_eq!(guarded(Comparison::default), Comparison::default());
     }
 }

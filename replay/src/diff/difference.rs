@@ -31,6 +31,8 @@ pub enum DifferenceKind {
     Encoding,
     /// No answer from one side, or no useful one from both.
     Failed,
+    /// The comparison itself failed: it proves nothing.
+    Comparator,
 }
 
 impl DifferenceKind {
@@ -48,6 +50,7 @@ impl DifferenceKind {
             Self::Binary => "binary",
             Self::Encoding => "encoding",
             Self::Failed => "failed",
+            Self::Comparator => "comparator",
         }
     }
 }
@@ -78,6 +81,10 @@ pub struct Comparison {
     pub ignored: Vec<usize>,
     /// Whether an `error` rule let the statuses alone decide.
     pub by_status: bool,
+    /// Pairings of invented values that are settled later, and the rule that each is of.
+    pub(super) bound: Vec<(u32, Option<usize>)>,
+    /// Whether it depends on pairings that are settled later.
+    pub(super) second_look: bool,
 }
 
 impl Comparison {

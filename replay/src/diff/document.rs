@@ -48,18 +48,11 @@ impl Ledger<'_> {
     }
 
     fn scalars(&mut self, path: &[Step<'_>], legacy: &Json<'_>, candidate: &Json<'_>) {
-        let same = legacy == candidate;
-        if let Some(rule) = self.binding(path) {
-            let paired = self.bindings.pair(rule, &text(legacy), &text(candidate));
-            if !paired {
-                let (a, b) = (Some(legacy), Some(candidate));
-                self.differ(DifferenceKind::Binding, Location::Body(path), a, b);
-            } else if !same {
-                self.comparison.equated.push(rule);
-            }
-            return;
+        let location = Location::Body(path);
+        if let Some((rule, kind)) = self.binding(location) {
+            return self.bound((Some(rule), kind), location, legacy, candidate);
         }
-        if same {
+        if legacy == candidate {
             return;
         }
         let kind = if legacy.kind() == candidate.kind() {
@@ -67,7 +60,7 @@ impl Ledger<'_> {
         } else {
             DifferenceKind::Type
         };
-        self.differ(kind, Location::Body(path), Some(legacy), Some(candidate));
+        self.differ(kind, location, Some(legacy), Some(candidate));
     }
 
     fn objects<'j>(
@@ -115,7 +108,7 @@ impl Ledger<'_> {
 
     /// Where the candidate has the field at `path` under another name that legacy does not use itself, and the rule that says so.
     fn new_name(
-        &self,
+        &mut self,
         path: &[Step<'_>],
         legacy: &[Member<'_>],
         candidate: &Index<'_>,
@@ -153,14 +146,13 @@ impl Ledger<'_> {
             self.in_order(path, &left, &right);
             return;
         };
-        let key = match &self.rules.rules[rule].effect {
-            Effect::Unordered { key, .. } => key.as_deref(),
-            _ => None,
-        };
+        let rules = self.rules;
         let before = self.comparison.differences.len();
-        match key {
-            Some(key) => self.by_key(path, legacy, candidate, key),
-            None => self.as_sets(path, legacy, candidate),
+        match &rules.rules[rule].effect {
+            Effect::Unordered { key, .. } if !key.is_empty() => {
+                self.by_key(path, legacy, candidate, key);
+            }
+            _ => self.as_sets(path, legacy, candidate),
         }
         if self.comparison.differences.len() == before {
             self.comparison.equated.push(rule);
@@ -191,24 +183,45 @@ impl Ledger<'_> {
         }
     }
 
+    /// Pairs items by what identifies them. Where that is an invented value, its partner is looked up, once partners are known.
     fn by_key<'j>(
         &mut self,
         path: &mut Vec<Step<'j>>,
         legacy: &'j [Json<'j>],
         candidate: &'j [Json<'j>],
-        key: &str,
+        key: &[String],
     ) {
-        let keyed = |items: &'j [Json<'j>]| {
-            let mut groups: BTreeMap<String, Vec<(usize, &'j Json<'j>)>> = BTreeMap::new();
-            for (at, item) in items.iter().enumerate() {
-                let name = item.get(key).map(Json::to_string).unwrap_or_default();
-                groups.entry(name).or_default().push((at, item));
-            }
-            groups
-        };
-        let (left, mut right) = (keyed(legacy), keyed(candidate));
+        let (left, mut right) = (keyed(legacy, key), keyed(candidate, key));
+        let mut alone = Vec::new();
         for (name, items) in left {
-            self.in_order(path, &items, &right.remove(&name).unwrap_or_default());
+            match right.remove(&name) {
+                Some(twins) => self.in_order(path, &items, &twins),
+                None => alone.push((name, items)),
+            }
+        }
+        if self.binding_rules.is_empty() || alone.is_empty() || right.is_empty() {
+            for (_, items) in alone {
+                self.in_order(path, &items, &[]);
+            }
+        } else if self.bindings.is_voting() {
+            // Which of them belong together is not known yet, so they say nothing about it.
+            self.comparison.second_look = true;
+            return;
+        } else {
+            let mut strangers = Vec::new();
+            for (name, items) in alone {
+                let partner: Vec<String> = name
+                    .iter()
+                    .map(|part| self.bindings.partner(part).unwrap_or(part).to_owned())
+                    .collect();
+                match right.remove(&partner) {
+                    Some(twins) => self.in_order(path, &items, &twins),
+                    None => strangers.extend(items),
+                }
+            }
+            // Values that stand nowhere else have no partners: their order is all there is.
+            let others: Vec<_> = std::mem::take(&mut right).into_values().flatten().collect();
+            self.in_order(path, &strangers, &others);
         }
         for items in right.into_values() {
             self.in_order(path, &[], &items);
@@ -231,6 +244,31 @@ impl Ledger<'_> {
         }
         self.in_order(path, &left, &right);
     }
+}
+
+/// Items by the members (or, from `/` on, JSON pointers) that identify them.
+fn keyed<'j>(
+    items: &'j [Json<'j>],
+    key: &[String],
+) -> BTreeMap<Vec<String>, Vec<(usize, &'j Json<'j>)>> {
+    let mut groups: BTreeMap<Vec<String>, Vec<(usize, &'j Json<'j>)>> = BTreeMap::new();
+    for (at, item) in items.iter().enumerate() {
+        let part = |name: &String| {
+            let found = if name.starts_with('/') {
+                item.pointer(name)
+            } else {
+                item.get(name)
+            };
+            match found {
+                Some(Json::String(text)) => text.to_string(),
+                Some(other) => other.to_string(),
+                None => String::new(),
+            }
+        };
+        let name = key.iter().map(part).collect();
+        groups.entry(name).or_default().push((at, item));
+    }
+    groups
 }
 
 /// Finds a member by its key: at the same place, by search in small objects, by an index in large ones.
@@ -260,12 +298,5 @@ impl<'j> Index<'j> {
             Some(places) => places.get(key).copied(),
             None => self.members.iter().position(|(known, _)| known == key),
         }
-    }
-}
-
-fn text(value: &Json<'_>) -> String {
-    match value {
-        Json::String(text) => text.to_string(),
-        other => other.to_string(),
     }
 }

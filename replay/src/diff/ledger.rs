@@ -1,13 +1,17 @@
 //! Where a comparison's differences are written down, after the rules have had their say.
 //!
-//! **Invariant**: a difference ends in exactly one of three places: among the differences, equated by a rule, or ignored by one.
-
-use jiff::Timestamp;
+//! **Invariant**: a difference ends in exactly one of three places: among the differences, equated by a rule, or ignored by one. A rule that
+//! cannot be applied makes a difference of its own.
 
 use crate::{
-    diff::{Comparison, Difference, DifferenceKind, binding::Bindings, shortened},
+    diff::{
+        Comparison, Difference, DifferenceKind,
+        binding::{Bindings, Paired, Spot},
+        embedded, shortened,
+        ruling::{Case, Rewritten, Ruling, is_at},
+    },
     json::Json,
-    rules::{Effect, Place, Rules, Side, Step, Subject},
+    rules::{Effect, Rules, Step, TooLong},
 };
 
 /// Where a difference is.
@@ -15,25 +19,52 @@ use crate::{
 pub(super) enum Location<'l> {
     Status,
     Header(&'l str),
+    /// A cookie that is set: its value, or an attribute of it.
+    Cookie(&'l str, Option<&'l str>),
     Body(&'l [Step<'l>]),
 }
 
-/// What a rule made of a difference.
-enum Ruling {
-    Equated,
-    Ignored,
+impl Location<'_> {
+    /// The place for people, the same for all items of a list; and the exact one, where that is another.
+    fn named(self) -> (String, Option<String>) {
+        match self {
+            Location::Status => (String::new(), None),
+            Location::Header(name) => (name.to_owned(), None),
+            Location::Cookie(name, None) => (format!("set-cookie {name}"), None),
+            Location::Cookie(name, Some(attribute)) => {
+                (format!("set-cookie {name}; {attribute}"), None)
+            }
+            Location::Body(path) => {
+                let general = crate::rules::general_pointer(path);
+                let exact = path.iter().any(|step| matches!(step, Step::Index(_)));
+                (general, exact.then(|| crate::rules::pointer(path)))
+            }
+        }
+    }
 }
 
 /// The comparison that is being made.
 pub(super) struct Ledger<'l> {
     pub(super) rules: &'l Rules,
-    pub(super) subject: Subject<'l>,
+    pub(super) spot: Spot<'l>,
     pub(super) bindings: &'l mut Bindings,
     pub(super) comparison: Comparison,
     /// For each rule whether what it is `given` holds; empty where no rule asks.
     pub(super) givens: Vec<bool>,
-    /// Which rules are `binding` ones: they are asked about every value.
-    pub(super) binding_rules: &'l [usize],
+    /// The `binding` rules, with the kinds of values they speak of: they are asked about every value.
+    pub(super) binding_rules: &'l [(usize, usize)],
+    /// For each rule whether it speaks of the subject, once somebody asked.
+    pub(super) speaks: &'l mut Vec<Option<bool>>,
+    /// The rule that forgives the whole answer, if there is one.
+    pub(super) forgiving: Option<usize>,
+}
+
+/// What is made of a difference.
+enum Fate {
+    /// No rule fits.
+    Stays,
+    /// These rules suppress it.
+    Suppressed(Ruling, Vec<usize>),
 }
 
 impl Ledger<'_> {
@@ -45,39 +76,150 @@ impl Ledger<'_> {
         legacy: Option<&Json<'_>>,
         candidate: Option<&Json<'_>>,
     ) {
-        for (at, rule) in self.rules.rules.iter().enumerate() {
-            let Some(ruling) = ruling(&rule.effect, kind, location, legacy, candidate) else {
-                continue;
-            };
-            if self.holds(at) && self.rules.speaks(rule, &self.subject) {
-                match ruling {
-                    Ruling::Equated => self.comparison.equated.push(at),
-                    Ruling::Ignored => self.comparison.ignored.push(at),
+        let case = Case {
+            kind,
+            location,
+            legacy,
+            candidate,
+        };
+        match self.fate(&case) {
+            Ok(Fate::Suppressed(Ruling::Equated, rules)) => self.comparison.equated.extend(rules),
+            Ok(Fate::Suppressed(Ruling::Ignored, rules)) => self.comparison.ignored.extend(rules),
+            Ok(Fate::Stays) => {
+                if !self.renames_only(&case) {
+                    self.write_down(&case);
                 }
-                return;
+            }
+            Err(error) => {
+                let told = Json::String(error.to_string().into());
+                self.write_down(&Case {
+                    kind: DifferenceKind::Comparator,
+                    candidate: Some(&told),
+                    legacy: None,
+                    ..case
+                });
             }
         }
+    }
+
+    fn fate(&mut self, case: &Case<'_>) -> Result<Fate, TooLong> {
+        let mut rewritten: Option<Rewritten> = None;
+        for at in 0..self.rules.rules.len() {
+            let effect = &self.rules.rules[at].effect;
+            if let Effect::Normalize { place, .. } = effect {
+                if !is_at(place, case.location) || !self.holds(at) || !self.speaks(at) {
+                    continue;
+                }
+                if rewritten.is_none() {
+                    rewritten = Rewritten::of(case);
+                }
+                if let Some(texts) = &mut rewritten
+                    && texts.apply(at, effect)?
+                {
+                    let by = std::mem::take(&mut texts.by);
+                    return Ok(Fate::Suppressed(Ruling::Equated, by));
+                }
+            } else if let Some(ruling) = case.ruling(effect)
+                && self.holds(at)
+                && self.speaks(at)
+            {
+                return Ok(Fate::Suppressed(ruling, vec![at]));
+            }
+        }
+        Ok(Fate::Stays)
+    }
+
+    fn write_down(&mut self, case: &Case<'_>) {
         if self.comparison.differences.len() >= Comparison::LIMIT {
             return;
         }
-        let (path, exact) = match location {
-            Location::Status => (String::new(), None),
-            Location::Header(name) => (name.to_owned(), None),
-            Location::Body(path) => {
-                let general = crate::rules::general_pointer(path);
-                let exact = crate::rules::pointer(path);
-                let differs = exact != general;
-                (general, differs.then_some(exact))
-            }
-        };
+        let (path, exact) = case.location.named();
         let text = |value: Option<&Json<'_>>| value.map(|value| shortened(&value.to_string()));
         self.comparison.differences.push(Difference {
-            kind,
+            kind: case.kind,
             path,
             exact,
-            legacy: text(legacy),
-            candidate: text(candidate),
+            legacy: text(case.legacy),
+            candidate: text(case.candidate),
         });
+    }
+
+    /// Whether two texts differ only in values that are each other's partners: an id within an address.
+    fn renames_only(&mut self, case: &Case<'_>) -> bool {
+        let (Some(Json::String(a)), Some(Json::String(b))) = (case.legacy, case.candidate) else {
+            return false;
+        };
+        let embedding = matches!(
+            case.kind,
+            DifferenceKind::Value | DifferenceKind::Header | DifferenceKind::Text
+        );
+        if !embedding || self.binding_rules.is_empty() {
+            return false;
+        }
+        let Some(renamed) = embedded::renamed(a, b) else {
+            return false;
+        };
+        if self.bindings.is_voting() {
+            self.comparison.second_look = true;
+            return false;
+        }
+        let known = renamed.iter().all(|(a, b)| self.bindings.are_partners(a, b));
+        if known {
+            self.comparison.equated.push(self.binding_rules[0].0);
+        }
+        known
+    }
+
+    /// Compares two texts in which values stand that the services invent, by `rule` if a rule says so.
+    pub(super) fn bound(
+        &mut self,
+        (rule, kind): (Option<usize>, usize),
+        location: Location<'_>,
+        legacy: &Json<'_>,
+        candidate: &Json<'_>,
+    ) {
+        let (a, b) = (text(legacy), text(candidate));
+        let within = rule.and_then(|rule| match &self.rules.rules[rule].effect {
+            Effect::Binding { within, .. } => within.as_ref(),
+            _ => None,
+        });
+        let (a, b) = match within.map(|within| (within.split(&a), within.split(&b))) {
+            None => (&*a, &*b),
+            Some((Some((a, left)), Some((b, right)))) => {
+                if left != right {
+                    let around = |[before, after]: [&str; 2]| {
+                        Json::String(format!("{before}{{}}{after}").into())
+                    };
+                    let (left, right) = (around(left), around(right));
+                    self.differ(DifferenceKind::Value, location, Some(&left), Some(&right));
+                }
+                (a, b)
+            }
+            Some(_) => {
+                if legacy != candidate {
+                    self.differ(DifferenceKind::Value, location, Some(legacy), Some(candidate));
+                }
+                return;
+            }
+        };
+        let case = Case {
+            kind: DifferenceKind::Binding,
+            location,
+            legacy: Some(legacy),
+            candidate: Some(candidate),
+        };
+        let excused = self.forgiving.is_some()
+            || matches!(self.fate(&case), Ok(Fate::Suppressed(..)));
+        let (path, _) = location.named();
+        match self.bindings.pair(kind, a, b, &self.spot, &path, excused) {
+            Paired::Partners if a != b => self.comparison.equated.extend(rule),
+            Paired::Partners => {}
+            Paired::Noted(edge) => self.comparison.bound.push((edge, rule)),
+            Paired::Violated => {
+                let (a, b) = (Some(legacy), Some(candidate));
+                self.differ(DifferenceKind::Binding, location, a, b);
+            }
+        }
     }
 
     /// Looks up, for a pair of documents, what rules are given.
@@ -98,84 +240,43 @@ impl Ledger<'_> {
         }
     }
 
-    /// The `binding` rule for the value at `path`, if there is one.
-    pub(super) fn binding(&self, path: &[Step<'_>]) -> Option<usize> {
-        self.binding_rules.iter().copied().find(|at| {
-            let rule = &self.rules.rules[*at];
-            matches!(&rule.effect, Effect::Binding { path: pattern } if pattern.matches(path))
-                && self.rules.speaks(rule, &self.subject)
-        })
+    /// Whether a rule speaks of the subject.
+    pub(super) fn speaks(&mut self, rule: usize) -> bool {
+        if let Some(Some(known)) = self.speaks.get(rule) {
+            return *known;
+        }
+        let speaks = self.rules.speaks(&self.rules.rules[rule], &self.spot.subject);
+        self.speaks.resize(self.rules.rules.len(), None);
+        self.speaks[rule] = Some(speaks);
+        speaks
+    }
+
+    /// The `binding` rule for the value at a place, if there is one, and its kind of value.
+    pub(super) fn binding(&mut self, location: Location<'_>) -> Option<(usize, usize)> {
+        for at in 0..self.binding_rules.len() {
+            let (rule, kind) = self.binding_rules[at];
+            if let Effect::Binding { place, .. } = &self.rules.rules[rule].effect
+                && is_at(place, location)
+                && self.speaks(rule)
+            {
+                return Some((rule, kind));
+            }
+        }
+        None
     }
 
     /// The first rule that speaks of the subject and has such an effect.
-    pub(super) fn first_rule(&self, wanted: impl Fn(&Effect) -> bool) -> Option<usize> {
-        self.rules
-            .rules
-            .iter()
-            .position(|rule| wanted(&rule.effect) && self.rules.speaks(rule, &self.subject))
+    pub(super) fn first_rule(&mut self, wanted: impl Fn(&Effect) -> bool) -> Option<usize> {
+        let rules = self.rules;
+        (0..rules.rules.len()).find(|at| wanted(&rules.rules[*at].effect) && self.speaks(*at))
     }
 }
 
-/// What a rule with this effect makes of a difference at this place, its endpoint aside.
-fn ruling(
-    effect: &Effect,
-    kind: DifferenceKind,
-    location: Location<'_>,
-    legacy: Option<&Json<'_>>,
-    candidate: Option<&Json<'_>>,
-) -> Option<Ruling> {
-    let equated = |fits: bool| fits.then_some(Ruling::Equated);
-    let at = |pattern: &crate::rules::Pattern| matches!(location, Location::Body(path) if pattern.matches(path));
-    match effect {
-        Effect::Map { place, when } => {
-            equated(is_at(place, location) && when.fits(legacy, candidate))
-        }
-        Effect::Ignore { place, when } => {
-            (is_at(place, location) && when.fits(legacy, candidate)).then_some(Ruling::Ignored)
-        }
-        Effect::Drop { side, path, when } => {
-            let only_there = match side {
-                Side::Legacy => kind == DifferenceKind::Missing,
-                Side::Candidate => kind == DifferenceKind::Extra,
-            };
-            equated(only_there && at(path) && when.fits(legacy, candidate))
-        }
-        Effect::Tolerance {
-            path,
-            absolute,
-            relative,
-        } => match (legacy, candidate) {
-            (Some(Json::Number(a)), Some(Json::Number(b))) if at(path) => {
-                let (a, b) = (a.as_f64(), b.as_f64());
-                let apart = (a - b).abs();
-                equated(apart <= *absolute || apart <= relative * a.abs().max(b.abs()))
-            }
-            _ => None,
-        },
-        Effect::Time { path, within_s } => match (legacy, candidate) {
-            (Some(Json::String(a)), Some(Json::String(b))) if at(path) => {
-                let (a, b) = (a.parse::<Timestamp>().ok()?, b.parse::<Timestamp>().ok()?);
-                equated((b - a).total(jiff::Unit::Second).ok()?.abs() <= *within_s)
-            }
-            _ => None,
-        },
-        Effect::Volatile { headers } => equated(
-            matches!(location, Location::Header(name) if headers.iter().any(|known| known == name)),
-        ),
-        // These act on more than one difference: where documents and answers are compared.
-        Effect::Rewrite { .. }
-        | Effect::Rename { .. }
-        | Effect::Unordered { .. }
-        | Effect::Binding { .. }
-        | Effect::Error { .. } => None,
-    }
-}
-
-fn is_at(place: &Place, location: Location<'_>) -> bool {
-    match (place, location) {
-        (Place::Status, Location::Status) => true,
-        (Place::Header(wanted), Location::Header(name)) => wanted == name,
-        (Place::Body(pattern), Location::Body(path)) => pattern.matches(path),
-        _ => false,
+/// A scalar as it would stand in an address or a header.
+fn text<'j>(value: &'j Json<'_>) -> std::borrow::Cow<'j, str> {
+    match value {
+        Json::String(text) => std::borrow::Cow::Borrowed(text),
+        Json::Number(number) => std::borrow::Cow::Borrowed(number.text()),
+        other => std::borrow::Cow::Owned(other.to_string()),
     }
 }

@@ -8,11 +8,17 @@
 
 mod answer;
 mod binding;
+mod body;
 mod category;
+mod conflict;
 mod difference;
 mod document;
+mod embedded;
+mod headers;
 mod ledger;
+mod ruling;
 
 pub use answer::Comparer;
 pub use category::{Category, categorize};
+pub use conflict::{Conflict, Rival, Witness};
 pub use difference::{Comparison, Difference, DifferenceKind, TEXT_LIMIT, shortened};

@@ -137,7 +137,7 @@ impl<'a> Count<'a> {
             Category::Mismatched | Category::FailedOneSide | Category::FailedBoth => {
                 self.clusters.add(pair, &comparison.differences);
             }
-            Category::Skipped => {}
+            Category::Noise | Category::Skipped => {}
         }
     }
 }
@@ -147,6 +147,7 @@ fn add(tally: &mut Tally, category: Category) {
         Category::Matched => tally.matched += 1,
         Category::Mismatched => tally.mismatched += 1,
         Category::Ignored => tally.ignored += 1,
+        Category::Noise => tally.noise += 1,
         Category::FailedOneSide => tally.failed_one_side += 1,
         Category::FailedBoth => tally.failed_both += 1,
         Category::Skipped => {}

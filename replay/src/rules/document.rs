@@ -2,6 +2,7 @@
 //!
 //! **Invariant**: a key that nobody asked for is an error with the nearest spelling that somebody would have asked for.
 
+use jiff::civil::Date;
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -119,6 +120,17 @@ impl<'d, 'i> Section<'d, 'i> {
         }
     }
 
+    /// A string that may be empty.
+    pub(super) fn text(&mut self, key: &'static str) -> Result<Option<String>, RulesError> {
+        let Some(value) = self.value(key) else {
+            return Ok(None);
+        };
+        match value.get_ref().as_str() {
+            Some(text) => Ok(Some(text.to_owned())),
+            None => Err(self.wrong(key, value, "a string")),
+        }
+    }
+
     /// A non-empty string that has to be there.
     pub(super) fn required(&mut self, key: &'static str) -> Result<String, RulesError> {
         self.string(key)?.ok_or_else(|| self.missing(key))
@@ -154,6 +166,24 @@ impl<'d, 'i> Section<'d, 'i> {
             .filter(|number| number.is_finite() && *number >= 0.0)
             .map(Some)
             .ok_or_else(|| self.wrong(key, value, "a number of at least 0"))
+    }
+
+    /// A date without a time: `2027-01-31`.
+    pub(super) fn date(&mut self, key: &'static str) -> Result<Option<Date>, RulesError> {
+        let Some(value) = self.value(key) else {
+            return Ok(None);
+        };
+        let date = match value.get_ref() {
+            DeValue::Datetime(datetime) if datetime.time.is_none() => datetime.date,
+            _ => None,
+        };
+        let date = date.and_then(|date| {
+            let year = i16::try_from(date.year).ok()?;
+            let (month, day) = (i8::try_from(date.month).ok()?, i8::try_from(date.day).ok()?);
+            Date::new(year, month, day).ok()
+        });
+        date.map(Some)
+            .ok_or_else(|| self.wrong(key, value, "a date: 2027-01-31"))
     }
 
     /// The tables of an array of tables.

@@ -9,16 +9,21 @@ use crate::{
     rules::{
         Effect, Endpoint, Given, Matcher, Pattern, Place, Rule, RulesError, Side, Template, When,
         document::{Section, nearest, number},
+        values,
     },
 };
 
-const KINDS: [&str; 11] = [
+const KINDS: [&str; 15] = [
     "rewrite",
     "map",
     "drop",
     "rename",
     "tolerance",
     "time",
+    "normalize",
+    "absent",
+    "spelling",
+    "status",
     "unordered",
     "binding",
     "error",
@@ -28,16 +33,25 @@ const KINDS: [&str; 11] = [
 
 /// Reads one `[[rule]]`.
 pub(super) fn rule(mut section: Section<'_, '_>) -> Result<Rule, RulesError> {
+    let line = section.line();
     let id = section.required("id")?;
     let kind = section.required("kind")?;
     let reason = section.required("reason")?;
     let endpoints = endpoints(&mut section, &kind)?;
-    let effect = effect(&mut section, &kind, &endpoints)?;
+    let expires = section.date("expires")?;
+    if kind == "rewrite" && expires.is_some() {
+        let expected = "no `expires` in a `rewrite`: it suppresses nothing, and without it requests would go elsewhere";
+        return Err(section.error_at("expires", "`expires`", expected));
+    }
+    let effect = effect(&mut section, &kind, &id, &endpoints)?;
     let given = given(&mut section, &effect)?;
     section.finish()?;
     Ok(Rule {
         id,
         reason,
+        line,
+        expires,
+        expired: false,
         endpoints,
         given,
         effect,
@@ -49,8 +63,12 @@ fn given(section: &mut Section<'_, '_>, effect: &Effect) -> Result<Option<Given>
         return Ok(None);
     };
     let of_a_field = match effect {
-        Effect::Map { place, .. } | Effect::Ignore { place, .. } => matches!(place, Place::Body(_)),
-        Effect::Drop { .. } | Effect::Tolerance { .. } | Effect::Time { .. } => true,
+        Effect::Map { place, .. }
+        | Effect::Ignore { place, .. }
+        | Effect::Time { place, .. }
+        | Effect::Normalize { place, .. }
+        | Effect::Spelling { place, .. } => matches!(place, Place::Body(_)),
+        Effect::Drop { .. } | Effect::Tolerance { .. } | Effect::Absent { .. } => true,
         _ => false,
     };
     if !of_a_field {
@@ -95,6 +113,7 @@ fn endpoints(section: &mut Section<'_, '_>, kind: &str) -> Result<Vec<Endpoint>,
 fn effect(
     section: &mut Section<'_, '_>,
     kind: &str,
+    id: &str,
     endpoints: &[Endpoint],
 ) -> Result<Effect, RulesError> {
     Ok(match kind {
@@ -130,19 +149,16 @@ fn effect(
                 relative: relative.unwrap_or(0.0),
             }
         }
-        "time" => Effect::Time {
-            path: pattern(section, "path")?,
-            within_s: section
-                .number("within_s")?
-                .ok_or_else(|| section.missing("within_s"))?,
-        },
+        "time" => values::time(section)?,
+        "normalize" => values::normalize(section)?,
+        "absent" => values::absent(section)?,
+        "spelling" => values::spelling(section)?,
+        "status" => values::status(section)?,
         "unordered" => Effect::Unordered {
             path: pattern(section, "path")?,
-            key: section.string("key")?,
+            key: section.strings("key")?,
         },
-        "binding" => Effect::Binding {
-            path: pattern(section, "path")?,
-        },
+        "binding" => values::binding(section, id)?,
         "error" => Effect::Error {
             statuses: statuses(section)?,
         },
@@ -225,7 +241,7 @@ pub(super) fn template(
         .map_err(|found| section.error_at(key, found, "a path like `/v1/things/{id}`"))
 }
 
-fn side(section: &mut Section<'_, '_>) -> Result<Side, RulesError> {
+pub(super) fn side(section: &mut Section<'_, '_>) -> Result<Side, RulesError> {
     match section.required("side")?.as_str() {
         "legacy" => Ok(Side::Legacy),
         "candidate" => Ok(Side::Candidate),
@@ -233,16 +249,19 @@ fn side(section: &mut Section<'_, '_>) -> Result<Side, RulesError> {
     }
 }
 
-fn pattern(section: &mut Section<'_, '_>, key: &'static str) -> Result<Pattern, RulesError> {
+pub(super) fn pattern(section: &mut Section<'_, '_>, key: &'static str) -> Result<Pattern, RulesError> {
     let text = section.required(key)?;
     Pattern::parse(&text)
         .map_err(|found| section.error_at(key, found, "a JSON pointer like `/items/*/price`"))
 }
 
-fn place(section: &mut Section<'_, '_>) -> Result<Place, RulesError> {
+pub(super) fn place(section: &mut Section<'_, '_>) -> Result<Place, RulesError> {
     let text = section.required("where")?;
     if let Some(name) = text.strip_prefix("header ") {
         return Ok(Place::Header(name.trim().to_ascii_lowercase()));
+    }
+    if let Some(name) = text.strip_prefix("cookie ") {
+        return Ok(Place::Cookie(name.trim().to_owned()));
     }
     match text.as_str() {
         "status" => Ok(Place::Status),
@@ -251,8 +270,15 @@ fn place(section: &mut Section<'_, '_>) -> Result<Place, RulesError> {
             .map(Place::Body)
             .map_err(|found| section.error_at("where", found, "a JSON pointer")),
         pointer => Pattern::parse(pointer).map(Place::Body).map_err(|found| {
-            let expected =
-                "`status`, `header NAME`, `body`, `answer` or a JSON pointer like `/items/*/price`";
+            let known = ["status", "header", "cookie", "body", "answer"];
+            let word = pointer.split(' ').next().unwrap_or_default();
+            let expected = nearest(word, &known).filter(|_| !pointer.contains('/')).map_or_else(
+                || {
+                    "`status`, `header NAME`, `cookie NAME`, `body`, `answer` or a JSON pointer like `/items/*/price`"
+                        .to_owned()
+                },
+                |nearest| format!("`{nearest}`, the nearest spelling"),
+            );
             section.error_at("where", found, expected)
         }),
     }

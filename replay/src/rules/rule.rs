@@ -4,10 +4,15 @@
 
 use std::borrow::Cow;
 
+use jiff::civil::Date;
+
 use crate::{
     capture::{Headers, Request},
     json,
-    rules::{Endpoint, Given, Pattern, Template, When, generic_template},
+    rules::{
+        Absence, Endpoint, Given, Instants, Normalization, Pattern, Spelling, StatusSet, Template,
+        When, Within, generic_template,
+    },
 };
 
 /// One of the two services that are compared.
@@ -51,6 +56,12 @@ pub struct Rule {
     pub id: String,
     /// Why it is right.
     pub reason: String,
+    /// Where its table begins in the file, from 1.
+    pub line: usize,
+    /// The last day it holds; `None` is for good.
+    pub expires: Option<Date>,
+    /// Whether that day has passed: it then suppresses nothing. Set by [`Rules::expire`].
+    pub expired: bool,
     /// What it speaks of: any of these.
     pub endpoints: Vec<Endpoint>,
     /// Only where another field of the same answers is so.
@@ -105,22 +116,54 @@ pub enum Effect {
     },
     /// Times that are so near are the same, whatever their zone and precision.
     Time {
+        /// Where.
+        place: Place,
+        /// How near, and how they are written.
+        instants: Instants,
+    },
+    /// Texts are the same once a regular expression has rewritten them.
+    Normalize {
+        /// Where.
+        place: Place,
+        /// What is rewritten, and into what.
+        normalization: Normalization,
+    },
+    /// `null`, a field that is not there and an empty value are the same, as far as declared.
+    Absent {
         /// Which field.
         path: Pattern,
-        /// At most this many seconds apart.
-        within_s: f64,
+        /// Which of the three.
+        absence: Absence,
+    },
+    /// Texts that differ only in how they are spelled are the same.
+    Spelling {
+        /// Where.
+        place: Place,
+        /// In what they may differ.
+        spelling: Spelling,
+    },
+    /// Statuses of these sets are the same.
+    Status {
+        /// Legacy's.
+        legacy: StatusSet,
+        /// The candidate's.
+        candidate: StatusSet,
     },
     /// An array's order means nothing.
     Unordered {
         /// Which array.
         path: Pattern,
-        /// Items are paired by this member; without it, equal items are.
-        key: Option<String>,
+        /// Items are paired by these members; without any, equal items are.
+        key: Vec<String>,
     },
     /// Invented values pair up one to one over the whole run.
     Binding {
-        /// Which fields: their values share one pairing.
-        path: Pattern,
+        /// Where they stand.
+        place: Place,
+        /// Which part of the text there is the value; `None` is all of it.
+        within: Option<Within>,
+        /// Rules with the same pairing share their pairs: an id and the references to it.
+        pairing: String,
     },
     /// Refusals are compared by status only.
     Error {
@@ -148,6 +191,8 @@ pub enum Place {
     Status,
     /// A header, by its name in lower case.
     Header(String),
+    /// A cookie that is set, by its name.
+    Cookie(String),
     /// Fields of the JSON body.
     Body(Pattern),
     /// All of it.
@@ -177,31 +222,6 @@ pub struct Rules {
     /// How the final state is read; `None` leaves it out of the comparison.
     pub state: Option<StateReads>,
 }
-
-/// Headers that differ between any two services, or any two runs of one: connection and framing, time, tracing, and the content coding, which is
-/// undone before bodies are compared.
-pub(crate) const VOLATILE_HEADERS: [&str; 20] = [
-    "age",
-    "alt-svc",
-    "connection",
-    "content-encoding",
-    "content-length",
-    "date",
-    "keep-alive",
-    "request-id",
-    "server",
-    "server-timing",
-    "traceparent",
-    "tracestate",
-    "transfer-encoding",
-    "via",
-    "x-correlation-id",
-    "x-powered-by",
-    "x-request-id",
-    "x-response-time",
-    "x-runtime",
-    "x-trace-id",
-];
 
 impl Rules {
     /// Whether any `rewrite` rule speaks of this request.
@@ -297,9 +317,19 @@ impl Rules {
         rewritten
     }
 
+    /// Marks the rules whose last day was before `today`: they suppress nothing from here on.
+    ///
+    /// The library reads no clock: who runs it says what day it is.
+    pub fn expire(&mut self, today: Date) {
+        for rule in &mut self.rules {
+            rule.expired = rule.expires.is_some_and(|last| last < today);
+        }
+    }
+
     /// Whether `rule` speaks of `subject`.
     pub(crate) fn speaks(&self, rule: &Rule, subject: &Subject<'_>) -> bool {
-        rule.endpoints
+        !rule.expired && rule
+            .endpoints
             .iter()
             .any(|endpoint| endpoint.fits(subject, self))
     }
@@ -323,6 +353,10 @@ impl Effect {
             Self::Rename { .. } => "rename",
             Self::Tolerance { .. } => "tolerance",
             Self::Time { .. } => "time",
+            Self::Normalize { .. } => "normalize",
+            Self::Absent { .. } => "absent",
+            Self::Spelling { .. } => "spelling",
+            Self::Status { .. } => "status",
             Self::Unordered { .. } => "unordered",
             Self::Binding { .. } => "binding",
             Self::Error { .. } => "error",

@@ -1,0 +1,91 @@
+//! Invented values inside longer texts: an id within an address, a reference within a message.
+//!
+//! **Invariant**: only words that could be ids are taken for renamed ones: letters with digits, long numbers, or whole segments of an
+//! address. "17 items" beside "42 items" is a difference, even if 17 and 42 are each other's partners as ids.
+//! It deliberately does not know the partners; it says which words would have to be.
+
+/// Longer texts are not looked into.
+const LONGEST: usize = 64 << 10;
+
+/// So many renamed words in a text are looked up.
+const MOST: usize = 256;
+
+/// The words that differ between two texts that are alike otherwise; `None` if they are not, or if a word that differs could not be an id.
+pub(super) fn renamed<'t>(legacy: &'t str, candidate: &'t str) -> Option<Vec<(&'t str, &'t str)>> {
+    if legacy.len().max(candidate.len()) > LONGEST {
+        return None;
+    }
+    let (a_address, b_address) = (is_address(legacy), is_address(candidate));
+    let (mut a, mut b) = (pieces(legacy), pieces(candidate));
+    let mut renamed = Vec::new();
+    loop {
+        match (a.next(), b.next()) {
+            (None, None) => return (!renamed.is_empty()).then_some(renamed),
+            (Some(a), Some(b)) if a == b => {}
+            (Some(a), Some(b)) => {
+                let words = is_word(a) && is_word(b);
+                let ids = (a_address || could_be_an_id(a)) && (b_address || could_be_an_id(b));
+                if !words || !ids || renamed.len() >= MOST {
+                    return None;
+                }
+                if !renamed.contains(&(a, b)) {
+                    renamed.push((a, b));
+                }
+            }
+            _ => return None,
+        }
+    }
+}
+
+fn of_a_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') || byte >= 0x80
+}
+
+fn is_word(piece: &str) -> bool {
+    piece.as_bytes().first().copied().is_some_and(of_a_word)
+}
+
+fn is_address(text: &str) -> bool {
+    text.starts_with('/') || text.starts_with("http://") || text.starts_with("https://")
+}
+
+fn could_be_an_id(word: &str) -> bool {
+    let digit = word.bytes().any(|byte| byte.is_ascii_digit());
+    let letter = word.bytes().any(|byte| byte.is_ascii_alphabetic());
+    digit && (word.len() >= 8 || (letter && word.len() >= 3))
+}
+
+/// Words, and what stands between them.
+fn pieces(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let first = *rest.as_bytes().first()?;
+        let word = of_a_word(first);
+        let end = rest.bytes().position(|byte| of_a_word(byte) != word);
+        let (piece, after) = rest.split_at(end.unwrap_or(rest.len()));
+        rest = after;
+        Some(piece)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_within_texts_are_found() {
+        let check = |a: &str, b: &str, expect: Option<&[(&str, &str)]>| {
+            assert_eq!(renamed(a, b).as_deref(), expect, "{a} {b}");
+        };
+        check("/things/a-1", "/things/x-9", Some(&[("a-1", "x-9")]));
+        check("/things/17/parts", "/things/42/parts", Some(&[("17", "42")]));
+        check("https://h/t?id=a1b&n=2", "https://h/t?id=c2d&n=2", Some(&[("a1b", "c2d")]));
+        check("order bk-1 was made", "order bk-9 was made", Some(&[("bk-1", "bk-9")]));
+        check("17 items", "42 items", None);
+        check("order one", "order two", None);
+        check("/things/a-1", "/v1/things/x-9", None);
+        check("a-1, a-1 é", "b-2, b-2 é", Some(&[("a-1", "b-2")]));
+        check("same", "same", None);
+        check("10000001", "10000002", Some(&[("10000001", "10000002")]));
+    }
+}

@@ -1,0 +1,295 @@
+//! Headers, compared by name: multiple values in order, cookies one by one, and those that differ between any two runs left out.
+//!
+//! **Invariant**: a header is left out by its exact name only, never by a part of it. Of validators and dates ([`VOLATILE_VALUES`]) the presence
+//! is still compared. The value of a cookie that looks like a token is compared by bijection, as all values that services invent.
+
+use std::borrow::Cow;
+
+use crate::{
+    capture::{Headers, header},
+    diff::{
+        DifferenceKind,
+        ledger::{Ledger, Location},
+    },
+    json::Json,
+    rules::instant,
+};
+
+/// Headers that differ between any two services, or any two runs of one: connection and framing, time, tracing, and the content coding, which is
+/// undone before bodies are compared. Sorted.
+const VOLATILE: [&str; 28] = [
+    "age",
+    "alt-svc",
+    "cf-ray",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "date",
+    "keep-alive",
+    "request-id",
+    "server",
+    "server-timing",
+    "traceparent",
+    "tracestate",
+    "transfer-encoding",
+    "via",
+    "x-amz-request-id",
+    "x-amzn-requestid",
+    "x-amzn-trace-id",
+    "x-b3-spanid",
+    "x-b3-traceid",
+    "x-correlation-id",
+    "x-powered-by",
+    "x-request-id",
+    "x-response-time",
+    "x-runtime",
+    "x-served-by",
+    "x-timer",
+    "x-trace-id",
+];
+
+/// Headers whose values name a moment or a state of one machine, but whose presence is part of the contract. Sorted.
+const VOLATILE_VALUES: [&str; 3] = ["etag", "expires", "last-modified"];
+
+/// A cookie's value of at least so many characters may be a token.
+const TOKEN: usize = 16;
+
+/// Two cookies that expire within so many seconds of each other, counted from their answers, expire alike.
+const EXPIRY_S: f64 = 5.0;
+
+impl Ledger<'_> {
+    /// Writes down what differs between two answers' headers.
+    pub(super) fn headers(&mut self, legacy: &Headers, candidate: &Headers) {
+        let bound = self.binds_headers();
+        if legacy == candidate && !bound {
+            return;
+        }
+        for (at, (name, _)) in legacy.iter().chain(candidate).enumerate() {
+            let mut before = legacy.iter().chain(candidate).take(at);
+            if VOLATILE.binary_search(&name.as_str()).is_ok()
+                || before.any(|(known, _)| known == name)
+            {
+                continue;
+            }
+            if name == "set-cookie" {
+                self.cookies(legacy, candidate);
+            } else {
+                self.header(name, values(legacy, name), values(candidate, name), bound);
+            }
+        }
+    }
+
+    fn header(&mut self, name: &str, a: Option<Cow<'_, str>>, b: Option<Cow<'_, str>>, bound: bool) {
+        let location = Location::Header(name);
+        if let (Some(a), Some(b), true) = (&a, &b, bound)
+            && let Some((rule, kind)) = self.binding(location)
+        {
+            let (a, b) = (Json::String(a.as_ref().into()), Json::String(b.as_ref().into()));
+            return self.bound((Some(rule), kind), location, &a, &b);
+        }
+        let same = match (&a, &b) {
+            (Some(a), Some(b)) => {
+                a == b
+                    || (name == "content-type" && media(a) == media(b))
+                    || (VOLATILE_VALUES.binary_search(&name).is_ok() && is_weak(a) == is_weak(b))
+            }
+            _ => false,
+        };
+        if !same {
+            let (a, b) = (a.map(Json::String), b.map(Json::String));
+            self.differ(DifferenceKind::Header, location, a.as_ref(), b.as_ref());
+        }
+    }
+
+    fn cookies(&mut self, legacy: &Headers, candidate: &Headers) {
+        let (a, b) = (cookies(legacy), cookies(candidate));
+        let dates = (date(legacy), date(candidate));
+        for cookie in &a {
+            let twin = b.iter().find(|twin| twin.name == cookie.name);
+            self.cookie(Some(cookie), twin, dates);
+        }
+        for cookie in &b {
+            if !a.iter().any(|twin| twin.name == cookie.name) {
+                self.cookie(None, Some(cookie), dates);
+            }
+        }
+    }
+
+    fn cookie(
+        &mut self,
+        legacy: Option<&Cookie<'_>>,
+        candidate: Option<&Cookie<'_>>,
+        dates: (Option<f64>, Option<f64>),
+    ) {
+        let value = |cookie: &Cookie<'_>| Json::String(cookie.value.to_owned().into());
+        let (Some(a), Some(b)) = (legacy, candidate) else {
+            let name = legacy.or(candidate).map_or("", |cookie| cookie.name);
+            let (a, b) = (legacy.map(value), candidate.map(value));
+            let location = Location::Cookie(name, None);
+            return self.differ(DifferenceKind::Header, location, a.as_ref(), b.as_ref());
+        };
+        let location = Location::Cookie(a.name, None);
+        let (left, right) = (value(a), value(b));
+        if let Some((rule, kind)) = self.binding(location) {
+            self.bound((Some(rule), kind), location, &left, &right);
+        } else if is_token(a.value) && is_token(b.value) {
+            let kind = self.bindings.kind(&format!("cookie {}", a.name));
+            self.bound((None, kind), location, &left, &right);
+        } else if a.value != b.value {
+            self.differ(DifferenceKind::Header, location, Some(&left), Some(&right));
+        }
+        for (name, own) in &a.attributes {
+            let other = b.attributes.iter().find(|(known, _)| known == name);
+            let same = other.is_some_and(|(_, other)| {
+                own == other || (name == "expires" && expire_alike(own, other, dates))
+            });
+            if !same {
+                self.attribute(a.name, name, Some(own), other.map(|(_, value)| *value));
+            }
+        }
+        for (name, own) in &b.attributes {
+            if !a.attributes.iter().any(|(known, _)| known == name) {
+                self.attribute(a.name, name, None, Some(own));
+            }
+        }
+    }
+
+    fn attribute(&mut self, cookie: &str, name: &str, a: Option<&str>, b: Option<&str>) {
+        let value = |text: Option<&str>| text.map(|text| Json::String(text.to_owned().into()));
+        let (a, b) = (value(a), value(b));
+        let location = Location::Cookie(cookie, Some(name));
+        self.differ(DifferenceKind::Header, location, a.as_ref(), b.as_ref());
+    }
+}
+
+/// All values of a header, in order.
+fn values<'h>(headers: &'h Headers, name: &str) -> Option<Cow<'h, str>> {
+    let mut values = headers.iter().filter(|(known, _)| known == name);
+    let mut joined = Cow::Borrowed(values.next()?.1.as_str());
+    for (_, value) in values {
+        joined = Cow::Owned(format!("{joined}, {value}"));
+    }
+    Some(joined)
+}
+
+/// A media type without what is only spelling: case, quotes, the order of parameters and blanks around them, and JSON's character set, which is
+/// always UTF-8 (RFC 8259).
+fn media(value: &str) -> Vec<String> {
+    let mut parts = value
+        .split(';')
+        .map(|part| part.trim().to_ascii_lowercase().replace('"', ""));
+    let kind = parts.next().unwrap_or_default();
+    let is_json = kind.ends_with("json");
+    let mut media: Vec<String> = parts
+        .filter(|part| !part.is_empty() && !(is_json && part.starts_with("charset=")))
+        .collect();
+    media.sort();
+    media.insert(0, kind);
+    media
+}
+
+fn is_weak(validator: &str) -> bool {
+    validator.starts_with("W/")
+}
+
+/// One `Set-Cookie`.
+struct Cookie<'h> {
+    name: &'h str,
+    value: &'h str,
+    /// Names in lower case.
+    attributes: Vec<(String, &'h str)>,
+}
+
+/// The cookies that an answer sets; of one name, the last, which is the one a browser keeps.
+fn cookies(headers: &Headers) -> Vec<Cookie<'_>> {
+    let mut cookies: Vec<Cookie<'_>> = Vec::new();
+    for (_, line) in headers.iter().filter(|(name, _)| name == "set-cookie") {
+        let mut parts = line.split(';').map(|part| {
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            (name.trim(), value.trim())
+        });
+        let Some((name, value)) = parts.next() else {
+            continue;
+        };
+        cookies.retain(|known| known.name != name);
+        cookies.push(Cookie {
+            name,
+            value,
+            attributes: parts
+                .filter(|(name, _)| !name.is_empty())
+                .map(|(name, value)| (name.to_ascii_lowercase(), value))
+                .collect(),
+        });
+    }
+    cookies
+}
+
+/// Long, without blanks, and with digits: nobody's choice, and nobody's word.
+fn is_token(value: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b',' | b';');
+    value.len() >= TOKEN
+        && value.bytes().all(fits)
+        && value.bytes().any(|byte| byte.is_ascii_digit())
+}
+
+fn seconds(text: &str) -> Option<f64> {
+    // Cookies may still carry the dashes of the first specification (RFC 6265, 5.1.1).
+    let read = instant(text, None).or_else(|| instant(&text.replace('-', " "), None));
+    read.map(|instant| instant.as_second() as f64)
+}
+
+/// When an answer says it was made.
+fn date(headers: &Headers) -> Option<f64> {
+    seconds(header(headers, "date")?)
+}
+
+/// Both at once, both so long after their answers; or, where the answers carry no date, both deleted or both not.
+fn expire_alike(legacy: &str, candidate: &str, dates: (Option<f64>, Option<f64>)) -> bool {
+    const DELETED_S: f64 = 366.0 * 86_400.0;
+    let (Some(a), Some(b)) = (seconds(legacy), seconds(candidate)) else {
+        return false;
+    };
+    match dates {
+        (Some(made_a), Some(made_b)) if a > DELETED_S && b > DELETED_S => {
+            ((a - made_a) - (b - made_b)).abs() <= EXPIRY_S || a == b
+        }
+        _ => (a <= DELETED_S) == (b <= DELETED_S),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_sorted_for_the_search() {
+        assert!(VOLATILE.is_sorted() && VOLATILE_VALUES.is_sorted());
+    }
+
+    #[test]
+    fn media_types_are_compared_by_what_they_say() {
+        let check = |a: &str, b: &str, same: bool| assert_eq!(media(a) == media(b), same, "{a} {b}");
+        check("Text/HTML; Charset=\"UTF-8\"", "text/html;charset=utf-8", true);
+        check("application/json", "application/json; charset=utf-8", true);
+        check("text/plain", "text/plain; charset=utf-8", false);
+        check("a/b; x=1; y=2", "a/b; y=2; x=1", true);
+    }
+
+    #[test]
+    fn tokens_are_told_from_choices() {
+        assert!(is_token("9f86d081884c7d659a2feaa0"));
+        assert!(!is_token("dark") && !is_token("a-rather-long-preference") && !is_token("a b 1 a b 1 a b 1"));
+    }
+
+    #[test]
+    fn cookies_expire_alike_when_they_live_as_long() {
+        let check = |a: &str, b: &str, dates, alike| assert_eq!(expire_alike(a, b, dates), alike, "{a} {b}");
+        let (at, later) = ("Thu, 01 Jan 2026 10:00:00 GMT", "Thu, 01-Jan-2026 11:00:00 GMT");
+        check(at, later, (None, None), true);
+        check(at, "Thu, 01 Jan 1970 00:00:00 GMT", (None, None), false);
+        let made = 1_767_250_000.0;
+        check(at, later, (Some(made), Some(made + 3_600.0)), true);
+        check(at, later, (Some(made), Some(made + 1.0)), false);
+        check(at, "never", (None, None), false);
+    }
+}
