@@ -90,7 +90,8 @@ fn pairwise<'a, 'r>(
             comparison,
         }
     };
-    let mut requests: Vec<Sorted<'a>> = requests(plan, legacy, candidate).map(&mut sorted).collect();
+    let mut requests: Vec<Sorted<'a>> =
+        requests(plan, legacy, candidate).map(&mut sorted).collect();
     let mut states: Vec<Sorted<'a>> = states(legacy, candidate).map(&mut sorted).collect();
     let conflicts = comparer.settle();
     for one in requests.iter_mut().chain(&mut states) {

@@ -69,8 +69,12 @@ impl<'r> Comparer<'r> {
             return false;
         }
         let bound = std::mem::take(&mut comparison.bound);
-        let renamed = bound.iter().filter(|(edge, _)| self.bindings.stands(*edge).1);
-        comparison.equated.extend(renamed.filter_map(|(_, rule)| *rule));
+        let renamed = bound
+            .iter()
+            .filter(|(edge, _)| self.bindings.stands(*edge).1);
+        comparison
+            .equated
+            .extend(renamed.filter_map(|(_, rule)| *rule));
         true
     }
 

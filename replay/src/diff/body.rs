@@ -33,12 +33,14 @@ enum Form {
 impl Ledger<'_> {
     /// Writes down what differs between two answers' bodies.
     pub(super) fn bodies(&mut self, legacy: &Answer, candidate: &Answer) {
-        let same = legacy.body == candidate.body
-            && described(legacy) == described(candidate);
+        let same = legacy.body == candidate.body && described(legacy) == described(candidate);
         if same && (legacy.body.is_empty() || !self.binds_bodies()) {
             return;
         }
-        let (a, b) = match (decoded(&legacy.headers, &legacy.body), decoded(&candidate.headers, &candidate.body)) {
+        let (a, b) = match (
+            decoded(&legacy.headers, &legacy.body),
+            decoded(&candidate.headers, &candidate.body),
+        ) {
             (Ok(a), Ok(b)) => (a, b),
             (Err(_), Err(_)) if same => return,
             (a, b) => {
@@ -51,7 +53,13 @@ impl Ledger<'_> {
         };
         let (left, right) = (text(legacy, &a), text(candidate, &b));
         if let (Some(left), Some(right)) = (&left, &right) {
-            if self.read(form(legacy, left), form(candidate, right), left, right, same) {
+            if self.read(
+                form(legacy, left),
+                form(candidate, right),
+                left,
+                right,
+                same,
+            ) {
                 return;
             }
             if left == right {
@@ -72,7 +80,14 @@ impl Ledger<'_> {
     /// Compares two texts by their structure; whether they have one.
     fn read(&mut self, legacy: Form, candidate: Form, a: &str, b: &str, same: bool) -> bool {
         if legacy == Form::Json || candidate == Form::Json {
-            match (parse(a.as_bytes()), if same { None } else { Some(parse(b.as_bytes())) }) {
+            match (
+                parse(a.as_bytes()),
+                if same {
+                    None
+                } else {
+                    Some(parse(b.as_bytes()))
+                },
+            ) {
                 (Ok(document), None) => self.documents(&document, &document),
                 (Ok(left), Some(Ok(right))) => self.documents(&left, &right),
                 (Err(_), None | Some(Err(_))) => return false,
@@ -101,7 +116,13 @@ impl Ledger<'_> {
     /// Whether any rule binds values in bodies.
     fn binds_bodies(&self) -> bool {
         self.binding_rules.iter().any(|(rule, _)| {
-            matches!(&self.rules.rules[*rule].effect, Effect::Binding { place: Place::Body(_), .. })
+            matches!(
+                &self.rules.rules[*rule].effect,
+                Effect::Binding {
+                    place: Place::Body(_),
+                    ..
+                }
+            )
         })
     }
 
@@ -110,7 +131,10 @@ impl Ledger<'_> {
         self.binding_rules.iter().any(|(rule, _)| {
             matches!(
                 &self.rules.rules[*rule].effect,
-                Effect::Binding { place: Place::Header(_) | Place::Cookie(_), .. }
+                Effect::Binding {
+                    place: Place::Header(_) | Place::Cookie(_),
+                    ..
+                }
             )
         })
     }
@@ -129,7 +153,10 @@ fn form(answer: &Answer, text: &str) -> Form {
     let media = media(answer);
     let kind = media.split(';').next().unwrap_or_default().trim();
     if kind.to_ascii_lowercase().contains("json")
-        || matches!(text.trim_ascii_start().as_bytes().first(), Some(b'{' | b'['))
+        || matches!(
+            text.trim_ascii_start().as_bytes().first(),
+            Some(b'{' | b'[')
+        )
     {
         Form::Json
     } else if kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
@@ -153,7 +180,10 @@ fn text<'b>(answer: &Answer, body: &'b [u8]) -> Option<Cow<'b, str>> {
 
 /// The character set that a media type declares.
 fn charset(media: &str) -> Option<&'static Encoding> {
-    let mut parameters = media.split(';').skip(1).filter_map(|part| part.split_once('='));
+    let mut parameters = media
+        .split(';')
+        .skip(1)
+        .filter_map(|part| part.split_once('='));
     let (_, label) = parameters.find(|(name, _)| name.trim().eq_ignore_ascii_case("charset"))?;
     Encoding::for_label(label.trim().trim_matches('"').as_bytes())
 }
@@ -167,7 +197,11 @@ fn fields(text: &str) -> Json<'static> {
         fields.entry(unescaped(name)).or_default().push(value);
     }
     let member = |(name, mut values): (String, Vec<Json<'static>>)| {
-        let value = if values.len() == 1 { values.remove(0) } else { Json::Array(values) };
+        let value = if values.len() == 1 {
+            values.remove(0)
+        } else {
+            Json::Array(values)
+        };
         (Cow::Owned(name), value)
     };
     Json::Object(fields.into_iter().map(member).collect())
@@ -200,13 +234,11 @@ fn unescaped(text: &str) -> String {
 
 /// A body as a whole, as a value that rules and reports can speak of: its text, or its length and digest.
 fn shown<'b>(text: Option<&'b str>, bytes: &[u8]) -> Json<'b> {
-    match text {
-        Some(text) => Json::String(text.into()),
-        None => {
-            let digest = hex(&Sha256::digest(bytes));
-            Json::String(format!("{} bytes, sha256 {digest}", bytes.len()).into())
-        }
+    if let Some(text) = text {
+        return Json::String(text.into());
     }
+    let digest = hex(&Sha256::digest(bytes));
+    Json::String(format!("{} bytes, sha256 {digest}", bytes.len()).into())
 }
 
 #[cfg(test)]
@@ -229,10 +261,18 @@ mod tests {
             body: bytes::Bytes::new(),
         };
         let check = |media: &str, body: &[u8], expect: Option<&str>| {
-            assert_eq!(text(&answer(media), body).as_deref(), expect, "{media} {body:?}");
+            assert_eq!(
+                text(&answer(media), body).as_deref(),
+                expect,
+                "{media} {body:?}"
+            );
         };
         check("text/plain; charset=iso-8859-1", b"caf\xe9", Some("café"));
-        check("text/plain; charset=\"utf-8\"", "café".as_bytes(), Some("café"));
+        check(
+            "text/plain; charset=\"utf-8\"",
+            "café".as_bytes(),
+            Some("café"),
+        );
         check("text/plain", b"\xff\xfec\0", Some("c"));
         check("text/plain", b"\xef\xbb\xbfc", Some("c"));
         check("text/plain", b"\xff", None);

@@ -78,9 +78,21 @@ mod tests {
             assert_eq!(renamed(a, b).as_deref(), expect, "{a} {b}");
         };
         check("/things/a-1", "/things/x-9", Some(&[("a-1", "x-9")]));
-        check("/things/17/parts", "/things/42/parts", Some(&[("17", "42")]));
-        check("https://h/t?id=a1b&n=2", "https://h/t?id=c2d&n=2", Some(&[("a1b", "c2d")]));
-        check("order bk-1 was made", "order bk-9 was made", Some(&[("bk-1", "bk-9")]));
+        check(
+            "/things/17/parts",
+            "/things/42/parts",
+            Some(&[("17", "42")]),
+        );
+        check(
+            "https://h/t?id=a1b&n=2",
+            "https://h/t?id=c2d&n=2",
+            Some(&[("a1b", "c2d")]),
+        );
+        check(
+            "order bk-1 was made",
+            "order bk-9 was made",
+            Some(&[("bk-1", "bk-9")]),
+        );
         check("17 items", "42 items", None);
         check("order one", "order two", None);
         check("/things/a-1", "/v1/things/x-9", None);

@@ -7,8 +7,9 @@ use crate::{
     diff::{
         Comparison, Difference, DifferenceKind,
         binding::{Bindings, Paired, Spot},
-        embedded, shortened,
+        embedded,
         ruling::{Case, Rewritten, Ruling, is_at},
+        shortened,
     },
     json::Json,
     rules::{Effect, Rules, Step, TooLong},
@@ -163,7 +164,9 @@ impl Ledger<'_> {
             self.comparison.second_look = true;
             return false;
         }
-        let known = renamed.iter().all(|(a, b)| self.bindings.are_partners(a, b));
+        let known = renamed
+            .iter()
+            .all(|(a, b)| self.bindings.are_partners(a, b));
         if known {
             self.comparison.equated.push(self.binding_rules[0].0);
         }
@@ -197,7 +200,12 @@ impl Ledger<'_> {
             }
             Some(_) => {
                 if legacy != candidate {
-                    self.differ(DifferenceKind::Value, location, Some(legacy), Some(candidate));
+                    self.differ(
+                        DifferenceKind::Value,
+                        location,
+                        Some(legacy),
+                        Some(candidate),
+                    );
                 }
                 return;
             }
@@ -208,8 +216,8 @@ impl Ledger<'_> {
             legacy: Some(legacy),
             candidate: Some(candidate),
         };
-        let excused = self.forgiving.is_some()
-            || matches!(self.fate(&case), Ok(Fate::Suppressed(..)));
+        let excused =
+            self.forgiving.is_some() || matches!(self.fate(&case), Ok(Fate::Suppressed(..)));
         let (path, _) = location.named();
         match self.bindings.pair(kind, a, b, &self.spot, &path, excused) {
             Paired::Partners if a != b => self.comparison.equated.extend(rule),
@@ -245,7 +253,9 @@ impl Ledger<'_> {
         if let Some(Some(known)) = self.speaks.get(rule) {
             return *known;
         }
-        let speaks = self.rules.speaks(&self.rules.rules[rule], &self.spot.subject);
+        let speaks = self
+            .rules
+            .speaks(&self.rules.rules[rule], &self.spot.subject);
         self.speaks.resize(self.rules.rules.len(), None);
         self.speaks[rule] = Some(speaks);
         speaks

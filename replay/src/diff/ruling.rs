@@ -55,7 +55,8 @@ impl Case<'_> {
                     // Written decimals that are exactly so far apart are, in binary, often a hair further.
                     let hair = 4.0 * f64::EPSILON * a.abs().max(b.abs());
                     equated(
-                        apart <= *absolute + hair || apart <= relative * a.abs().max(b.abs()) + hair,
+                        apart <= *absolute + hair
+                            || apart <= relative * a.abs().max(b.abs()) + hair,
                     )
                 }
                 _ => None,
@@ -106,9 +107,9 @@ impl Case<'_> {
 pub(super) fn is_at(place: &Place, location: Location<'_>) -> bool {
     match (place, location) {
         (Place::Status, Location::Status) => true,
-        (Place::Header(wanted), Location::Header(name)) => wanted == name,
         (Place::Header(wanted), Location::Cookie(..)) => wanted == "set-cookie",
-        (Place::Cookie(wanted), Location::Cookie(name, _)) => wanted == name,
+        (Place::Header(wanted), Location::Header(name))
+        | (Place::Cookie(wanted), Location::Cookie(name, _)) => wanted == name,
         (Place::Body(pattern), Location::Body(path)) => pattern.matches(path),
         _ => false,
     }

@@ -1,4 +1,4 @@
-//! The exact test of McNemar, one-sided, and the procedure of Benjamini and Hochberg (1995) over many of them.
+//! The exact test of `McNemar`, one-sided, and the procedure of Benjamini and Hochberg (1995) over many of them.
 //!
 //! **Invariant**: probabilities are exact sums of the binomial distribution, no approximation and no mid-p: under no regression a test
 //! alarms at most as often as its level says, however few pairs there are.
@@ -40,7 +40,7 @@ pub fn discoveries(chances: &[f64], false_share: f64) -> Vec<bool> {
     sorted.sort_by(f64::total_cmp);
     let tests = chances.len() as f64;
     let fitting = |(at, chance): &(usize, f64)| *chance <= false_share * (at + 1) as f64 / tests;
-    let threshold = sorted.into_iter().enumerate().filter(fitting).last();
+    let threshold = sorted.into_iter().enumerate().rfind(fitting);
     match threshold {
         None => vec![false; chances.len()],
         Some((_, threshold)) => chances.iter().map(|chance| *chance <= threshold).collect(),

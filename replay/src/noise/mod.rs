@@ -2,7 +2,7 @@
 //!
 //! Three answers to each request, of legacy (P), of the candidate (C) and of a second instance of legacy (S), make a table for each endpoint, place
 //! and kind of difference: `b` pairs in which only the candidate differs from P, `c` in which only S does. If the candidate is as noisy as legacy,
-//! b is as likely as c; the exact one-sided McNemar test asks how surprising b of b + c is, and Benjamini-Hochberg holds the share of false
+//! b is as likely as c; the exact one-sided test of `McNemar` asks how surprising b of b + c is, and Benjamini-Hochberg holds the share of false
 //! alarms over all noisy places to [`FALSE_DISCOVERIES`].
 //!
 //! A place is **noise** if S shows it noisy and the candidate is not found worse there: pairs that differ only in such places end as noise,
@@ -119,9 +119,10 @@ pub(crate) fn measure(compared: &Compared<'_, '_>, reference: &Compared<'_, '_>)
         places: judged(tables, &endpoints),
         blind: Vec::new(),
     };
-    let blind = noise.places.iter().filter(|place| {
-        place.excused && place.noise as f64 >= BLIND * place.pairs as f64
-    });
+    let blind = noise
+        .places
+        .iter()
+        .filter(|place| place.excused && place.noise as f64 >= BLIND * place.pairs as f64);
     noise.blind = blind
         .map(|place| format!("{} {}", place.endpoint, place.path))
         .collect();

@@ -48,7 +48,10 @@ mod tests {
         assert!(some.same(Some(&null), None));
         assert!(!some.same(Some(&null), Some(&empty)));
         assert!(!some.same(Some(&null), Some(&Json::Bool(false))));
-        let all = Absence { empty: true, ..some };
+        let all = Absence {
+            empty: true,
+            ..some
+        };
         assert!(all.same(Some(&empty), None));
         assert!(all.same(Some(&Json::Array(Vec::new())), Some(&null)));
     }

@@ -61,7 +61,11 @@ impl Instants {
         for digit in fraction.bytes() {
             digit_ns /= 10;
             let value = i128::from(char::from(digit).to_digit(10)?) * digit_ns;
-            ns += if whole.starts_with('-') { -value } else { value };
+            ns += if whole.starts_with('-') {
+                -value
+            } else {
+                value
+            };
         }
         Some(ns)
     }
@@ -152,23 +156,85 @@ mod tests {
 
     #[test]
     fn instants_are_the_same_however_they_are_written() {
-        check(&EXACT, r#""2026-01-01T10:00:00Z""#, r#""2026-01-01T11:00:00.000+01:00""#, true);
-        check(&EXACT, r#""2026-01-01T10:00:00Z""#, r#""Thu, 1 Jan 2026 10:00:00 GMT""#, true);
-        check(&EXACT, r#""2026-01-01T10:00:00Z""#, r#""2026-01-01T11:00:00Z""#, false);
-        check(&EXACT, r#""2026-01-01T10:00:00Z""#, r#""2026-01-01T10:00:00""#, false);
+        check(
+            &EXACT,
+            r#""2026-01-01T10:00:00Z""#,
+            r#""2026-01-01T11:00:00.000+01:00""#,
+            true,
+        );
+        check(
+            &EXACT,
+            r#""2026-01-01T10:00:00Z""#,
+            r#""Thu, 1 Jan 2026 10:00:00 GMT""#,
+            true,
+        );
+        check(
+            &EXACT,
+            r#""2026-01-01T10:00:00Z""#,
+            r#""2026-01-01T11:00:00Z""#,
+            false,
+        );
+        check(
+            &EXACT,
+            r#""2026-01-01T10:00:00Z""#,
+            r#""2026-01-01T10:00:00""#,
+            false,
+        );
         check(&EXACT, r#""2026-01-01T10:00:00Z""#, "1767261600", false);
-        let seconds = Instants { epoch_per_s: Some(1), ..EXACT };
+        let seconds = Instants {
+            epoch_per_s: Some(1),
+            ..EXACT
+        };
         check(&seconds, r#""2026-01-01T10:00:00Z""#, "1767261600", true);
-        check(&seconds, r#""2026-01-01T10:00:00.5Z""#, r#""1767261600.5""#, true);
-        let millis = Instants { epoch_per_s: Some(1_000), ..EXACT };
-        check(&millis, "1767261600001", r#""2026-01-01T10:00:00.001Z""#, true);
+        check(
+            &seconds,
+            r#""2026-01-01T10:00:00.5Z""#,
+            r#""1767261600.5""#,
+            true,
+        );
+        let millis = Instants {
+            epoch_per_s: Some(1_000),
+            ..EXACT
+        };
+        check(
+            &millis,
+            "1767261600001",
+            r#""2026-01-01T10:00:00.001Z""#,
+            true,
+        );
         check(&millis, "1767261600001", r#""2026-01-01T10:00:00Z""#, false);
-        let cut = Instants { precision_ns: Some(1_000_000_000), ..EXACT };
-        check(&cut, r#""2026-01-01T10:00:00.999Z""#, r#""2026-01-01T10:00:00Z""#, true);
-        check(&cut, r#""2026-01-01T10:00:00.999Z""#, r#""2026-01-01T10:00:01Z""#, false);
-        let local = Instants { legacy_offset: offset("+02:00").ok(), ..EXACT };
-        check(&local, r#""2026-01-01 12:00:00""#, r#""2026-01-01T10:00:00Z""#, true);
-        check(&local, r#""2026-01-01 12:00:00""#, r#""2026-01-01 12:00:00""#, false);
+        let cut = Instants {
+            precision_ns: Some(1_000_000_000),
+            ..EXACT
+        };
+        check(
+            &cut,
+            r#""2026-01-01T10:00:00.999Z""#,
+            r#""2026-01-01T10:00:00Z""#,
+            true,
+        );
+        check(
+            &cut,
+            r#""2026-01-01T10:00:00.999Z""#,
+            r#""2026-01-01T10:00:01Z""#,
+            false,
+        );
+        let local = Instants {
+            legacy_offset: offset("+02:00").ok(),
+            ..EXACT
+        };
+        check(
+            &local,
+            r#""2026-01-01 12:00:00""#,
+            r#""2026-01-01T10:00:00Z""#,
+            true,
+        );
+        check(
+            &local,
+            r#""2026-01-01 12:00:00""#,
+            r#""2026-01-01 12:00:00""#,
+            false,
+        );
     }
 
     #[test]

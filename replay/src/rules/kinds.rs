@@ -249,7 +249,10 @@ pub(super) fn side(section: &mut Section<'_, '_>) -> Result<Side, RulesError> {
     }
 }
 
-pub(super) fn pattern(section: &mut Section<'_, '_>, key: &'static str) -> Result<Pattern, RulesError> {
+pub(super) fn pattern(
+    section: &mut Section<'_, '_>,
+    key: &'static str,
+) -> Result<Pattern, RulesError> {
     let text = section.required(key)?;
     Pattern::parse(&text)
         .map_err(|found| section.error_at(key, found, "a JSON pointer like `/items/*/price`"))

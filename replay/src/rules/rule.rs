@@ -328,10 +328,11 @@ impl Rules {
 
     /// Whether `rule` speaks of `subject`.
     pub(crate) fn speaks(&self, rule: &Rule, subject: &Subject<'_>) -> bool {
-        !rule.expired && rule
-            .endpoints
-            .iter()
-            .any(|endpoint| endpoint.fits(subject, self))
+        !rule.expired
+            && rule
+                .endpoints
+                .iter()
+                .any(|endpoint| endpoint.fits(subject, self))
     }
 
     fn templates(&self) -> impl Iterator<Item = &Endpoint> {

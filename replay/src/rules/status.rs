@@ -19,7 +19,9 @@ impl StatusSet {
                 if let Some(class) = text.strip_suffix("xx") {
                     let class: u16 = class.parse().map_err(|_| found())?;
                     let fits = (1..=5).contains(&class);
-                    return fits.then_some((class * 100, class * 100 + 99)).ok_or_else(found);
+                    return fits
+                        .then_some((class * 100, class * 100 + 99))
+                        .ok_or_else(found);
                 }
                 let status: u16 = text.parse().map_err(|_| found())?;
                 let fits = (100..600).contains(&status);
@@ -34,7 +36,9 @@ impl StatusSet {
 
     /// Whether it holds `status`.
     pub fn holds(&self, status: u16) -> bool {
-        self.0.iter().any(|(low, high)| (*low..=*high).contains(&status))
+        self.0
+            .iter()
+            .any(|(low, high)| (*low..=*high).contains(&status))
     }
 
     /// Its lowest and highest status.

@@ -64,7 +64,10 @@ impl Normalization {
     pub fn new(pattern: &str, with: &str) -> Result<Self, String> {
         let pattern = compiled(pattern)?;
         if pattern.is_match("") {
-            return Err(format!("{:?}, which matches nothing at all", pattern.as_str()));
+            return Err(format!(
+                "{:?}, which matches nothing at all",
+                pattern.as_str()
+            ));
         }
         Ok(Self {
             pattern,
@@ -131,7 +134,7 @@ impl Spelling {
         }
     }
 
-    fn folded<'t>(self, text: &'t str) -> Cow<'t, str> {
+    fn folded(self, text: &str) -> Cow<'_, str> {
         let mut folded = Cow::Borrowed(text);
         if self.space {
             folded = Cow::Owned(folded.split_whitespace().collect::<Vec<_>>().join(" "));
@@ -161,7 +164,12 @@ mod tests {
             let normalization = Normalization::new(pattern, with).expect("an expression");
             assert_eq!(normalization.apply(text).as_deref(), Ok(expect));
         };
-        check("[0-9a-f]{8}", "ID", "job 0123abcd and ffffffff.", "job ID and ID.");
+        check(
+            "[0-9a-f]{8}",
+            "ID",
+            "job 0123abcd and ffffffff.",
+            "job ID and ID.",
+        );
         check("(\\w+)@(\\w+)", "$2 at $1", "a@b", "b at a");
         check("x", "y", "abc", "abc");
     }
@@ -185,13 +193,22 @@ mod tests {
     #[test]
     fn spelling_is_case_blanks_and_quotes() {
         let string = |text: &'static str| Json::String(text.into());
-        let case = Spelling { case: true, ..Spelling::default() };
+        let case = Spelling {
+            case: true,
+            ..Spelling::default()
+        };
         assert!(case.same(&string("Straße"), &string("STRAßE")));
         assert!(!case.same(&string("a b"), &string("A  B")));
-        let space = Spelling { space: true, ..Spelling::default() };
+        let space = Spelling {
+            space: true,
+            ..Spelling::default()
+        };
         assert!(space.same(&string(" a  b"), &string("a b\n")));
         assert!(!space.same(&string("ab"), &string("a b")));
-        let number = Spelling { number: true, ..Spelling::default() };
+        let number = Spelling {
+            number: true,
+            ..Spelling::default()
+        };
         let one = Json::Number(Number::from_text("1.0"));
         assert!(number.same(&string("1"), &one));
         assert!(!number.same(&string("1 "), &one) && !number.same(&string("x"), &one));
@@ -201,7 +218,10 @@ mod tests {
     #[test]
     fn a_value_is_found_within_its_text() {
         let within = Within::new("/things/([^/]+)").expect("an expression");
-        assert_eq!(within.split("/v1/things/a-1/x"), Some(("a-1", ["/v1/things/", "/x"])));
+        assert_eq!(
+            within.split("/v1/things/a-1/x"),
+            Some(("a-1", ["/v1/things/", "/x"]))
+        );
         assert_eq!(within.split("/others/1"), None);
     }
 }

@@ -68,7 +68,9 @@ pub(super) fn normalize(section: &mut Section<'_, '_>) -> Result<Effect, RulesEr
     let place = somewhere(section)?;
     refuse(section, &place)?;
     let pattern = section.required("pattern")?;
-    let with = section.text("with")?.ok_or_else(|| section.missing("with"))?;
+    let with = section
+        .text("with")?
+        .ok_or_else(|| section.missing("with"))?;
     let normalization = Normalization::new(&pattern, &with)
         .map_err(|found| section.error_at("pattern", found, "a regular expression"))?;
     Ok(Effect::Normalize {

@@ -58,7 +58,9 @@ mod tests {
     #[test]
     fn rules_wear_out() {
         let rule = |id: &str, expires: &str| {
-            format!("[[rule]]\nid = \"{id}\"\nkind = \"ignore\"\nreason = \"r\"\nendpoint = \"*\"\nwhere = \"/{id}\"\n{expires}\n")
+            format!(
+                "[[rule]]\nid = \"{id}\"\nkind = \"ignore\"\nreason = \"r\"\nendpoint = \"*\"\nwhere = \"/{id}\"\n{expires}\n"
+            )
         };
         let text = format!(
             "format = \"rehearsal.rules/1\"\nname = \"t\"\n{}{}{}{}",
@@ -75,6 +77,10 @@ mod tests {
         assert_eq!(wear.expiring, ["today (line 10) on 2026-11-23"]);
         assert_eq!(wear.unused, ["unused (line 24)"]);
         let expired: Vec<bool> = rules.rules.iter().map(|rule| rule.expired).collect();
-        assert_eq!(expired, [true, false, false, false], "the last day still holds");
+        assert_eq!(
+            expired,
+            [true, false, false, false],
+            "the last day still holds"
+        );
     }
 }
