@@ -37,13 +37,23 @@ pub(super) fn accept(
         Verdict::Conflict => return Ok(AcceptReply::Rejected(Rejection::KeyReused)),
         Verdict::Fresh => {}
     }
-    let row = read(database, &new.tenant, &new.id)?;
-    let (tenant, request_id) = (new.tenant.clone(), new.request_id.clone());
-    let decision = match decide(row.as_ref(), &Command::Accept(new), now) {
+    let (tenant, request_id, id) = (new.tenant.clone(), new.request_id.clone(), new.id.clone());
+    let command = Command::Accept(new);
+    let decision = match decide(None, &command, now) {
         Ok(decision) => decision,
         Err(rejection) => return Ok(AcceptReply::Rejected(rejection)),
     };
-    enact(database, row, &decision, &tenant, now)?;
+    // An id is hardly ever taken: the table says so, and only then is the row looked at.
+    if let Err(error) = enact(database, None, &decision, &tenant, now) {
+        let taken = is_taken(&error)
+            .then(|| read(database, &tenant, &id))
+            .transpose()?
+            .flatten();
+        return match taken.map(|row| decide(Some(&row), &command, now)) {
+            Some(Err(rejection)) => Ok(AcceptReply::Rejected(rejection)),
+            _ => Err(error),
+        };
+    }
     database
         .prepare_cached(
             "INSERT INTO answers (request_id, tenant, operation, fingerprint, status, body)
@@ -58,6 +68,13 @@ pub(super) fn accept(
             answer.body,
         ])?;
     Ok(AcceptReply::Fresh(decision.events))
+}
+
+/// Whether a row of this key is there already. Its insert is the first write of an accept and changed nothing.
+fn is_taken(error: &rusqlite::Error) -> bool {
+    error
+        .sqlite_error()
+        .is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY)
 }
 
 fn stored_answer(

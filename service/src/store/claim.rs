@@ -101,34 +101,21 @@ pub(super) fn next_due(
     limits: &[(ProviderName, u32)],
     now: Timestamp,
 ) -> rusqlite::Result<Option<Timestamp>> {
+    let (now, horizon) = (now.as_micros(), now.plus(MAX_LEASE).as_micros());
     let mut next: Option<i64> = None;
     for (destination, _) in limits {
-        let first = |sql: &str, from: i64| -> rusqlite::Result<Option<i64>> {
-            database
-                .prepare_cached(sql)?
-                .query_row(params![destination.as_str(), from], |row| row.get(0))
-                .optional()
-        };
-        let due = first(
-            concat!(
-                "SELECT o.wake_at FROM outbox o WHERE o.destination = ?1 AND o.wake_at > ?2 AND ",
+        // The first that will be due; now, when it is not yet and a lease from the future counts as over.
+        let due: Option<i64> = database
+            .prepare_cached(concat!(
+                "SELECT CASE WHEN o.wake_at > ?2 AND EXISTS (SELECT 1 FROM outbox f WHERE f.destination = ?1 \
+                 AND f.wake_at > ?3 AND f.state = 'leased') THEN ?2 ELSE o.wake_at END \
+                 FROM outbox o WHERE o.destination = ?1 AND o.wake_at IS NOT NULL AND ",
                 unblocked!(),
                 " ORDER BY o.wake_at, o.id LIMIT 1"
-            ),
-            i64::MIN,
-        )?;
-        let Some(due) = due else { continue };
-        let over = if due > now.as_micros() {
-            first(
-                "SELECT ?2 FROM outbox o WHERE o.destination = ?1 AND o.wake_at > ?2 AND o.state = 'leased' LIMIT 1",
-                now.plus(MAX_LEASE).as_micros(),
-            )?
-            .map(|_| now.as_micros())
-        } else {
-            None
-        };
-        let due = over.unwrap_or(due);
-        next = Some(next.map_or(due, |next| next.min(due)));
+            ))?
+            .query_row(params![destination.as_str(), now, horizon], |row| row.get(0))
+            .optional()?;
+        next = next.into_iter().chain(due).min();
     }
     Ok(next.map(Timestamp::from_micros))
 }
