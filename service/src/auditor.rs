@@ -48,7 +48,7 @@ impl Auditor {
             .telemetry
             .event(Evt::Started, "the auditor sweeps")
             .with("role", "auditor");
-        self.telemetry.log(&event);
+        self.telemetry.log(event);
         let sweeps = pin!(async {
             loop {
                 self.telemetry.host.sleep(config.audit_every).await;
@@ -67,7 +67,7 @@ impl Auditor {
             .telemetry
             .event(Evt::Stopping, "the auditor has stopped")
             .with("role", "auditor");
-        self.telemetry.log(&event);
+        self.telemetry.log(event);
     }
 
     async fn audit(
@@ -81,7 +81,7 @@ impl Auditor {
         let event = telemetry
             .event(Evt::AuditStarted, "compares both sides")
             .with("provider", name.as_str());
-        telemetry.log(&event);
+        telemetry.log(event);
         let mut sweep = Sweep::new(self, config, name, provider);
         let whole = sweep.run().await?;
         let (compared, sightings) = (sweep.compared, sweep.sightings);
@@ -114,7 +114,7 @@ impl Auditor {
             .with("differences", sightings.len())
             .with("resolved", resolved)
             .with("repairs", repairs);
-        telemetry.log(&event);
+        telemetry.log(event);
         Ok(())
     }
 
@@ -132,7 +132,7 @@ impl Auditor {
             .with("key", finding.key.as_str());
         event.request_id.clone_from(&finding.request_id);
         event.appointment_id.clone_from(&finding.appointment_id);
-        self.telemetry.log(&event);
+        self.telemetry.log(event);
     }
 
     /// Whether anything was queued or changed.
@@ -163,7 +163,7 @@ impl Auditor {
             .appointment(&row.id)
             .with("provider", provider.as_str())
             .with("kind", kind);
-        self.telemetry.log(&event);
+        self.telemetry.log(event);
         self.telemetry.committed(&events);
         self.wake.notify_one();
         Ok(true)

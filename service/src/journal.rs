@@ -24,7 +24,7 @@ use crate::{
 /// A sink for log events.
 pub trait Journal: Send + Sync + 'static {
     /// Takes one event. Must not block for long: it is called on the way of requests.
-    fn log(&self, event: &LogEvent);
+    fn log(&self, event: LogEvent);
 }
 
 /// Writes each event as a line of JSON.
@@ -39,7 +39,7 @@ impl<W: Write + Send + 'static> LineJournal<W> {
 }
 
 impl<W: Write + Send + 'static> Journal for LineJournal<W> {
-    fn log(&self, event: &LogEvent) {
+    fn log(&self, event: LogEvent) {
         let mut line = event.to_line();
         line.push('\n');
         let mut sink = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -80,7 +80,7 @@ impl Telemetry {
             .with("attempt", entry.attempt)
     }
 
-    pub(crate) fn log(&self, event: &LogEvent) {
+    pub(crate) fn log(&self, event: LogEvent) {
         self.journal.log(event);
     }
 
@@ -89,7 +89,7 @@ impl Telemetry {
         let event = self
             .event(Evt::StoreError, &error.to_string())
             .with("during", during);
-        self.log(&event);
+        self.log(event);
     }
 
     /// Logs and counts what happened to an appointment, after it was committed.
@@ -101,7 +101,7 @@ impl Telemetry {
                     .count(Counter::SagaTransitions, &[from, to.as_str()]);
             }
             if let Some(line) = self.line(event) {
-                self.log(&line);
+                self.log(line);
             }
         }
     }

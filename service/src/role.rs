@@ -151,7 +151,7 @@ async fn compose(
         .event(Evt::Started, "listening")
         .with("role", if config.roles.api { "api" } else { "status" })
         .with("address", listener.address());
-    telemetry.log(&event);
+    telemetry.log(event);
 
     let shutdown = async {
         shutdown.await;
@@ -190,6 +190,6 @@ async fn compose(
     };
     join3(serving, working, auditing).await;
     let event = telemetry.event(Evt::Stopping, "everything has stopped");
-    telemetry.log(&event);
+    telemetry.log(event);
     Ok(())
 }

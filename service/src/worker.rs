@@ -106,7 +106,7 @@ pub(crate) async fn run(
         .event(Evt::Started, "the worker claims")
         .with("role", "worker")
         .with("worker", worker.id.to_string());
-    worker.telemetry.log(&event);
+    worker.telemetry.log(event);
     worker.claim_until_stopped(&around.wake).await;
     worker.finish(&settled).await;
 }
@@ -234,12 +234,12 @@ impl Worker {
             .event(Evt::Stopping, "the worker has stopped claiming")
             .with("role", "worker")
             .with("drained", drained);
-        self.telemetry.log(&event);
+        self.telemetry.log(event);
     }
 
     fn log(&self, entry: &Entry, evt: Evt, message: &str) {
         self.telemetry
-            .log(&self.telemetry.about(entry, evt, message));
+            .log(self.telemetry.about(entry, evt, message));
     }
 }
 

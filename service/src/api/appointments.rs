@@ -128,7 +128,7 @@ async fn accept(api: &Api, request: Request) -> Result<Response, Problem> {
         }
         AcceptReply::Replay(stored) => {
             count("replay");
-            telemetry.log(&about(Evt::IdempotentHit, "answered from what is stored"));
+            telemetry.log(about(Evt::IdempotentHit, "answered from what is stored"));
             let status = StatusCode::from_u16(stored.status).unwrap_or(StatusCode::ACCEPTED);
             let mut response = json(status, stored.body, Some(&location));
             response
@@ -145,7 +145,7 @@ async fn accept(api: &Api, request: Request) -> Result<Response, Problem> {
             } else {
                 Evt::ValidationFailed
             };
-            telemetry.log(&about(evt, "refused").with("code", problem.code()));
+            telemetry.log(about(evt, "refused").with("code", problem.code()));
             Err(problem)
         }
     }
@@ -174,7 +174,7 @@ fn refused(api: &Api, mut event: LogEvent, problem: &Problem) {
     let event = event
         .with("code", problem.code())
         .with("fields", problem.error_count());
-    api.telemetry.log(&event);
+    api.telemetry.log(event);
 }
 
 /// `GET /v1/appointments/{id}`.

@@ -93,7 +93,7 @@ impl Attempt<'_> {
         if let Some(asked) = answer.retry_after {
             event = event.with("retry_after_ms", millis(asked));
         }
-        worker.telemetry.log(&event);
+        worker.telemetry.log(event);
         let now = worker.telemetry.host.now();
         if let Some(asked) = answer.retry_after {
             let asked = asked.min(worker.policy.retry_after_cap);
@@ -224,7 +224,7 @@ impl Attempt<'_> {
             }
             Outcome::Accepted { .. } => {}
         }
-        telemetry.log(&event);
+        telemetry.log(event);
     }
 }
 

@@ -212,7 +212,7 @@ impl Lanes {
             .with("provider", provider.as_str())
             .with("from", from)
             .with("generation", transition.generation);
-        self.telemetry.log(&event);
+        self.telemetry.log(event);
         // A breaker that closes or begins to probe makes room.
         if transition.to != BreakerStateName::Open {
             self.freed.notify_one();

@@ -122,14 +122,14 @@ impl Settler {
                         .telemetry
                         .about(&one.entry, Evt::StaleSettle, message)
                         .with("epoch", one.entry.lease_epoch);
-                    self.telemetry.log(&event);
+                    self.telemetry.log(event);
                 }
                 Verdict::Refused(rejection) => {
                     let event = self
                         .telemetry
                         .about(&one.entry, Evt::WorkerError, &rejection.to_string())
                         .with("code", rejection.code());
-                    self.telemetry.log(&event);
+                    self.telemetry.log(event);
                 }
             }
         }
@@ -160,7 +160,7 @@ impl Settler {
                         "wait_ms",
                         u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
                     );
-                telemetry.log(&event);
+                telemetry.log(event);
             }
             Next::DeadLetter { reason, .. } => {
                 let labels = [destination, one.entry.kind.as_str()];
@@ -168,7 +168,7 @@ impl Settler {
                 let event = telemetry
                     .about(&one.entry, Evt::DeadLettered, "given up")
                     .with("reason", reason.as_str());
-                telemetry.log(&event);
+                telemetry.log(event);
             }
         }
     }

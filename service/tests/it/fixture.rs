@@ -42,7 +42,7 @@ pub(crate) struct Recorder {
 }
 
 impl Journal for Recorder {
-    fn log(&self, event: &LogEvent) {
+    fn log(&self, event: LogEvent) {
         let poisoned = self.poison.lock().unwrap().take_if(|request| {
             event.evt == Evt::AttemptStarted
                 && event
@@ -51,7 +51,7 @@ impl Journal for Recorder {
                     .is_some_and(|id| id.as_str() == *request)
         });
         assert!(poisoned.is_none(), "a planted panic");
-        self.events.lock().unwrap().push(event.clone());
+        self.events.lock().unwrap().push(event);
     }
 }
 

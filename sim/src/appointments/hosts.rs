@@ -338,9 +338,9 @@ struct TraceJournal {
 }
 
 impl Journal for TraceJournal {
-    fn log(&self, event: &rehearsal_core::log::LogEvent) {
-        self.audits.note(event);
-        self.recorder.record(Event::Log(event.clone()));
+    fn log(&self, event: rehearsal_core::log::LogEvent) {
+        self.audits.note(&event);
+        self.recorder.record(Event::Log(event));
     }
 }
 

@@ -31,8 +31,7 @@ pub(super) struct Defective {
 }
 
 impl Journal for Defective {
-    fn log(&self, event: &LogEvent) {
-        let mut event = event.clone();
+    fn log(&self, mut event: LogEvent) {
         match (self.defect, event.evt) {
             (Defect::PersonalErrorText, Evt::ProviderError | Evt::ProviderTimeout) => {
                 let patients = self.patients.0.lock();
@@ -47,7 +46,7 @@ impl Journal for Defective {
             (Defect::UnloggedCompensation, Evt::CompensationQueued) => return,
             _ => {}
         }
-        self.journal.log(&event);
+        self.journal.log(event);
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) struct Stand<'a> {
 struct Quiet;
 
 impl Journal for Quiet {
-    fn log(&self, _: &rehearsal_core::log::LogEvent) {}
+    fn log(&self, _: rehearsal_core::log::LogEvent) {}
 }
 
 impl Stand<'_> {
