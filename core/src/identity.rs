@@ -3,13 +3,11 @@
 //! The one invariant: a value of these types obeys its rule, also when it was read from JSON.
 //! It deliberately does not draw identities: they come from callers, providers and the service's entropy.
 
-use alloc::{
-    borrow::ToOwned,
-    string::{String, ToString},
-};
+use alloc::string::ToString;
 use core::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use smol_str::SmolStr;
 
 /// A text that breaks the rule of its type. The text itself is not kept: it may be anything.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,7 +23,7 @@ macro_rules! text {
     ($(#[$doc:meta])* $name:ident, $what:literal, $rule:literal, $fits:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(String);
+        pub struct $name(SmolStr);
 
         impl $name {
             /// The rule in words, as an error shows it.
@@ -33,9 +31,13 @@ macro_rules! text {
 
             /// Takes the text when it obeys the type's rule.
             pub fn parse(text: &str) -> Result<Self, Invalid> {
+                Self::check(text).map(|()| Self(text.into()))
+            }
+
+            fn check(text: &str) -> Result<(), Invalid> {
                 let fits: fn(&str) -> bool = $fits;
                 if fits(text) {
-                    Ok(Self(text.to_owned()))
+                    Ok(())
                 } else {
                     Err(Invalid { what: $what, rule: $rule })
                 }
@@ -75,8 +77,11 @@ macro_rules! text {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = String::deserialize(deserializer)?;
-                Self::parse(&text).map_err(|invalid| de::Error::custom(invalid.to_string()))
+                let text = SmolStr::deserialize(deserializer)?;
+                match Self::check(&text) {
+                    Ok(()) => Ok(Self(text)),
+                    Err(invalid) => Err(de::Error::custom(invalid.to_string())),
+                }
             }
         }
     };
@@ -140,7 +145,7 @@ text!(
 impl Default for Tenant {
     /// The tenant of an installation that knows only one.
     fn default() -> Self {
-        Self("default".to_owned())
+        Self(SmolStr::new_static("default"))
     }
 }
 

@@ -5,11 +5,12 @@
 //! It deliberately does not write anywhere.
 
 use alloc::{
+    borrow::Cow,
     collections::BTreeMap,
     string::{String, ToString},
 };
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::{
@@ -137,7 +138,7 @@ pub struct LogEvent {
     /// A sentence for people.
     pub message: String,
     /// Figures and names for machines.
-    pub extra: BTreeMap<String, Value>,
+    pub extra: BTreeMap<Cow<'static, str>, Value>,
 }
 
 /// A line's keys in their order.
@@ -149,7 +150,16 @@ struct Line<'a> {
     evt: Evt,
     level: Level,
     message: &'a str,
-    extra: Value,
+    extra: Shown<'a>,
+}
+
+/// `extra` as it may be shown.
+struct Shown<'a>(&'a BTreeMap<Cow<'static, str>, Value>);
+
+impl Serialize for Shown<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(key, value)| (key, masked(key, value))))
+    }
 }
 
 impl LogEvent {
@@ -182,18 +192,13 @@ impl LogEvent {
 
     /// The same event with one more figure or name.
     #[must_use]
-    pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
-        self.extra.insert(key.to_string(), value.into());
+    pub fn with(mut self, key: &'static str, value: impl Into<Value>) -> Self {
+        self.extra.insert(Cow::Borrowed(key), value.into());
         self
     }
 
     /// The line, without its end: `time` in Unix seconds, absent ids as null, personal keys of `extra` masked.
     pub fn to_line(&self) -> String {
-        let extra = self
-            .extra
-            .iter()
-            .map(|(key, value)| (key.clone(), masked(key, value)))
-            .collect();
         let line = Line {
             time: self.time.as_micros() as f64 / 1e6,
             request_id: self.request_id.as_ref(),
@@ -201,29 +206,30 @@ impl LogEvent {
             evt: self.evt,
             level: self.level,
             message: &self.message,
-            extra: Value::Object(extra),
+            extra: Shown(&self.extra),
         };
         serde_json::to_string(&line).expect("keys are strings and numbers are finite")
     }
 }
 
 /// `value` as it may be shown under `key`.
-fn masked(key: &str, value: &Value) -> Value {
-    match (key, value) {
+fn masked<'a>(key: &str, value: &'a Value) -> Cow<'a, Value> {
+    let owned = |key: &str, value| masked(key, value).into_owned();
+    Cow::Owned(match (key, value) {
         ("patient_name", Value::String(name)) => Value::String(mask_name(name)),
         ("patient_name" | "email", Value::Null) => Value::Null,
         ("patient_name" | "email", _) => Value::String(mask_email("")),
         (_, Value::Object(fields)) => Value::Object(
             fields
                 .iter()
-                .map(|(key, value)| (key.clone(), masked(key, value)))
+                .map(|(key, value)| (key.clone(), owned(key, value)))
                 .collect(),
         ),
         (_, Value::Array(items)) => {
-            Value::Array(items.iter().map(|item| masked("", item)).collect())
+            Value::Array(items.iter().map(|item| owned("", item)).collect())
         }
-        _ => value.clone(),
-    }
+        _ => return Cow::Borrowed(value),
+    })
 }
 
 #[cfg(test)]

@@ -27,7 +27,14 @@ const IMPORTS: [(&str, &[&str]); 7] = [
 ];
 
 /// What core may depend on: nothing that does I/O, reads a clock, draws a number or starts a task.
-const CORE_ALLOWED: [&str; 5] = ["jiff", "serde", "serde_json", "sha2", "thiserror"];
+const CORE_ALLOWED: [&str; 6] = [
+    "jiff",
+    "serde",
+    "serde_json",
+    "sha2",
+    "smol_str",
+    "thiserror",
+];
 
 /// Names for which the noun was not found.
 const NAMELESS: [&str; 9] = [

@@ -37,6 +37,8 @@ const CONNECT: Duration = Duration::from_secs(1);
 const ANSWER: Duration = Duration::from_secs(3);
 /// Longest frame: a page of rows is far below it.
 const FRAME: usize = 64 << 20;
+/// Room for a usual frame, an appointment with its entry, in bytes; a longer one grows.
+const USUAL: usize = 1 << 10;
 /// Most idle connections that a client keeps.
 const IDLE: usize = 32;
 /// The wait before a subscription that ended is made again.
@@ -245,8 +247,9 @@ fn lost(address: &str, error: &io::Error) -> StoreError {
 }
 
 async fn write<T: Serialize>(stream: &mut Stream, value: &T) -> io::Result<()> {
-    let mut frame =
-        postcard::to_extend(value, vec![0; 4]).map_err(|_| io::ErrorKind::InvalidData)?;
+    let mut frame = Vec::with_capacity(USUAL);
+    frame.extend([0; 4]);
+    let mut frame = postcard::to_extend(value, frame).map_err(|_| io::ErrorKind::InvalidData)?;
     let length = u32::try_from(frame.len() - 4).map_err(|_| io::ErrorKind::InvalidData)?;
     frame[..4].copy_from_slice(&length.to_be_bytes());
     stream.write_all(&frame).await?;

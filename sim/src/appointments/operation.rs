@@ -3,6 +3,9 @@
 //! **Invariant**: a step holds all that it sends, so it means the same when the others are removed. Names and emails are canaries: strings
 //! that nothing else in the world holds, so finding one in a log is proof of a leak.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 use serde::{Deserialize, Serialize};
 
 /// One operation of the workload.
@@ -172,7 +175,9 @@ impl Submission {
 
 /// The canary that `text` holds, with what follows it.
 pub fn canary(text: &str) -> Option<&str> {
-    let at = CANARIES.iter().filter_map(|mark| text.find(mark)).min()?;
+    static FINDERS: LazyLock<[Finder<'static>; 3]> = LazyLock::new(|| CANARIES.map(Finder::new));
+    let find = |finder: &Finder<'_>| finder.find(text.as_bytes());
+    let at = FINDERS.iter().filter_map(find).min()?;
     let end = text[at..]
         .char_indices()
         .nth(40)

@@ -51,8 +51,8 @@ enum Sign {
     Says(Evt, &'static str, &'static str),
     /// The service logged this about a delivery of this kind that came to this outcome.
     Came(Evt, &'static str, &'static str),
-    /// A line of the log.
-    Line(fn(&LogEvent) -> bool),
+    /// The service logged this, and more of the line is asked for.
+    Line(Evt, fn(&LogEvent) -> bool),
     /// A committed step: its word, and the states before and after.
     Step(&'static str, Option<&'static str>, Option<&'static str>),
     /// Something that a provider did.
@@ -74,14 +74,17 @@ pub(super) fn all() -> Vec<Point> {
 /// The points that a run hit.
 pub(super) fn hit(trace: &Trace) -> Hits {
     let mut asked: BTreeMap<u64, Call> = BTreeMap::new();
-    let mut open: Vec<u16> = (0..).take(table::TABLE.len()).collect();
+    let mut open: [Vec<u16>; SHELVES] = std::array::from_fn(|_| Vec::new());
+    for (place, (_, _, sign)) in (0..).zip(table::TABLE) {
+        open[sign.shelf()].push(place);
+    }
     let mut hits = Hits::new();
     for entry in &trace.entries {
         if let trace::Event::System(Event::Invoked { step, operation }) = &entry.event {
             asked.insert(*step, Call::of(operation));
             continue;
         }
-        open.retain(|place| {
+        open[shelf(&entry.event)].retain(|place| {
             let (_, _, sign) = &table::TABLE[usize::from(*place)];
             let shown = sign.shows(entry, &asked);
             if shown {
@@ -92,6 +95,34 @@ pub(super) fn hit(trace: &Trace) -> Hits {
     }
     hits.sort_unstable();
     hits
+}
+
+/// Signs by what they can stand on, so that an entry is held against those alone that it may show: first one shelf for each event of the
+/// log, then these.
+const ANSWERED: usize = Evt::ALL.len();
+const UNANSWERED: usize = ANSWERED + 1;
+const TRANSITION: usize = ANSWERED + 2;
+const PROVIDER: usize = ANSWERED + 3;
+const OUTBOX: usize = ANSWERED + 4;
+const FINDING: usize = ANSWERED + 5;
+const OTHER: usize = ANSWERED + 6;
+const SHELVES: usize = ANSWERED + 7;
+
+/// Where the signs stand that this event may show.
+fn shelf(event: &trace::Event<Event>) -> usize {
+    let trace::Event::System(event) = event else {
+        return OTHER;
+    };
+    match event {
+        Event::Answered { .. } => ANSWERED,
+        Event::Unanswered { .. } => UNANSWERED,
+        Event::Log(line) => line.evt as usize,
+        Event::Transition(_) => TRANSITION,
+        Event::Provider(_) => PROVIDER,
+        Event::Outbox(_) => OUTBOX,
+        Event::Finding(_) => FINDING,
+        _ => OTHER,
+    }
 }
 
 impl Call {
@@ -106,6 +137,22 @@ impl Call {
 }
 
 impl Sign {
+    /// Where it stands.
+    fn shelf(self) -> usize {
+        match self {
+            Self::Answered(..) | Self::Replayed | Self::Read(_) => ANSWERED,
+            Self::Lost(..) => UNANSWERED,
+            Self::Log(evt) | Self::Says(evt, ..) | Self::Came(evt, ..) | Self::Line(evt, _) => {
+                evt as usize
+            }
+            Self::Step(..) => TRANSITION,
+            Self::Provider(_) => PROVIDER,
+            Self::Outbox(_) => OUTBOX,
+            Self::Finding(_) => FINDING,
+            Self::Entry(_) => OTHER,
+        }
+    }
+
     fn shows(self, entry: &Entry<Event>, asked: &BTreeMap<u64, Call>) -> bool {
         if let Self::Entry(is) = self {
             return is(entry);
@@ -123,7 +170,7 @@ impl Sign {
             (Self::Lost(call, bytes), Event::Unanswered { step, sent, .. }) => {
                 asked.get(step) == Some(&call) && *sent == bytes
             }
-            (Self::Log(_) | Self::Says(..) | Self::Came(..) | Self::Line(_), Event::Log(line)) => {
+            (Self::Log(_) | Self::Says(..) | Self::Came(..) | Self::Line(..), Event::Log(line)) => {
                 self.logged(line)
             }
             (Self::Step(change, from, to), Event::Transition(step)) => {
@@ -154,7 +201,7 @@ impl Sign {
             Self::Came(evt, kind, outcome) => {
                 line.evt == evt && extra(line, "kind") == kind && extra(line, "outcome") == outcome
             }
-            Self::Line(is) => is(line),
+            Self::Line(evt, is) => line.evt == evt && is(line),
             _ => false,
         }
     }
@@ -202,9 +249,9 @@ mod tests {
         Event::Answered { step: 1, answer }
     }
 
-    fn line(evt: Evt, extra: &[(&str, &str)]) -> Event {
+    fn line(evt: Evt, extra: &[(&'static str, &str)]) -> Event {
         let event = LogEvent::new(Timestamp::from_secs(1), evt, "");
-        let add = |event: LogEvent, (key, value): &(&str, &str)| event.with(key, *value);
+        let add = |event: LogEvent, (key, value): &(&'static str, &str)| event.with(key, *value);
         Event::Log(extra.iter().fold(event, add))
     }
 
@@ -215,6 +262,24 @@ mod tests {
         assert_eq!(names.len(), points.len());
         assert!(points.len() >= 60, "{}", points.len());
         assert!(points.iter().all(|point| !point.means.is_empty()));
+    }
+
+    #[test]
+    fn no_two_kinds_of_sign_share_a_shelf() {
+        for (number, evt) in Evt::ALL.iter().enumerate() {
+            assert_eq!(shelf(&trace::Event::System(line(*evt, &[]))), number);
+            assert_eq!(Sign::Log(*evt).shelf(), number);
+        }
+        assert_eq!(shelf(&trace::Event::Died), OTHER);
+        let story = [asked(Operation::Cancel { id: "a-1".into() })];
+        let sign = Event::Unanswered {
+            step: 1,
+            sent: true,
+            cause: String::new(),
+            took_us: 1,
+        };
+        let hits = names(story.into_iter().chain([sign]));
+        assert_eq!(hits, BTreeSet::from(["cancel.unanswered"]));
     }
 
     #[test]

@@ -21,6 +21,10 @@ pub(super) struct Image {
 
 /// The operating system writes files back in pages of this size.
 const PAGE: usize = 4096;
+/// A file that grows beyond this is taken for one that goes on growing, as a write-ahead log does up to its checkpoint.
+const SMALL: usize = 256 << 10;
+/// The room it gets then, somewhat more than SQLite's log has at a checkpoint (1,000 pages): memory that stays unused costs nothing, and doubling would touch twice as much.
+const ROOM: usize = 5 << 20;
 
 #[derive(Clone, Copy, Debug)]
 struct Change {
@@ -184,6 +188,9 @@ impl Image {
     fn put(&mut self, offset: usize, data: &[u8]) {
         let size = self.bytes.len();
         let end = offset + data.len();
+        if end > self.bytes.capacity() && (SMALL..ROOM).contains(&end) {
+            self.bytes.reserve_exact(ROOM - size);
+        }
         if offset == size {
             self.bytes.extend_from_slice(data);
             return;

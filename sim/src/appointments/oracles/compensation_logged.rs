@@ -27,8 +27,13 @@ fn check(trace: &Trace) -> Findings {
             .or_default()
             .insert(&step.change);
     }
-    let logs = logs_of(trace);
     let disturbed = disturbed(trace);
+    let queued = |steps: &BTreeSet<&str>| steps.contains("compensation_queued");
+    let logs = if !disturbed && steps.values().any(queued) {
+        logs_of(trace)
+    } else {
+        BTreeMap::new()
+    };
     for (entry, row) in rows(trace) {
         let id = row.id.as_str();
         let happened = |change: &str| steps.get(id).is_some_and(|steps| steps.contains(change));

@@ -311,7 +311,7 @@ mod tests {
             if let Event::Log(line) = event
                 && line.evt == Evt::ProviderError
             {
-                line.extra.insert("attempt".to_owned(), 2.into());
+                line.extra.insert("attempt".into(), 2.into());
             }
         });
         assert_eq!(fixture::judge(&ORACLE, &late).violations, []);

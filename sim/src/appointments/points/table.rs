@@ -82,7 +82,7 @@ pub(super) const TABLE: &[Row] = &[
     ("failed.cancelled", "an appointment failed: its client cancelled it", Says(Evt::Failed, "failure", "cancelled_by_client")),
     // Deliveries.
     ("book.started", "a booking was sent", Says(Evt::AttemptStarted, "kind", "book")),
-    ("book.repeated", "a booking was sent again", Line(|line| repeated(line, "book"))),
+    ("book.repeated", "a booking was sent again", Line(Evt::AttemptStarted, |line| repeated(line, "book"))),
     ("book.accepted", "a booking was accepted", Came(Evt::ProviderAnswered, "book", "accepted")),
     ("book.rejected", "a booking was refused for good", Came(Evt::ProviderAnswered, "book", "rejected")),
     ("book.throttled", "a booking was throttled", Came(Evt::ProviderError, "book", "throttled")),
@@ -90,7 +90,7 @@ pub(super) const TABLE: &[Row] = &[
     ("book.not_sent", "a booking could not be sent", Came(Evt::ProviderError, "book", "not_sent")),
     ("book.timeout", "a booking was not answered in time", Says(Evt::ProviderTimeout, "kind", "book")),
     ("release.started", "a cancel was sent to a provider", Says(Evt::AttemptStarted, "kind", "cancel")),
-    ("release.repeated", "a cancel was sent to a provider again", Line(|line| repeated(line, "cancel"))),
+    ("release.repeated", "a cancel was sent to a provider again", Line(Evt::AttemptStarted, |line| repeated(line, "cancel"))),
     ("release.accepted", "a provider took a cancel", Came(Evt::ProviderAnswered, "cancel", "accepted")),
     ("release.unknown", "a cancel's outcome was unknown", Came(Evt::ProviderError, "cancel", "unknown")),
     ("release.timeout", "a cancel was not answered in time", Says(Evt::ProviderTimeout, "kind", "cancel")),
@@ -142,10 +142,9 @@ pub(super) const TABLE: &[Row] = &[
     ("observe.scraped", "a host's metrics were read at the end", Entry(|entry| matches!(entry.event, World::System(Event::Scraped { text: Some(_), .. })))),
 ];
 
-/// Whether a delivery of this kind was started that is not its first.
+/// Whether the delivery that was started is of this kind and not its first.
 fn repeated(line: &rehearsal_core::log::LogEvent, kind: &str) -> bool {
-    line.evt == Evt::AttemptStarted
-        && extra(line, "kind") == kind
+    extra(line, "kind") == kind
         && line
             .extra
             .get("attempt")
