@@ -6,7 +6,7 @@
 use std::{fmt, str::FromStr};
 
 use crate::{
-    capture::{Body, Capture, Exchange, Request, SkippedKind},
+    capture::{Body, Capture, Exchange, Request, Skipped, SkippedKind},
     rules::Rules,
 };
 
@@ -220,6 +220,10 @@ fn at_ns(pace: Pace, place: u64, gap_ns: u64) -> u64 {
 fn source(capture: &Capture) -> Source {
     let exchanges = &capture.exchanges;
     let mut skipped: Vec<SkippedRecords> = Vec::new();
+    let several = capture
+        .skipped
+        .iter()
+        .any(|one| one.file != capture.skipped[0].file);
     for one in &capture.skipped {
         let at = skipped.iter().position(|known| known.reason == one.kind);
         let at = at.unwrap_or_else(|| {
@@ -234,7 +238,7 @@ fn source(capture: &Capture) -> Source {
         if skipped[at].first.len() < PLACES {
             skipped[at].first.push(SkippedPlace {
                 offset: one.offset,
-                found: one.reason.clone(),
+                found: found(one, several),
             });
         }
     }
@@ -252,6 +256,16 @@ fn source(capture: &Capture) -> Source {
             && exchanges
                 .iter()
                 .all(|exchange| exchange.ts_ns == exchanges[0].ts_ns),
+    }
+}
+
+/// What was found where a record was skipped, with what its offset does not tell: the line, and the file of several.
+fn found(skipped: &Skipped, several: bool) -> String {
+    let reason = &skipped.reason;
+    match (several, skipped.line) {
+        (false, None) => reason.clone(),
+        (false, Some(line)) => format!("line {line}: {reason}"),
+        (true, _) => format!("{}: {reason}", skipped.place()),
     }
 }
 

@@ -2,9 +2,9 @@
 //!
 //! **Invariant**: it replays nothing and judges nothing; what was skipped is counted with its reason.
 
-use std::{collections::BTreeMap, fmt::Write, fs::File};
+use std::{collections::BTreeMap, fmt::Write};
 
-use rehearsal_replay::capture::{self, Capture};
+use rehearsal_replay::capture::{self, Capture, Options};
 use serde::Serialize;
 
 use crate::{
@@ -57,8 +57,7 @@ pub(super) fn inspect(flags: &InspectFlags, printer: Printer) -> Result<Exit, Pr
 /// # Errors
 /// Where it cannot be used, and why.
 pub(super) fn read(path: &std::path::Path) -> Result<Capture, Problem> {
-    let file = File::open(path).map_err(|error| Problem::unreadable(path, &error))?;
-    Ok(capture::load(&path.to_string_lossy(), file)?)
+    Ok(capture::load_all(&[path.to_owned()], &Options::default())?)
 }
 
 impl Inspection {

@@ -94,6 +94,33 @@ impl Body {
     }
 }
 
+impl Exchange {
+    /// Flags it, once.
+    pub(crate) fn flag(&mut self, flag: Flag) {
+        if !self.flags.contains(&flag) {
+            self.flags.push(flag);
+        }
+    }
+
+    /// Flags what its bodies lack.
+    pub(crate) fn flag_bodies(&mut self) {
+        let bodies = [
+            Some(&self.request.body),
+            self.response.as_ref().map(|response| &response.body),
+        ];
+        let missing = bodies.contains(&Some(&Body::Missing));
+        let truncated = bodies
+            .iter()
+            .any(|body| matches!(body, Some(Body::Truncated { .. })));
+        if missing {
+            self.flag(Flag::BodyMissing);
+        }
+        if truncated {
+            self.flag(Flag::Truncated);
+        }
+    }
+}
+
 impl Request {
     /// The target's path, without scheme, authority and query.
     pub fn path(&self) -> &str {
@@ -132,6 +159,12 @@ pub enum Flag {
     OutOfOrder,
     /// The body could not be read as its head declares (a broken chunk).
     BadEncoding,
+    /// The recorder saw no response: status 0 or none at all.
+    Status0,
+    /// The record has no time of its own; it stands where it was found.
+    TimeUnknown,
+    /// A body was above the reader's limit and was dropped.
+    BodyTooLarge,
 }
 
 #[cfg(test)]

@@ -9,38 +9,28 @@
 //! **Invariant**: each record becomes half an exchange or a [`Skipped`] with its place; only a file that ends within a record is an error.
 //! It deliberately reads neither GoReplay's Kafka JSON nor its middleware stream.
 
-use std::{collections::BTreeMap, collections::VecDeque, io::Read};
+use std::{io::Read, sync::Arc};
 
 use memchr::memmem::Finder;
 
 use crate::capture::{
-    Body, CaptureError, Fault, Flag, Record, Request, Skipped, SkippedKind,
+    Body, CaptureError, Exchange, Fault, Flag, Request, SkippedKind,
     input::Input,
     message,
     open::io_error,
-    pairing::{Half, Pairing, ResponseHalf},
+    parsed::{Id, Next, Parsed, ResponseHalf, What},
     session,
 };
 
 /// The separator of records.
 pub(crate) const SEPARATOR: &[u8] = "\n🐵🙈🙉\n".as_bytes();
 
-/// A quiet connection of this long is a new session: ports are used again.
-const SESSION_GAP_NS: u64 = 120_000_000_000;
-
-/// How many connections' last use is remembered.
-const SESSIONS: usize = 100_000;
-
-/// Reads `.gor` as a stream of records.
+/// Takes `.gor` apart.
 #[derive(Debug)]
-pub struct GoReplay<R: Read> {
-    name: String,
+pub(crate) struct GoReplay<R: Read> {
+    name: Arc<str>,
     input: Input<R>,
     finder: Finder<'static>,
-    pairing: Pairing,
-    ready: VecDeque<Record>,
-    connections: BTreeMap<String, (u64, u32)>,
-    done: bool,
 }
 
 struct Meta<'a> {
@@ -51,33 +41,31 @@ struct Meta<'a> {
 }
 
 impl<R: Read> GoReplay<R> {
-    pub(crate) fn new(name: &str, input: Input<R>) -> Self {
+    pub(crate) fn new(name: Arc<str>, input: Input<R>) -> Self {
         Self {
-            name: name.to_owned(),
+            name,
             input,
             finder: Finder::new(SEPARATOR),
-            pairing: Pairing::default(),
-            ready: VecDeque::new(),
-            connections: BTreeMap::new(),
-            done: false,
         }
+    }
+
+    pub(crate) fn input(&self) -> &Input<R> {
+        &self.input
     }
 
     pub(crate) fn into_input(self) -> Input<R> {
         self.input
     }
 
-    /// Reads one record of the file and takes what the pairing lets go of.
-    fn advance(&mut self) -> Result<(), CaptureError> {
+    /// The next record of the file.
+    pub(crate) fn next(&mut self) -> Next {
         let place = self.input.offset();
         let piece = self
             .input
             .next_piece(&self.finder)
             .map_err(|error| io_error(&self.name, place, &error))?;
         let Some(piece) = piece else {
-            self.done = true;
-            self.pairing.finish(&mut self.ready);
-            return Ok(());
+            return Ok(None);
         };
         let (offset, terminated) = (piece.offset, piece.terminated);
         let mut bytes = piece.bytes;
@@ -86,106 +74,39 @@ impl<R: Read> GoReplay<R> {
             // The last line of monkeys may lack its line feed; blank lines after the last record mean nothing.
             if let Some(stripped) = bytes.strip_suffix(&SEPARATOR[..SEPARATOR.len() - 1]) {
                 (bytes, closed) = (stripped, true);
-            } else if bytes.trim_ascii().is_empty() {
-                return Ok(());
+            } else if bytes.trim_ascii().is_empty() && piece.too_long.is_none() {
+                return Ok(None);
             }
         }
-        let skipped = |kind, reason| {
-            Record::Skipped(Skipped {
+        let parsed = |what| {
+            Ok(Some(Parsed {
                 offset,
-                kind,
-                reason,
-            })
+                line: None,
+                what,
+            }))
         };
+        if let Some(length) = piece.too_long {
+            let reason = format!("a record of {length} bytes, above the limit of a record");
+            return parsed(What::Skipped(SkippedKind::TooLarge, reason));
+        }
         // A record must never depend on blank lines that an editor left before it.
         while let Some(rest) = bytes.strip_prefix(b"\n") {
             bytes = rest;
         }
-        let half = match record(bytes) {
-            Ok(Some(half)) => half,
-            Ok(None) => {
-                let reason = "the answer of an earlier replay (type 3)".to_owned();
-                self.ready
-                    .push_back(skipped(SkippedKind::ReplayedResponse, reason));
-                return Ok(());
-            }
-            Err(reason) => {
-                self.ready
-                    .push_back(skipped(SkippedKind::Malformed, reason));
-                return Ok(());
-            }
+        let mut what = match record(bytes) {
+            Ok(what) => what,
+            Err(reason) => What::Skipped(SkippedKind::Malformed, reason),
         };
-        let half = mark(half, closed);
-        if !closed && half.body_is_cut() {
+        if !closed && mark(&mut what) {
             return Err(CaptureError {
-                file: self.name.clone(),
+                file: self.name.to_string(),
                 place: format!("byte {offset}"),
                 found: "the end of the file within a record's body".to_owned(),
                 expected: "the whole body and the separator line".to_owned(),
                 fault: Fault::Truncated,
             });
         }
-        let half = self.with_session(half);
-        self.pairing.push(offset, half, &mut self.ready);
-        Ok(())
-    }
-
-    /// Names the connection and the session of a request.
-    fn with_session(&mut self, half: Half) -> Half {
-        let Half::Request {
-            id,
-            ts_ns,
-            request,
-            flags,
-            ..
-        } = half
-        else {
-            return half;
-        };
-        let conn = (id.len() == 24 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
-            .then(|| id[..16].to_owned());
-        let session = match &conn {
-            Some(conn) => {
-                if self.connections.len() > SESSIONS {
-                    let old = ts_ns.saturating_sub(SESSION_GAP_NS);
-                    self.connections.retain(|_, (last, _)| *last >= old);
-                }
-                let (last, era) = self.connections.entry(conn.clone()).or_insert((ts_ns, 0));
-                if ts_ns.saturating_sub(*last) > SESSION_GAP_NS {
-                    *era += 1;
-                }
-                *last = ts_ns.max(*last);
-                Some(format!("{conn}-{era}"))
-            }
-            None => session::of_headers(&request.headers),
-        };
-        Half::Request {
-            id,
-            ts_ns,
-            request,
-            flags,
-            conn,
-            session,
-        }
-    }
-}
-
-impl<R: Read> Iterator for GoReplay<R> {
-    type Item = Result<Record, CaptureError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some(record) = self.ready.pop_front() {
-                return Some(Ok(record));
-            }
-            if self.done {
-                return None;
-            }
-            if let Err(error) = self.advance() {
-                self.done = true;
-                return Some(Err(error));
-            }
-        }
+        parsed(what)
     }
 }
 
@@ -218,52 +139,67 @@ fn meta(line: &str) -> Result<Meta<'_>, String> {
     })
 }
 
-/// One record; `None` for the answer of an earlier replay.
-fn record(bytes: &[u8]) -> Result<Option<Half>, String> {
+fn record(bytes: &[u8]) -> Result<What, String> {
     let end = memchr::memchr(b'\n', bytes).ok_or("a record without a meta line")?;
     let line = std::str::from_utf8(&bytes[..end]).map_err(|_| "a meta line that is not text")?;
     let meta = meta(line)?;
     let payload = &bytes[end + 1..];
     match meta.kind {
-        1 => {
-            let message = message::parse(payload, |_| false)?;
-            let (method, rest) = message.start.split_once(' ').unwrap_or_default();
-            let (target, version) = rest.rsplit_once(' ').unwrap_or_default();
-            let Some(version) = version.strip_prefix("HTTP/") else {
-                return Err(format!("{:?} is no request line", message.start));
-            };
-            Ok(Some(Half::Request {
-                id: meta.id.to_owned(),
-                ts_ns: meta.ts_ns,
-                request: Request {
-                    method: method.to_owned(),
-                    target: target.to_owned(),
-                    version: version.to_owned(),
-                    headers: message.headers,
-                    body: message.body,
-                },
-                flags: message.flags,
-                conn: None,
-                session: None,
-            }))
+        1 => request(&meta, payload),
+        2 => response(&meta, payload),
+        _ => {
+            let reason = "the answer of an earlier replay (type 3)".to_owned();
+            Ok(What::Skipped(SkippedKind::ReplayedResponse, reason))
         }
-        2 => {
-            let bodiless = |start: &str| matches!(status(start), Some(204 | 304));
-            let message = message::parse(payload, bodiless)?;
-            let status = status(&message.start)
-                .ok_or_else(|| format!("{:?} is no status line", message.start))?;
-            Ok(Some(Half::Response(ResponseHalf {
-                id: meta.id.to_owned(),
-                ts_ns: meta.ts_ns,
-                receive_ns: meta.latency_ns.unwrap_or(0),
-                status,
-                headers: message.headers,
-                body: message.body,
-                flags: message.flags,
-            })))
-        }
-        _ => Ok(None),
     }
+}
+
+fn request(meta: &Meta<'_>, payload: &[u8]) -> Result<What, String> {
+    let message = message::parse(payload, |_| false)?;
+    let (method, rest) = message.start.split_once(' ').unwrap_or_default();
+    let (target, version) = rest.rsplit_once(' ').unwrap_or_default();
+    let Some(version) = version.strip_prefix("HTTP/") else {
+        return Err(format!("{:?} is no request line", message.start));
+    };
+    let id = meta.id.as_bytes();
+    let conn =
+        (id.len() == 24 && id.iter().all(u8::is_ascii_hexdigit)).then(|| meta.id[..16].to_owned());
+    let session = match conn {
+        Some(_) => None,
+        None => session::of_headers(&message.headers),
+    };
+    let exchange = Exchange {
+        seq: 0,
+        ts_ns: meta.ts_ns,
+        conn,
+        session,
+        request: Request {
+            method: method.to_owned(),
+            target: target.to_owned(),
+            version: version.to_owned(),
+            headers: message.headers,
+            body: message.body,
+        },
+        response: None,
+        flags: message.flags,
+    };
+    Ok(What::Request(Id::new(meta.id), Box::new(exchange)))
+}
+
+fn response(meta: &Meta<'_>, payload: &[u8]) -> Result<What, String> {
+    let bodiless = |start: &str| matches!(status(start), Some(204 | 304));
+    let message = message::parse(payload, bodiless)?;
+    let status =
+        status(&message.start).ok_or_else(|| format!("{:?} is no status line", message.start))?;
+    Ok(What::Response(Box::new(ResponseHalf {
+        id: Id::new(meta.id),
+        ts_ns: meta.ts_ns,
+        receive_ns: meta.latency_ns.unwrap_or(0),
+        status,
+        headers: message.headers,
+        body: message.body,
+        flags: message.flags,
+    })))
 }
 
 fn status(start: &str) -> Option<u16> {
@@ -276,19 +212,13 @@ fn status(start: &str) -> Option<u16> {
         .filter(|status| (100..1000).contains(status))
 }
 
-fn mark(mut half: Half, closed: bool) -> Half {
-    if !closed {
-        half.flags_mut().push(Flag::Unterminated);
-    }
-    half
-}
-
-impl Half {
-    fn body_is_cut(&self) -> bool {
-        let body = match self {
-            Self::Request { request, .. } => &request.body,
-            Self::Response(response) => &response.body,
-        };
-        matches!(body, Body::Truncated { .. })
-    }
+/// Flags what lacks its separator, and says whether its body is cut.
+fn mark(what: &mut What) -> bool {
+    let (flags, body) = match what {
+        What::Request(_, exchange) => (&mut exchange.flags, &exchange.request.body),
+        What::Response(response) => (&mut response.flags, &response.body),
+        What::Exchange(_) | What::Skipped(..) => return false,
+    };
+    flags.push(Flag::Unterminated);
+    matches!(body, Body::Truncated { .. })
 }

@@ -1,51 +1,30 @@
-//! Bytes of a capture: hashed as they are read, gunzipped if they are gzip, handed out up to a delimiter.
+//! Decompressed bytes of a capture, handed out a piece at a time.
 //!
-//! **Invariant**: at most one piece (a line, a record) is held, and no piece is longer than [`PIECE_LIMIT`].
+//! **Invariant**: at most one piece (a line, a record, a JSON value) is held, and no piece is longer than the limit of a record: what
+//! is longer is passed over and says how long it was.
 
-use std::io::{self, BufReader, Chain, Cursor, Read};
+use std::io::{self, Read};
 
-use flate2::bufread::MultiGzDecoder;
 use memchr::memmem::Finder;
-use sha2::{Digest, Sha256};
 
-use crate::capture::session::hex;
+use crate::capture::{
+    Limits,
+    codec::{Codec, READ},
+};
 
-/// A line or record above this is refused: a recorder's own limit is 5 MB a body.
-pub(crate) const PIECE_LIMIT: usize = 64 << 20;
-
-const READ: usize = 64 << 10;
-
-/// Hashes what passes.
-#[derive(Debug)]
-struct Hashing<R> {
-    inner: R,
-    hasher: Sha256,
-}
-
-impl<R: Read> Read for Hashing<R> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let read = self.inner.read(buf)?;
-        self.hasher.update(&buf[..read]);
-        Ok(read)
-    }
-}
-
-type Raw<R> = Hashing<Chain<Cursor<Vec<u8>>, R>>;
-
-#[derive(Debug)]
-enum Source<R: Read> {
-    Plain(Raw<R>),
-    Gzip(Box<MultiGzDecoder<BufReader<Raw<R>>>>),
-}
+/// A buffer that one long record grew is given back above this.
+const KEEP: usize = 1 << 20;
 
 /// The decompressed bytes of a capture.
 #[derive(Debug)]
 pub(crate) struct Input<R: Read> {
-    source: Source<R>,
+    codec: Codec<R>,
     buffer: Vec<u8>,
     start: usize,
+    filled: usize,
     offset: u64,
     ended: bool,
+    limits: Limits,
 }
 
 /// A piece of the input up to a delimiter.
@@ -53,92 +32,169 @@ pub(crate) struct Input<R: Read> {
 pub(crate) struct Piece<'a> {
     /// Where it begins.
     pub(crate) offset: u64,
-    /// Its bytes, without the delimiter.
+    /// Its bytes, without the delimiter; none if it is too long.
     pub(crate) bytes: &'a [u8],
     /// Whether the delimiter was there; without it the input has ended.
     pub(crate) terminated: bool,
+    /// How long it is, if that is above the limit.
+    pub(crate) too_long: Option<u64>,
 }
 
 impl<R: Read> Input<R> {
-    /// The input behind `reader`, through gzip if it begins like gzip.
-    pub(crate) fn new(mut reader: R) -> io::Result<Self> {
-        let mut magic = vec![0; 2];
-        let mut filled = 0;
-        while filled < magic.len() {
-            match reader.read(&mut magic[filled..]) {
-                Ok(0) => break,
-                Ok(read) => filled += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        magic.truncate(filled);
-        let gzip = magic == [0x1f, 0x8b];
-        let raw = Hashing {
-            inner: Cursor::new(magic).chain(reader),
-            hasher: Sha256::new(),
-        };
-        let source = if gzip {
-            Source::Gzip(Box::new(MultiGzDecoder::new(BufReader::with_capacity(
-                READ, raw,
-            ))))
-        } else {
-            Source::Plain(raw)
-        };
+    /// The input behind `reader`, through its compression.
+    pub(crate) fn new(reader: R, limits: Limits) -> io::Result<Self> {
         Ok(Self {
-            source,
+            codec: Codec::new(reader)?,
             buffer: Vec::new(),
             start: 0,
+            filled: 0,
             offset: 0,
             ended: false,
+            limits,
         })
+    }
+
+    /// What is too much.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// What is there without reading.
+    pub(crate) fn available(&self) -> &[u8] {
+        &self.buffer[self.start..self.filled]
+    }
+
+    /// Reads on; `false` at the end. What is available only grows.
+    pub(crate) fn more(&mut self) -> io::Result<bool> {
+        if self.ended {
+            return Ok(false);
+        }
+        if self.start > 0 {
+            self.buffer.copy_within(self.start..self.filled, 0);
+            self.filled -= self.start;
+            self.start = 0;
+        }
+        if self.buffer.len() > KEEP && self.filled < KEEP / 2 {
+            self.buffer.truncate(KEEP);
+            self.buffer.shrink_to(KEEP);
+        }
+        if self.buffer.len() < self.filled + READ {
+            self.buffer
+                .resize(self.filled + READ.max(self.filled / 2), 0);
+        }
+        let read = loop {
+            match self.codec.read(&mut self.buffer[self.filled..]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => break other?,
+            }
+        };
+        self.filled += read;
+        self.ended = read == 0;
+        if self.offset + self.filled as u64 > self.limits.file_bytes {
+            return Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                format!(
+                    "more than {} bytes when decompressed",
+                    self.limits.file_bytes
+                ),
+            ));
+        }
+        Ok(!self.ended)
+    }
+
+    /// Passes over `count` bytes that are available.
+    pub(crate) fn consume(&mut self, count: usize) {
+        self.start += count;
+        self.offset += count as u64;
     }
 
     /// The first `count` bytes that are still to come, or fewer at the end.
     pub(crate) fn peek(&mut self, count: usize) -> io::Result<&[u8]> {
-        while self.buffer.len() - self.start < count && !self.ended {
-            self.fill()?;
-        }
-        let available = &self.buffer[self.start..];
+        while self.available().len() < count && self.more()? {}
+        let available = self.available();
         Ok(&available[..available.len().min(count)])
+    }
+
+    /// The next byte that is no white space, which it leaves there, and how many lines were passed; `None` at the end.
+    pub(crate) fn skip_space(&mut self, lines: &mut u64) -> io::Result<Option<u8>> {
+        loop {
+            let available = self.available();
+            let space = available
+                .iter()
+                .take_while(|byte| byte.is_ascii_whitespace())
+                .count();
+            *lines += memchr::memchr_iter(b'\n', &available[..space]).count() as u64;
+            let found = available.get(space).copied();
+            self.consume(space);
+            if found.is_some() || !self.more()? {
+                return Ok(found);
+            }
+        }
     }
 
     /// Everything up to the next `delimiter`, or up to the end; `None` at the end.
     pub(crate) fn next_piece(&mut self, delimiter: &Finder<'_>) -> io::Result<Option<Piece<'_>>> {
         let width = delimiter.needle().len();
-        let mut searched = 0;
+        let offset = self.offset;
+        let (mut searched, mut passed) = (0, 0_u64);
         loop {
-            let found = delimiter.find(&self.buffer[self.start + searched..]);
-            let (length, terminated) = match found {
-                Some(at) => (searched + at, true),
-                None if self.ended && self.buffer.len() == self.start => return Ok(None),
-                None if self.ended => (self.buffer.len() - self.start, false),
+            let available = self.available();
+            let found = delimiter
+                .find(&available[searched..])
+                .map(|at| searched + at);
+            let length = match found {
+                Some(at) => at,
+                None if self.ended => available.len(),
                 None => {
-                    let available = self.buffer.len() - self.start;
-                    if available > PIECE_LIMIT {
-                        return Err(io::Error::new(
-                            io::ErrorKind::InvalidData,
-                            format!(
-                                "a record of more than {PIECE_LIMIT} bytes at byte {}",
-                                self.offset
-                            ),
-                        ));
+                    searched = available.len().saturating_sub(width - 1);
+                    if available.len() > self.limits.record_bytes {
+                        passed += searched as u64;
+                        self.consume(searched);
+                        searched = 0;
                     }
-                    searched = available.saturating_sub(width - 1);
-                    // Making room moves bytes to the front of the buffer, and `searched` counts from `start`, so it stays right.
-                    self.fill()?;
+                    self.more()?;
                     continue;
                 }
             };
-            let consumed = length + if terminated { width } else { 0 };
-            let (begin, offset) = (self.start, self.offset);
-            self.start += consumed;
-            self.offset += consumed as u64;
+            if found.is_none() && length == 0 && passed == 0 {
+                return Ok(None);
+            }
+            let begin = self.start;
+            self.consume(length + if found.is_some() { width } else { 0 });
+            let whole = passed + length as u64;
+            let too_long = (whole > self.limits.record_bytes as u64).then_some(whole);
+            let shown = if too_long.is_some() { 0 } else { length };
             return Ok(Some(Piece {
                 offset,
-                bytes: &self.buffer[begin..begin + length],
-                terminated,
+                bytes: &self.buffer[begin..begin + shown],
+                terminated: found.is_some(),
+                too_long,
             }));
+        }
+    }
+
+    /// The next `count` bytes, then passes over them; fewer at the end.
+    pub(crate) fn take(&mut self, count: usize) -> io::Result<&[u8]> {
+        while self.available().len() < count && self.more()? {}
+        let count = self.available().len().min(count);
+        let begin = self.start;
+        self.consume(count);
+        Ok(&self.buffer[begin..begin + count])
+    }
+
+    /// Passes over `count` bytes; fewer at the end. How many there were.
+    pub(crate) fn skip(&mut self, count: u64) -> io::Result<u64> {
+        let mut left = count;
+        loop {
+            let here = self
+                .available()
+                .len()
+                .min(usize::try_from(left).unwrap_or(usize::MAX));
+            self.consume(here);
+            left -= here as u64;
+            if left == 0 || !self.more()? {
+                return Ok(count - left);
+            }
         }
     }
 
@@ -147,37 +203,14 @@ impl<R: Read> Input<R> {
         self.offset
     }
 
-    /// The SHA-256 of the raw bytes, compressed as they are; reads whatever is left.
-    pub(crate) fn sha256(self) -> io::Result<String> {
-        let mut raw = match self.source {
-            Source::Plain(raw) => raw,
-            Source::Gzip(gzip) => gzip.into_inner().into_inner(),
-        };
-        io::copy(&mut raw, &mut io::sink())?;
-        Ok(hex(&raw.hasher.finalize()))
+    /// How many bytes of the file, as it is on disk, were read.
+    pub(crate) fn raw_bytes(&self) -> u64 {
+        self.codec.raw_bytes()
     }
 
-    fn fill(&mut self) -> io::Result<()> {
-        if self.start > 0 {
-            self.buffer.drain(..self.start);
-            self.start = 0;
-        }
-        let filled = self.buffer.len();
-        self.buffer.resize(filled + READ.max(filled / 2), 0);
-        let target = &mut self.buffer[filled..];
-        let read = loop {
-            let result = match &mut self.source {
-                Source::Plain(raw) => raw.read(target),
-                Source::Gzip(gzip) => gzip.read(target),
-            };
-            match result {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                other => break other,
-            }
-        };
-        self.buffer.truncate(filled + *read.as_ref().unwrap_or(&0));
-        self.ended = read? == 0;
-        Ok(())
+    /// The SHA-256 of the file, compressed as it is, and its length; reads whatever is left.
+    pub(crate) fn sha256(self) -> io::Result<(String, u64)> {
+        self.codec.sha256()
     }
 }
 
@@ -185,9 +218,14 @@ impl<R: Read> Input<R> {
 mod tests {
     use std::io::Write;
 
-    use flate2::{Compression, write::GzEncoder};
+    use flate2::{
+        Compression,
+        write::{GzEncoder, ZlibEncoder},
+    };
+    use sha2::{Digest, Sha256};
 
     use super::*;
+    use crate::capture::session::hex;
 
     /// Yields one byte a call, as a slow pipe may.
     struct Slow<'a>(&'a [u8]);
@@ -200,14 +238,28 @@ mod tests {
         }
     }
 
-    fn pieces(reader: impl Read, delimiter: &str) -> Vec<(u64, Vec<u8>, bool)> {
-        let mut input = Input::new(reader).expect("memory");
+    fn input<R: Read>(reader: R) -> Input<R> {
+        Input::new(reader, Limits::default()).expect("memory")
+    }
+
+    fn pieces(mut input: Input<impl Read>, delimiter: &str) -> Vec<(u64, Vec<u8>, bool)> {
         let finder = Finder::new(delimiter);
         let mut pieces = Vec::new();
         while let Some(piece) = input.next_piece(&finder).expect("memory") {
             pieces.push((piece.offset, piece.bytes.to_vec(), piece.terminated));
         }
         pieces
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        gzip.write_all(bytes).expect("memory");
+        gzip.finish().expect("memory")
+    }
+
+    fn zstd(bytes: &[u8]) -> Vec<u8> {
+        let level = ruzstd::encoding::CompressionLevel::Fastest;
+        ruzstd::encoding::compress_to_vec(bytes, level)
     }
 
     #[test]
@@ -219,33 +271,85 @@ mod tests {
             (10, b"".to_vec(), true),
             (12, b"four".to_vec(), false),
         ];
-        assert_eq!(pieces(&text[..], "--"), expected);
-        assert_eq!(pieces(Slow(text), "--"), expected);
-        assert_eq!(pieces(&b""[..], "--"), vec![]);
+        assert_eq!(pieces(input(&text[..]), "--"), expected);
+        assert_eq!(pieces(input(Slow(text)), "--"), expected);
+        assert_eq!(pieces(input(&b""[..]), "--"), vec![]);
     }
 
     #[test]
-    fn gzip_is_seen_by_its_magic_and_hashed_as_it_is() {
-        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
-        gzip.write_all(b"a\nb\n").expect("memory");
-        let bytes = gzip.finish().expect("memory");
-        assert_eq!(pieces(&bytes[..], "\n").len(), 2);
-        let input = Input::new(&bytes[..]).expect("memory");
-        assert_eq!(
-            input.sha256().expect("memory"),
-            hex(&Sha256::digest(&bytes))
-        );
+    fn a_piece_above_the_limit_is_passed_over_and_says_how_long_it_was() {
+        let limits = Limits {
+            record_bytes: 10,
+            ..Limits::default()
+        };
+        let text = [b"short--".as_slice(), &vec![b'x'; 900_000], b"--after"].concat();
+        for whole in [true, false] {
+            let reader: Box<dyn Read> = if whole {
+                Box::new(&text[..])
+            } else {
+                Box::new(Slow(&text))
+            };
+            let mut input = Input::new(reader, limits).expect("memory");
+            let finder = Finder::new("--");
+            let mut next = || {
+                let piece = input.next_piece(&finder).expect("memory").expect("a piece");
+                (piece.offset, piece.bytes.to_vec(), piece.too_long)
+            };
+            assert_eq!(next(), (0, b"short".to_vec(), None));
+            assert_eq!(next(), (7, Vec::new(), Some(900_000)));
+            assert_eq!(next(), (900_009, b"after".to_vec(), None));
+        }
     }
 
     #[test]
-    fn truncated_gzip_is_an_error() {
-        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
-        gzip.write_all(&[b'x'; 4096]).expect("memory");
-        let bytes = gzip.finish().expect("memory");
-        let mut input = Input::new(&bytes[..bytes.len() - 6]).expect("memory");
-        let error = input
-            .next_piece(&Finder::new("\n"))
-            .expect_err("the stream is cut");
-        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    fn compression_is_seen_by_its_magic_and_hashed_as_it_is() {
+        let mut zlib = ZlibEncoder::new(Vec::new(), Compression::default());
+        zlib.write_all(b"a\nb\n").expect("memory");
+        let twice = [
+            zstd(b"a\n"),
+            b"\x50\x2a\x4d\x18\x03\0\0\0abc".to_vec(),
+            zstd(b"b\n"),
+        ]
+        .concat();
+        let members = [gzip(b"a\n"), gzip(b"b\n")].concat();
+        for bytes in [
+            gzip(b"a\nb\n"),
+            members,
+            zlib.finish().expect("memory"),
+            zstd(b"a\nb\n"),
+            twice,
+        ] {
+            assert_eq!(pieces(input(&bytes[..]), "\n").len(), 2);
+            assert_eq!(pieces(input(Slow(&bytes)), "\n").len(), 2);
+            let (sha256, length) = input(&bytes[..]).sha256().expect("memory");
+            assert_eq!(sha256, hex(&Sha256::digest(&bytes)));
+            assert_eq!(length, bytes.len() as u64);
+        }
+    }
+
+    #[test]
+    fn truncated_compression_is_an_error() {
+        for bytes in [
+            gzip(&[b'x'; 4096]),
+            zstd(&(0..=255).cycle().take(9_000).collect::<Vec<u8>>()),
+        ] {
+            let mut input = input(&bytes[..bytes.len() - 6]);
+            let error = input
+                .next_piece(&Finder::new("\n"))
+                .expect_err("the stream is cut");
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_file_above_its_limit_is_refused() {
+        let limits = Limits {
+            file_bytes: 1_000,
+            ..Limits::default()
+        };
+        let bytes = gzip(&vec![b'x'; 1 << 20]);
+        let mut input = Input::new(&bytes[..], limits).expect("memory");
+        let error = input.next_piece(&Finder::new("\n")).expect_err("too large");
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
     }
 }

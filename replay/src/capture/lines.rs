@@ -10,7 +10,10 @@
 //! **Invariant**: what [`Writer`] wrote, [`Lines`] reads back equal. A line that is not an exchange is a [`Skipped`] with its place; bytes
 //! that are not UTF-8, a line cut at the end of the file, and fewer exchanges than the manifest promises are errors: the file is damaged.
 
-use std::io::{self, Read, Write};
+use std::{
+    io::{self, Read, Write},
+    sync::Arc,
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -19,8 +22,10 @@ use memchr::memmem::Finder;
 use serde::{Deserialize, Serialize};
 
 use crate::capture::{
-    Body, CaptureError, Exchange, Fault, Flag, Headers, Record, Request, Response, Skipped,
-    SkippedKind, input::Input, open::io_error,
+    Body, CaptureError, Exchange, Fault, Flag, Headers, Request, Response, SkippedKind,
+    input::Input,
+    open::io_error,
+    parsed::{Next, Parsed, What},
 };
 
 /// What this reader and writer call the format; the number is its major version.
@@ -213,24 +218,23 @@ impl Line {
     }
 }
 
-/// Reads our own format as a stream of records.
+/// Takes our own format apart.
 #[derive(Debug)]
-pub struct Lines<R: Read> {
-    name: String,
+pub(crate) struct Lines<R: Read> {
+    name: Arc<str>,
     input: Input<R>,
     finder: Finder<'static>,
     manifest: Manifest,
     line: u64,
     exchanges: u64,
     lost: u64,
-    done: bool,
 }
 
 impl<R: Read> Lines<R> {
-    pub(crate) fn new(name: &str, mut input: Input<R>) -> Result<Self, CaptureError> {
+    pub(crate) fn new(name: Arc<str>, mut input: Input<R>) -> Result<Self, CaptureError> {
         let finder = Finder::new(b"\n");
         let fault = |found: String, fault| CaptureError {
-            file: name.to_owned(),
+            file: name.to_string(),
             place: "line 1".to_owned(),
             found,
             expected: format!("a manifest {{\"format\":\"{FORMAT}\"}}"),
@@ -238,7 +242,7 @@ impl<R: Read> Lines<R> {
         };
         let piece = input
             .next_piece(&finder)
-            .map_err(|error| io_error(name, 0, &error))?;
+            .map_err(|error| io_error(&name, 0, &error))?;
         let Some(piece) = piece else {
             return Err(fault("nothing".to_owned(), Fault::Empty));
         };
@@ -268,20 +272,23 @@ impl<R: Read> Lines<R> {
             return Err(fault(format!("format {:?}", manifest.format), kind));
         }
         Ok(Self {
-            name: name.to_owned(),
+            name,
             input,
             finder,
             manifest,
             line: 1,
             exchanges: 0,
             lost: 0,
-            done: false,
         })
     }
 
     /// The capture's first line.
-    pub fn manifest(&self) -> &Manifest {
+    pub(crate) fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    pub(crate) fn input(&self) -> &Input<R> {
+        &self.input
     }
 
     pub(crate) fn into_input(self) -> Input<R> {
@@ -290,7 +297,7 @@ impl<R: Read> Lines<R> {
 
     fn fault(&self, found: String, expected: &str, fault: Fault) -> CaptureError {
         CaptureError {
-            file: self.name.clone(),
+            file: self.name.to_string(),
             place: format!("line {}", self.line),
             found,
             expected: expected.to_owned(),
@@ -298,7 +305,8 @@ impl<R: Read> Lines<R> {
         }
     }
 
-    fn advance(&mut self) -> Result<Option<Record>, CaptureError> {
+    /// The next record of the file.
+    pub(crate) fn next(&mut self) -> Next {
         loop {
             self.line += 1;
             let place = self.input.offset();
@@ -310,6 +318,15 @@ impl<R: Read> Lines<R> {
                 return self.end().map(|()| None);
             };
             let (offset, terminated) = (piece.offset, piece.terminated);
+            if let Some(length) = piece.too_long {
+                self.lost += 1;
+                let reason = format!("a line of {length} bytes, above the limit of a record");
+                return Ok(Some(Parsed {
+                    offset,
+                    line: Some(self.line),
+                    what: What::Skipped(SkippedKind::TooLarge, reason),
+                }));
+            }
             let text = match std::str::from_utf8(piece.bytes) {
                 Ok(text) => text.trim(),
                 Err(error) => {
@@ -334,20 +351,20 @@ impl<R: Read> Lines<R> {
             let exchange = parsed
                 .map_err(|error| error.to_string())
                 .and_then(Line::exchange);
-            return Ok(Some(match exchange {
-                Ok(mut exchange) => {
-                    exchange.seq = self.exchanges;
+            let what = match exchange {
+                Ok(exchange) => {
                     self.exchanges += 1;
-                    Record::Exchange(Box::new(exchange))
+                    What::Exchange(Box::new(exchange))
                 }
                 Err(reason) => {
                     self.lost += 1;
-                    Record::Skipped(Skipped {
-                        offset,
-                        kind: SkippedKind::Malformed,
-                        reason: format!("line {}: {reason}", self.line),
-                    })
+                    What::Skipped(SkippedKind::Malformed, reason)
                 }
+            };
+            return Ok(Some(Parsed {
+                offset,
+                line: Some(self.line),
+                what,
             }));
         }
     }
@@ -365,27 +382,6 @@ impl<R: Read> Lines<R> {
     }
 }
 
-impl<R: Read> Iterator for Lines<R> {
-    type Item = Result<Record, CaptureError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.done {
-            return None;
-        }
-        match self.advance() {
-            Ok(Some(record)) => Some(Ok(record)),
-            Ok(None) => {
-                self.done = true;
-                None
-            }
-            Err(error) => {
-                self.done = true;
-                Some(Err(error))
-            }
-        }
-    }
-}
-
 /// Writes our own format. The same exchanges give the same bytes, compressed or not.
 #[derive(Debug)]
 pub struct Writer<W: Write> {
@@ -396,7 +392,12 @@ pub struct Writer<W: Write> {
 enum Sink<W: Write> {
     Plain(W),
     Gzip(GzEncoder<W>),
+    /// Lines wait until they make a frame.
+    Zstd(W, Vec<u8>),
 }
+
+/// A zstd frame holds about this much: enough to compress well, little enough to keep in memory.
+const FRAME: usize = 1 << 20;
 
 impl<W: Write> Writer<W> {
     /// Writes plain lines to `out`, the manifest first.
@@ -410,6 +411,11 @@ impl<W: Write> Writer<W> {
             Sink::Gzip(GzEncoder::new(out, Compression::best())),
             manifest,
         )
+    }
+
+    /// Writes zstd to `out`, the manifest first.
+    pub fn zstd(out: W, manifest: &Manifest) -> io::Result<Self> {
+        Self::begin(Sink::Zstd(out, Vec::new()), manifest)
     }
 
     fn begin(sink: Sink<W>, manifest: &Manifest) -> io::Result<Self> {
@@ -428,6 +434,10 @@ impl<W: Write> Writer<W> {
         match self.sink {
             Sink::Plain(mut out) => out.flush().map(|()| out),
             Sink::Gzip(out) => out.finish(),
+            Sink::Zstd(mut out, waiting) => {
+                out.write_all(&frame(&waiting))?;
+                out.flush().map(|()| out)
+            }
         }
     }
 
@@ -437,6 +447,19 @@ impl<W: Write> Writer<W> {
         match &mut self.sink {
             Sink::Plain(out) => out.write_all(&bytes),
             Sink::Gzip(out) => out.write_all(&bytes),
+            Sink::Zstd(out, waiting) => {
+                waiting.extend_from_slice(&bytes);
+                if waiting.len() < FRAME {
+                    return Ok(());
+                }
+                out.write_all(&frame(waiting))?;
+                waiting.clear();
+                Ok(())
+            }
         }
     }
+}
+
+fn frame(bytes: &[u8]) -> Vec<u8> {
+    ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
 }

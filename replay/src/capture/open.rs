@@ -1,99 +1,161 @@
-//! Finds out a capture's format and reads it.
+//! Opens one stream of bytes as a capture, whatever its format, and reads it.
 //!
-//! **Invariant**: the content decides; the extension only helps where there is no content to tell by.
+//! **Invariant**: what a reader yields is in order of time within its window; after an error it yields nothing more.
 
-use std::io::{self, Read};
-
-use crate::capture::{
-    CaptureError, Exchange, Fault, Record, Skipped, goreplay, goreplay::GoReplay, input::Input,
-    lines::Lines,
+use std::{
+    collections::VecDeque,
+    io::{self, Read},
+    sync::Arc,
 };
 
-/// A format of captures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// Our own JSON lines.
-    Rehearsal,
-    /// GoReplay's `.gor`.
-    GoReplay,
+use crate::capture::{
+    CaptureError, Exchange, Fault, Format, Manifest, Options, Record, Skipped, Unreadable,
+    format::PEEK, input::Input, parsed::Parsed, parser::Parser, window::Window,
+};
+
+/// Puts the records of one or several files in order, and hands them out.
+#[derive(Debug)]
+pub(crate) struct Sorter {
+    window: Window,
+    ready: VecDeque<Record>,
+    options: Options,
+    records: u64,
 }
 
-impl Format {
-    /// Its name in reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Rehearsal => "rehearsal.capture/1",
-            Self::GoReplay => "goreplay",
+impl Sorter {
+    pub(crate) fn new(options: &Options) -> Self {
+        Self {
+            window: Window::default(),
+            ready: VecDeque::new(),
+            options: options.clone(),
+            records: 0,
         }
+    }
+
+    pub(crate) fn push(&mut self, file: &Arc<str>, parsed: Parsed) {
+        self.window.push(file, parsed, &mut self.ready);
+    }
+
+    pub(crate) fn finish(&mut self) {
+        self.window.finish(&mut self.ready);
+    }
+
+    /// The next record that is ready.
+    pub(crate) fn pop(&mut self) -> Option<Result<Record, CaptureError>> {
+        let record = self.ready.pop_front()?;
+        self.records += 1;
+        let limit = self.options.limits.records;
+        if self.records > limit {
+            return Some(Err(CaptureError {
+                file: "the capture".to_owned(),
+                place: format!("record {}", self.records),
+                found: "one more record".to_owned(),
+                expected: format!("at most {limit}"),
+                fault: Fault::TooLarge,
+            }));
+        }
+        if let Record::Skipped(skipped) = &record
+            && skipped.kind.loses_a_request()
+            && self.options.unreadable == Unreadable::Stop
+        {
+            return Some(Err(strict(skipped)));
+        }
+        Some(Ok(record))
+    }
+}
+
+fn strict(skipped: &Skipped) -> CaptureError {
+    let place = match skipped.line {
+        Some(line) => format!("line {line}, byte {}", skipped.offset),
+        None => format!("byte {}", skipped.offset),
+    };
+    CaptureError {
+        file: skipped.file.to_string(),
+        place,
+        found: skipped.reason.clone(),
+        expected: "a record that can be read: the reading is strict".to_owned(),
+        fault: Fault::Strict,
     }
 }
 
 /// A capture being read: an iterator of records in bounded memory.
 #[derive(Debug)]
-pub enum Reader<R: Read> {
-    /// Our own JSON lines.
-    Lines(Box<Lines<R>>),
-    /// GoReplay's `.gor`.
-    GoReplay(Box<GoReplay<R>>),
+pub struct Reader<R: Read> {
+    name: Arc<str>,
+    parser: Parser<R>,
+    sorter: Sorter,
+    done: bool,
 }
 
-/// Enough of the beginning to tell a format by.
-const PEEK: usize = 512;
-
-/// Opens the capture behind `reader`; `name` is the file as the user named it.
+/// Opens the capture behind `reader` in any format; `name` is the file as the user named it.
 pub fn open<R: Read>(name: &str, reader: R) -> Result<Reader<R>, CaptureError> {
+    open_with(name, reader, &Options::default())
+}
+
+/// Opens the capture behind `reader` as `options` say.
+pub fn open_with<R: Read>(
+    name: &str,
+    reader: R,
+    options: &Options,
+) -> Result<Reader<R>, CaptureError> {
+    let name: Arc<str> = name.into();
+    let Some(parser) = parser(&name, reader, options)? else {
+        return Err(fault(&name, "an empty file".to_owned(), Fault::Empty));
+    };
+    Ok(Reader {
+        name,
+        parser,
+        sorter: Sorter::new(options),
+        done: false,
+    })
+}
+
+/// The parser of what is behind `reader`; `None` if there is nothing.
+pub(crate) fn parser<R: Read>(
+    name: &Arc<str>,
+    reader: R,
+    options: &Options,
+) -> Result<Option<Parser<R>>, CaptureError> {
     let fail = |error: &io::Error| io_error(name, 0, error);
-    let mut input = Input::new(reader).map_err(|error| fail(&error))?;
+    let mut input = Input::new(reader, options.limits).map_err(|error| fail(&error))?;
     let begin = input.peek(PEEK).map_err(|error| fail(&error))?;
-    let begin = begin
-        .strip_prefix(b"\xef\xbb\xbf")
-        .unwrap_or(begin)
-        .trim_ascii_start();
-    let first = begin.split(|byte| *byte == b'\n').next().unwrap_or(begin);
-    let unknown = |found: String, fault| CaptureError {
+    let shown = begin.strip_prefix(b"\xef\xbb\xbf").unwrap_or(begin);
+    let shown = shown.trim_ascii_start();
+    if shown.is_empty() {
+        return Ok(None);
+    }
+    let Some(format) = options.format.or_else(|| Format::detect(name, begin)) else {
+        let first = shown.split(|byte| *byte == b'\n').next().unwrap_or(shown);
+        let shown: String = String::from_utf8_lossy(first).chars().take(40).collect();
+        return Err(fault(name, format!("{shown:?}"), Fault::UnknownFormat));
+    };
+    Parser::new(format, Arc::clone(name), input, options).map(Some)
+}
+
+fn fault(name: &str, found: String, fault: Fault) -> CaptureError {
+    CaptureError {
         file: name.to_owned(),
         place: "byte 0".to_owned(),
         found,
-        expected: "rehearsal.capture/1 (JSON lines) or GoReplay's .gor, gzip or not".to_owned(),
+        expected: "a capture: rehearsal.capture/1, GoReplay, HAR, mitmproxy, an Envoy tap or log, an nginx log of JSON or OTLP spans, gzip or zstd or neither".to_owned(),
         fault,
-    };
-    if begin.is_empty() {
-        return Err(unknown("an empty file".to_owned(), Fault::Empty));
     }
-    if goreplay::is_meta(first) {
-        return Ok(Reader::GoReplay(Box::new(GoReplay::new(name, input))));
-    }
-    let mentions_format = memchr::memmem::find(first, b"\"format\"").is_some();
-    if first.starts_with(b"{") && (mentions_format || extension(name) == Some("jsonl")) {
-        return Lines::new(name, input).map(|lines| Reader::Lines(Box::new(lines)));
-    }
-    if extension(name) == Some("gor") {
-        return Ok(Reader::GoReplay(Box::new(GoReplay::new(name, input))));
-    }
-    let shown: String = String::from_utf8_lossy(first).chars().take(40).collect();
-    Err(unknown(format!("{shown:?}"), Fault::UnknownFormat))
-}
-
-fn extension(name: &str) -> Option<&str> {
-    let name = name.strip_suffix(".gz").unwrap_or(name);
-    name.rsplit_once('.').map(|(_, extension)| extension)
 }
 
 impl<R: Read> Reader<R> {
     /// What format it is.
     pub fn format(&self) -> Format {
-        match self {
-            Self::Lines(_) => Format::Rehearsal,
-            Self::GoReplay(_) => Format::GoReplay,
-        }
+        self.parser.format()
+    }
+
+    /// The first line of a capture in our own format.
+    pub fn manifest(&self) -> Option<&Manifest> {
+        self.parser.manifest()
     }
 
     /// The SHA-256 of the file's bytes, as they are on disk; reads whatever is left.
     pub fn sha256(self) -> io::Result<String> {
-        match self {
-            Self::Lines(lines) => lines.into_input().sha256(),
-            Self::GoReplay(goreplay) => goreplay.into_input().sha256(),
-        }
+        self.parser.into_input().sha256().map(|(sha256, _)| sha256)
     }
 }
 
@@ -101,9 +163,29 @@ impl<R: Read> Iterator for Reader<R> {
     type Item = Result<Record, CaptureError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match self {
-            Self::Lines(lines) => lines.next(),
-            Self::GoReplay(goreplay) => goreplay.next(),
+        loop {
+            if let Some(record) = self.sorter.pop() {
+                if record.is_err() {
+                    self.done = true;
+                    self.sorter = Sorter::new(&Options::default());
+                }
+                return Some(record);
+            }
+            if self.done {
+                return None;
+            }
+            match self.parser.next() {
+                Ok(Some(parsed)) => self.sorter.push(&self.name, parsed),
+                Ok(None) => {
+                    self.done = true;
+                    self.sorter.finish();
+                }
+                Err(error) => {
+                    self.done = true;
+                    self.sorter = Sorter::new(&Options::default());
+                    return Some(Err(error));
+                }
+            }
         }
     }
 }
@@ -111,7 +193,7 @@ impl<R: Read> Iterator for Reader<R> {
 /// A capture in memory, in order of time.
 #[derive(Clone, Debug)]
 pub struct Capture {
-    /// The SHA-256 of the file's bytes.
+    /// The SHA-256 of the file's bytes; of several files, that of their hashes, one a line.
     pub sha256: String,
     /// What format it was in.
     pub format: Format,
@@ -128,8 +210,23 @@ pub struct Capture {
 pub fn load<R: Read>(name: &str, reader: R) -> Result<Capture, CaptureError> {
     let mut reader = open(name, reader)?;
     let format = reader.format();
+    let (exchanges, skipped) = collect(name, &mut reader)?;
+    let sha256 = reader.sha256().map_err(|error| io_error(name, 0, &error))?;
+    Ok(Capture {
+        sha256,
+        format,
+        exchanges,
+        skipped,
+    })
+}
+
+/// All exchanges in order of time, and all that was skipped.
+pub(crate) fn collect(
+    name: &str,
+    records: impl Iterator<Item = Result<Record, CaptureError>>,
+) -> Result<(Vec<Exchange>, Vec<Skipped>), CaptureError> {
     let (mut exchanges, mut skipped) = (Vec::new(), Vec::new());
-    for record in &mut reader {
+    for record in records {
         match record? {
             Record::Exchange(exchange) => exchanges.push(*exchange),
             Record::Skipped(one) => skipped.push(one),
@@ -157,22 +254,17 @@ pub fn load<R: Read>(name: &str, reader: R) -> Result<Capture, CaptureError> {
     for (seq, exchange) in (0..).zip(&mut exchanges) {
         exchange.seq = seq;
     }
-    let sha256 = reader.sha256().map_err(|error| io_error(name, 0, &error))?;
-    Ok(Capture {
-        sha256,
-        format,
-        exchanges,
-        skipped,
-    })
+    Ok((exchanges, skipped))
 }
 
 /// What the operating system or the decompressor said, as a capture's error.
 pub(crate) fn io_error(name: &str, offset: u64, error: &io::Error) -> CaptureError {
     let (fault, expected) = match error.kind() {
-        io::ErrorKind::UnexpectedEof => (Fault::Truncated, "the whole gzip stream"),
+        io::ErrorKind::UnexpectedEof => (Fault::Truncated, "the whole compressed stream"),
         io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
             (Fault::Damaged, "a readable capture")
         }
+        io::ErrorKind::FileTooLarge => (Fault::TooLarge, "a file within the limit"),
         _ => (Fault::Unreadable, "a readable file"),
     };
     CaptureError {

@@ -2,7 +2,7 @@
 //!
 //! **Invariant**: each names its place. A skipped record never ends the reading, a [`CaptureError`] always does.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use crate::capture::Exchange;
 
@@ -18,12 +18,27 @@ pub enum Record {
 /// A record that is not replayed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Skipped {
+    /// The file, as the user named it.
+    pub file: Arc<str>,
+    /// The line it is on, from 1, where the format has lines.
+    pub line: Option<u64>,
     /// Where it begins: bytes from the start of the (decompressed) capture.
     pub offset: u64,
     /// Why it is skipped.
     pub kind: SkippedKind,
     /// What was found there, for people.
     pub reason: String,
+}
+
+impl Skipped {
+    /// Where it is, for people: `x.log: line 3, byte 120`.
+    pub fn place(&self) -> String {
+        let Self { file, offset, .. } = self;
+        match self.line {
+            Some(line) => format!("{file}: line {line}, byte {offset}"),
+            None => format!("{file}: byte {offset}"),
+        }
+    }
 }
 
 /// Why a record is skipped.
@@ -36,14 +51,20 @@ pub enum SkippedKind {
     OrphanResponse,
     /// The answer of an earlier replay, which no comparison needs.
     ReplayedResponse,
+    /// It is longer than the limit of a record. It counts against coverage.
+    TooLarge,
+    /// It was answered from a cache of the client's and never sent.
+    FromCache,
+    /// It is no HTTP request: a span of something else, a flow of another protocol.
+    NotHttp,
 }
 
 impl SkippedKind {
     /// Whether an original request was lost with it.
     pub fn loses_a_request(self) -> bool {
         match self {
-            Self::Malformed | Self::OrphanResponse => true,
-            Self::ReplayedResponse => false,
+            Self::Malformed | Self::OrphanResponse | Self::TooLarge => true,
+            Self::ReplayedResponse | Self::FromCache | Self::NotHttp => false,
         }
     }
 }
@@ -59,6 +80,12 @@ pub enum Fault {
     UnknownFormat,
     /// It is in a newer version of a format.
     NewerMajor,
+    /// It is in a version of a format that is too old to be read.
+    OldVersion,
+    /// A record cannot be read, and the reading was to stop at the first.
+    Strict,
+    /// It is above a limit.
+    TooLarge,
     /// It is damaged where it must not be: not UTF-8, not gzip, no header.
     Damaged,
     /// The operating system could not read it.

@@ -42,7 +42,7 @@ fn exchange(seq: u64) -> Exchange {
         },
         response: Some(Response {
             ts_ns: 2_000,
-            latency_ns: 1_000 - seq,
+            latency_ns: 1_000 + seq,
             status: 200,
             headers: Vec::new(),
             body: Body::Whole(Bytes::from_static(b"\xff\x00")),
@@ -208,6 +208,15 @@ fn our_own_lines_read_back_equal_plain_and_compressed() {
     let capture = read(&compressed).expect("a capture");
     assert_eq!(capture.exchanges, exchanges[..1]);
     assert_eq!(capture.sha256.len(), 64);
+    let mut writer = Writer::zstd(Vec::new(), &manifest).expect("memory");
+    let many: Vec<Exchange> = (0..20_000).map(exchange).collect();
+    for one in &many {
+        writer.write(one).expect("memory");
+    }
+    let compressed = writer.finish().expect("memory");
+    assert_eq!(&compressed[..4], b"\x28\xb5\x2f\xfd");
+    assert!(compressed.len() < 1 << 20, "{}", compressed.len());
+    assert_eq!(read(&compressed).expect("a capture").exchanges, many);
 }
 
 #[test]
@@ -216,7 +225,7 @@ fn damaged_files_are_refused_with_file_place_found_and_expected() {
         let error = read(bytes).expect_err("damaged");
         assert_eq!((error.fault, error.to_string().as_str()), (fault, message));
     };
-    let formats = "expected rehearsal.capture/1 (JSON lines) or GoReplay's .gor, gzip or not";
+    let formats = "expected a capture: rehearsal.capture/1, GoReplay, HAR, mitmproxy, an Envoy tap or log, an nginx log of JSON or OTLP spans, gzip or zstd or neither";
     check(
         b"",
         Fault::Empty,
@@ -283,10 +292,11 @@ fn a_line_that_is_no_exchange_is_counted() {
     let capture = read(&bytes).expect("a capture");
     assert_eq!(capture.exchanges.len(), 1);
     assert_eq!(capture.skipped.len(), 2);
+    assert_eq!(capture.skipped[0].line, Some(3));
     assert!(
         capture.skipped[0]
             .reason
-            .starts_with("line 3: unknown field `surprise`")
+            .starts_with("unknown field `surprise`")
     );
 }
 

@@ -1,0 +1,333 @@
+//! OpenTelemetry's spans, OTLP JSON as the collector's file exporter writes it: arrivals, targets, statuses and latencies.
+//!
+//! Old and new names of attributes are read: `http.request.method` and `http.method`, `url.path` and `http.target`, and so on.
+//!
+//! **Invariant**: spans hold no bodies, so a write's is unknown and the write is not replayed; a span that is no request is counted.
+
+use std::{collections::VecDeque, io::Read, sync::Arc};
+
+use serde::Deserialize;
+
+use crate::capture::{
+    Body, Exchange, Flag, Headers, Request, Response, SkippedKind, Spans,
+    input::Input,
+    lenient::Text,
+    open::io_error,
+    parsed::{Next, Parsed, What},
+    session, target, values,
+};
+
+#[derive(Deserialize)]
+struct Export<'a> {
+    #[serde(borrow, rename = "resourceSpans", alias = "resource_spans")]
+    resource_spans: Vec<ResourceSpans<'a>>,
+}
+
+#[derive(Deserialize)]
+struct ResourceSpans<'a> {
+    #[serde(
+        borrow,
+        default,
+        rename = "scopeSpans",
+        alias = "scope_spans",
+        alias = "instrumentationLibrarySpans"
+    )]
+    scope_spans: Vec<ScopeSpans<'a>>,
+}
+
+#[derive(Deserialize)]
+struct ScopeSpans<'a> {
+    #[serde(borrow, default)]
+    spans: Vec<Span<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Span<'a> {
+    #[serde(borrow, default)]
+    kind: Text<'a>,
+    #[serde(borrow, default, alias = "start_time_unix_nano")]
+    start_time_unix_nano: Text<'a>,
+    #[serde(borrow, default, alias = "end_time_unix_nano")]
+    end_time_unix_nano: Text<'a>,
+    #[serde(borrow, default)]
+    attributes: Vec<Attribute<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Attribute<'a> {
+    #[serde(borrow, default)]
+    key: Text<'a>,
+    #[serde(borrow, default)]
+    value: AnyValue<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "these are OTLP's names")]
+struct AnyValue<'a> {
+    #[serde(borrow, alias = "string_value")]
+    string_value: Option<Text<'a>>,
+    #[serde(borrow, alias = "int_value")]
+    int_value: Option<Text<'a>>,
+    #[serde(borrow, alias = "bool_value")]
+    bool_value: Option<Text<'a>>,
+    #[serde(borrow, alias = "double_value")]
+    double_value: Option<Text<'a>>,
+    #[serde(borrow, alias = "array_value")]
+    array_value: Option<ArrayValue<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ArrayValue<'a> {
+    #[serde(borrow)]
+    values: Vec<AnyValue<'a>>,
+}
+
+impl AnyValue<'_> {
+    /// Its text; the first of several.
+    fn text(&self) -> Option<&str> {
+        let scalar = [
+            &self.string_value,
+            &self.int_value,
+            &self.bool_value,
+            &self.double_value,
+        ];
+        match scalar.into_iter().flatten().next() {
+            Some(text) => Some(text),
+            None => self.array_value.as_ref()?.values.first()?.text(),
+        }
+    }
+}
+
+impl Span<'_> {
+    fn any(&self, keys: &[&str]) -> Option<&str> {
+        keys.iter().find_map(|key| {
+            let attribute = self
+                .attributes
+                .iter()
+                .find(|attribute| &*attribute.key == *key)?;
+            attribute.value.text().filter(|text| !text.is_empty())
+        })
+    }
+
+    fn is(&self, spans: Spans) -> bool {
+        match spans {
+            Spans::Server => matches!(&*self.kind, "2" | "SPAN_KIND_SERVER"),
+            Spans::Client => matches!(&*self.kind, "3" | "SPAN_KIND_CLIENT"),
+        }
+    }
+
+    /// The headers that were recorded under `prefix`.
+    fn headers(&self, prefix: &str) -> Headers {
+        let mut headers = Headers::new();
+        for attribute in &self.attributes {
+            let Some(name) = attribute.key.strip_prefix(prefix) else {
+                continue;
+            };
+            let name = name.replace('_', "-");
+            match &attribute.value.array_value {
+                Some(array) => headers.extend(
+                    array
+                        .values
+                        .iter()
+                        .filter_map(AnyValue::text)
+                        .map(|value| (name.clone(), value.to_owned())),
+                ),
+                None => {
+                    headers.extend(attribute.value.text().map(|value| (name, value.to_owned())));
+                }
+            }
+        }
+        headers
+    }
+}
+
+/// Takes an export apart.
+#[derive(Debug)]
+pub(crate) struct Otlp<R: Read> {
+    name: Arc<str>,
+    input: Input<R>,
+    spans: Spans,
+    line: u64,
+    waiting: VecDeque<Parsed>,
+}
+
+impl<R: Read> Otlp<R> {
+    pub(crate) fn new(name: Arc<str>, input: Input<R>, spans: Spans) -> Self {
+        Self {
+            name,
+            input,
+            spans,
+            line: 1,
+            waiting: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn input(&self) -> &Input<R> {
+        &self.input
+    }
+
+    pub(crate) fn into_input(self) -> Input<R> {
+        self.input
+    }
+
+    /// The next span.
+    pub(crate) fn next(&mut self) -> Next {
+        loop {
+            if let Some(parsed) = self.waiting.pop_front() {
+                return Ok(Some(parsed));
+            }
+            let (name, place) = (Arc::clone(&self.name), self.input.offset());
+            let value = values::element(&mut self.input, &mut self.line)
+                .map_err(|error| io_error(&name, place, &error))?;
+            let Some(value) = value else {
+                return Ok(None);
+            };
+            let (offset, line) = (value.offset, self.line);
+            self.line += value.lines();
+            let parsed = |what| Parsed {
+                offset,
+                line: Some(line),
+                what,
+            };
+            if let Some(length) = value.too_long {
+                let reason = format!("a record of {length} bytes, above the limit of a record");
+                return Ok(Some(parsed(What::Skipped(SkippedKind::TooLarge, reason))));
+            }
+            let export = match serde_json::from_slice::<Export<'_>>(value.bytes) {
+                Ok(export) => export,
+                Err(error) => {
+                    let reason = error.to_string();
+                    return Ok(Some(parsed(What::Skipped(SkippedKind::Malformed, reason))));
+                }
+            };
+            let scopes = export
+                .resource_spans
+                .iter()
+                .flat_map(|resource| &resource.scope_spans);
+            for span in scopes.flat_map(|scope| &scope.spans) {
+                let what = read(span, self.spans)
+                    .unwrap_or_else(|reason| What::Skipped(SkippedKind::Malformed, reason));
+                self.waiting.push_back(parsed(what));
+            }
+        }
+    }
+}
+
+fn read(span: &Span<'_>, spans: Spans) -> Result<What, String> {
+    let method = span.any(&[
+        "http.request.method_original",
+        "http.request.method",
+        "http.method",
+    ]);
+    let (Some(method), true) = (method, span.is(spans)) else {
+        let kind = match spans {
+            Spans::Server => "a server",
+            Spans::Client => "a client",
+        };
+        let reason = format!("a span that is no HTTP request of {kind}");
+        return Ok(What::Skipped(SkippedKind::NotHttp, reason));
+    };
+    let time = |text: &str, what: &str| {
+        let ns = text.parse::<u64>();
+        ns.map_err(|_| format!("{what} {text:?} is no time in nanoseconds"))
+    };
+    let ts_ns = time(&span.start_time_unix_nano, "startTimeUnixNano")?;
+    let end_ns = time(&span.end_time_unix_nano, "endTimeUnixNano")?;
+    let latency_ns = end_ns.saturating_sub(ts_ns);
+    let url = url(span).ok_or("a request without url.path, url.full, http.target or http.url")?;
+    let (target, authority) = target::split(&url);
+    let mut headers = span.headers("http.request.header.");
+    if let Some(agent) = span.any(&["user_agent.original", "http.user_agent"])
+        && crate::capture::header(&headers, "user-agent").is_none()
+    {
+        headers.push(("User-Agent".to_owned(), agent.to_owned()));
+    }
+    let named = span.any(&["server.address", "http.host", "net.host.name"]);
+    let port = span.any(&["server.port", "net.host.port"]);
+    let host = match (authority, named, port) {
+        (Some(authority), ..) => Some(authority.to_owned()),
+        (None, Some(name), Some(port)) if !matches!(port, "80" | "443") && !name.contains(':') => {
+            Some(format!("{name}:{port}"))
+        }
+        (None, name, _) => name.map(ToOwned::to_owned),
+    };
+    target::set_host(&mut headers, host.as_deref());
+    let mut flags = Vec::new();
+    let response = response(span, ts_ns, latency_ns)?;
+    if response.is_none() {
+        flags.push(Flag::Status0);
+    }
+    let address = span.any(&[
+        "client.address",
+        "http.client_ip",
+        "net.peer.ip",
+        "net.sock.peer.addr",
+    ]);
+    let session = session::of_headers(&headers)
+        .or_else(|| address.map(|address| session::digest("address", address)));
+    Ok(What::Exchange(Box::new(Exchange {
+        seq: 0,
+        ts_ns,
+        conn: None,
+        session,
+        request: Request {
+            method: method.to_owned(),
+            target,
+            version: span
+                .any(&["network.protocol.version", "http.flavor"])
+                .map_or(
+                    "1.1",
+                    |version| if version == "2.0" { "2" } else { version },
+                )
+                .to_owned(),
+            headers,
+            body: body(span, method),
+        },
+        response,
+        flags,
+    })))
+}
+
+/// The target or the whole URL.
+fn url(span: &Span<'_>) -> Option<String> {
+    if let Some(path) = span.any(&["url.path"]) {
+        return Some(match span.any(&["url.query"]) {
+            Some(query) => format!("{path}?{}", query.trim_start_matches('?')),
+            None => path.to_owned(),
+        });
+    }
+    span.any(&["http.target", "url.full", "http.url"])
+        .map(ToOwned::to_owned)
+}
+
+fn body(span: &Span<'_>, method: &str) -> Body {
+    let size = span.any(&["http.request.body.size", "http.request_content_length"]);
+    match size.and_then(|size| size.parse::<u64>().ok()) {
+        Some(0) => Body::EMPTY,
+        None if matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE") => Body::EMPTY,
+        Some(_) | None => Body::Missing,
+    }
+}
+
+fn response(span: &Span<'_>, ts_ns: u64, latency_ns: u64) -> Result<Option<Response>, String> {
+    let Some(text) = span.any(&["http.response.status_code", "http.status_code"]) else {
+        return Ok(None);
+    };
+    let status: Option<u16> = text
+        .parse()
+        .ok()
+        .filter(|status| (100..1000).contains(status));
+    let status = status.ok_or_else(|| format!("status {text:?}, expected 100 to 999"))?;
+    let size = span.any(&["http.response.body.size", "http.response_content_length"]);
+    let empty = size == Some("0") || matches!(status, 204 | 304);
+    Ok(Some(Response {
+        ts_ns: ts_ns.saturating_add(latency_ns),
+        latency_ns,
+        status,
+        headers: span.headers("http.response.header."),
+        body: if empty { Body::EMPTY } else { Body::Missing },
+    }))
+}
