@@ -25,6 +25,8 @@ pub mod comparing;
 
 pub mod noise;
 
+pub mod hypothesis;
+
 pub mod statistics;
 
 pub mod sequential;

@@ -1,6 +1,7 @@
 //! Integration tests of the replay room, one binary.
 
 mod captures;
+mod divergences;
 mod reports;
 mod runs;
 mod sabotage;
