@@ -33,6 +33,11 @@ impl Artifacts {
         })
     }
 
+    /// Where it is.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Writes `name` in the folder and returns its path.
     ///
     /// # Errors

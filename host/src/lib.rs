@@ -12,6 +12,7 @@ pub mod stream;
 pub mod hyper_glue;
 pub mod serve;
 pub mod client;
+pub mod tls;
 pub mod real;
 
 pub use machine::{Elapsed, Host, Machine};

@@ -39,6 +39,12 @@ pub trait Machine: Send + Sync + 'static {
     /// Waits for `duration` of monotonic time. Resolution is 1 ms.
     fn sleep(&self, duration: Duration) -> Sleep;
 
+    /// Waits for `duration` as exactly as the machine can: well below a millisecond late where it has such timers. Simulated machines are
+    /// exact anyway.
+    fn sleep_precisely(&self, duration: Duration) -> Sleep {
+        self.sleep(duration)
+    }
+
     /// 64 bits of entropy: unpredictable on a real machine, a named stream of the seed on a simulated one.
     fn entropy(&self) -> u64;
 }
@@ -91,6 +97,11 @@ impl Host {
     /// See [`Machine::sleep`].
     pub fn sleep(&self, duration: Duration) -> Sleep {
         self.0.sleep(duration)
+    }
+
+    /// See [`Machine::sleep_precisely`].
+    pub fn sleep_precisely(&self, duration: Duration) -> Sleep {
+        self.0.sleep_precisely(duration)
     }
 
     /// See [`Machine::entropy`].

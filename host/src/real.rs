@@ -6,6 +6,8 @@
     reason = "this is the one place that asks the operating system"
 )]
 
+mod timer;
+
 use std::{
     io,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -14,6 +16,7 @@ use std::{
 use futures_util::future::BoxFuture;
 use rehearsal_core::time::Timestamp;
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::rustls::pki_types::CertificateDer;
 
 use crate::{
     Host, Machine,
@@ -39,6 +42,25 @@ impl RealMachine {
     pub fn host() -> Host {
         Host::new(Self::new())
     }
+}
+
+/// Lets this process have as many files and sockets open as the machine allows it to: a shell's usual limit of 1,024 is fewer than a replay's
+/// connections. Returns the limit that holds now, if there is one.
+pub fn raise_descriptor_limit() -> Option<u64> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    // A machine that refuses leaves the limit as it was.
+    let _ = setrlimit(Resource::Nofile, raised);
+    getrlimit(Resource::Nofile).current
+}
+
+/// The certificates of the authorities that this machine trusts. What cannot be read is left out.
+pub fn trusted_roots() -> Vec<CertificateDer<'static>> {
+    rustls_native_certs::load_native_certs().certs
 }
 
 impl Default for RealMachine {
@@ -95,6 +117,10 @@ impl Machine for RealMachine {
 
     fn sleep(&self, duration: Duration) -> Sleep {
         Box::pin(tokio::time::sleep(duration))
+    }
+
+    fn sleep_precisely(&self, duration: Duration) -> Sleep {
+        timer::sleep(duration)
     }
 
     fn entropy(&self) -> u64 {

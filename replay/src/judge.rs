@@ -20,7 +20,7 @@ use crate::{
         Report, SensitivityReport, SideLatency, StateReport, Targets, Timing,
     },
     rules::Rules,
-    run::{Accounting, Latency, Observations, Outcome, SkipReason},
+    run::{Accounting, Observations, Outcome, SkipReason, Time},
     sensitivity::{Sample, Sensitivity},
     verdict::{Down, Evidence, Gate, Judgment, verdict},
 };
@@ -186,21 +186,15 @@ fn report(
             blind: sensitivity.blind,
         },
         latency_ms: sides
-            .map(|side| (side.side.name(), latency(&side.latency)))
-            .into(),
+            .into_iter()
+            .filter(|side| side.time == Time::Virtual)
+            .map(|side| (side.side.name(), SideLatency::of(side)))
+            .collect(),
         state: StateReport {
             entities: plan.entities.len() as u64,
             pairs: count.states,
             skipped: count.states_skipped,
         },
-        timing: Timing::default(),
-    }
-}
-
-fn latency(latency: &Latency) -> SideLatency {
-    SideLatency {
-        response: latency.response(),
-        service: latency.service(),
-        send_delay: latency.late(),
+        timing: Timing::of(sides),
     }
 }

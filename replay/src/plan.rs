@@ -3,7 +3,12 @@
 //! **Invariant**: every exchange of the capture is in the plan, in order of intended time; one that cannot be sent says why.
 //! It deliberately knows no target: both sides run the same plan.
 
-use std::{fmt, str::FromStr};
+mod flow;
+pub(crate) mod token;
+
+use std::{collections::BTreeMap, fmt, str::FromStr};
+
+pub use flow::{Part, Value, ValuePlace};
 
 use crate::{
     capture::{Body, Capture, Exchange, Request, Skipped, SkippedKind},
@@ -76,6 +81,8 @@ pub struct Planned {
     pub endpoint: String,
     /// The request as captured; each side's rewriting comes later.
     pub request: Request,
+    /// What it carries that an earlier answer invented: places in [`Plan::values`].
+    pub uses: Vec<usize>,
     /// Why it cannot be sent.
     pub unreplayable: Option<Unreplayable>,
 }
@@ -150,6 +157,10 @@ pub struct Plan {
     pub requests: Vec<Planned>,
     /// The entities whose final state is read, in order of first appearance.
     pub entities: Vec<String>,
+    /// Values that answers invent and later requests carry.
+    pub values: Vec<Value>,
+    /// Entities whose id is such a value: its place in [`Self::values`].
+    pub invented: BTreeMap<String, usize>,
 }
 
 /// Plans a capture.
@@ -159,25 +170,59 @@ pub fn plan(capture: Capture, rules: &Rules, pace: Pace) -> Plan {
         .exchanges
         .first()
         .map_or(0, |exchange| exchange.ts_ns);
+    let flow = flow::flow(&capture.exchanges, |exchange| invented(exchange, rules));
+    let mut ids: BTreeMap<(u64, &str), usize> = BTreeMap::new();
+    for (place, value) in flow.values.iter().enumerate() {
+        ids.insert((value.producer, &value.recorded), place);
+    }
     let mut entities = indexed::Ordered::default();
+    let mut by_answer = BTreeMap::new();
     let requests = (0..)
-        .zip(capture.exchanges)
-        .map(|(place, exchange)| {
+        .zip(capture.exchanges.into_iter().zip(flow.uses))
+        .map(|(place, (exchange, uses))| {
             let gap_ns = exchange.ts_ns.saturating_sub(first_ns);
-            let planned = planned(exchange, at_ns(pace, place, gap_ns), rules);
-            if planned.unreplayable.is_none()
-                && let Some(id) = rules.created(&planned.request)
+            let invented = invented(&exchange, rules);
+            let mut planned = planned(exchange, at_ns(pace, place, gap_ns), rules);
+            planned.uses = uses;
+            if planned.unreplayable.is_some() {
+                return planned;
+            }
+            if let Some(id) = rules.created(&planned.request) {
+                entities.insert(id);
+            } else if let Some(id) = invented
+                && let Some(value) = ids.get(&(planned.seq, id.as_str()))
             {
+                planned.order = Some(format!("entity {id}"));
+                by_answer.insert(id.clone(), *value);
                 entities.insert(id);
             }
             planned
         })
         .collect();
+    drop(ids);
     Plan {
         source,
         pace,
         requests,
         entities: entities.items,
+        values: flow.values,
+        invented: by_answer,
+    }
+}
+
+/// The id of the entity that an exchange creates, where the service invented it: the answer has it, where the request would.
+fn invented(exchange: &Exchange, rules: &Rules) -> Option<String> {
+    let state = rules.state.as_ref()?;
+    let request = &exchange.request;
+    if !state.create.covers(&request.method, request.path()) || rules.created(request).is_some() {
+        return None;
+    }
+    let response = exchange.response.as_ref()?;
+    let body = crate::capture::decoded(&response.headers, response.body.whole()?).ok()?;
+    match crate::json::parse(&body).ok()?.pointer(&state.id)? {
+        crate::json::Json::String(text) => Some(text.to_string()),
+        crate::json::Json::Number(number) => Some(number.text().to_owned()),
+        _ => None,
     }
 }
 
@@ -194,6 +239,7 @@ fn planned(exchange: Exchange, at_ns: u64, rules: &Rules) -> Planned {
         order,
         session: exchange.session,
         endpoint: rules.label(&request.method, request.path()),
+        uses: Vec::new(),
         unreplayable: match &request.body {
             Body::Whole(_) => None,
             Body::Missing => Some(Unreplayable::BodyMissing),

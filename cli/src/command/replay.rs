@@ -3,6 +3,8 @@
 //! **Invariant**: a running service is sent nothing that may change it unless that was allowed; and the files that are written are those of
 //! a whole judgment.
 
+mod board;
+mod journal;
 mod judgments;
 mod running;
 mod simulated;
@@ -88,19 +90,15 @@ pub(super) fn replay(flags: &ReplayFlags, printer: Printer) -> Result<Exit, Prob
         rules,
         options: Options {
             settle: flags.settle,
+            deadline: flags.live.timeout,
+            in_flight: flags.live.in_flight.get(),
             ..Options::default()
         },
         gate,
     };
     let rendered = match (&flags.legacy, &flags.candidate) {
         (Target::Sim, Target::Sim) => {
-            if let Some(url) = &flags.secondary {
-                let message =
-                    format!("--secondary {url}: found two simulated sides, expected running ones");
-                return Err(Problem::usage(message).hint(
-                    "a simulated legacy always answers alike: there is no noise to measure",
-                ));
-            }
+            check_simulated(flags)?;
             let artifacts = Artifacts::new(&flags.out)?;
             let rendered = simulated::replay(replay, flags.seed, flags.candidate_defect, printer)?;
             (artifacts, rendered)
@@ -112,8 +110,10 @@ pub(super) fn replay(flags: &ReplayFlags, printer: Printer) -> Result<Exit, Prob
                 candidate,
                 secondary: flags.secondary.as_deref(),
             };
+            let transport = running::transport(&flags.live, &urls)?;
             let artifacts = Artifacts::new(&flags.out)?;
-            (artifacts, running::replay(&replay, &urls, printer)?)
+            let rendered = running::replay(replay, &urls, &transport, flags, &artifacts, printer)?;
+            (artifacts, rendered)
         }
         _ => {
             let message = "--legacy, --candidate: found one simulated and one running side, expected both sim or both URLs";
@@ -175,6 +175,18 @@ fn text(file: &Path) -> Result<String, Problem> {
     })
 }
 
+/// Refuses flags that speak of running services.
+fn check_simulated(flags: &ReplayFlags) -> Result<(), Problem> {
+    let typed = running::typed(&flags.live, flags.secondary.is_some());
+    let Some(name) = typed.first() else {
+        return Ok(());
+    };
+    let message = format!("{name}: found two simulated sides, expected running ones");
+    Err(Problem::usage(message).hint(
+        "a simulated side always answers alike, over a network of its own: there is nothing to secure, resume or tell from noise",
+    ))
+}
+
 fn check_writes(flags: &ReplayFlags, plan: &Plan) -> Result<(), Problem> {
     let writes = |planned: &&plan::Planned| !READING.contains(&planned.request.method.as_str());
     let count = plan.requests.iter().filter(writes).count();
@@ -229,8 +241,8 @@ fn exit(code: u8) -> Exit {
         .map_or(Exit::Infrastructure, Exit::from)
 }
 
-/// How far a replay is, in a line.
-fn told(name: &str, progress: Progress) -> String {
+/// How far a simulated replay is, in a line.
+fn told(progress: Progress) -> String {
     let doing = match progress.phase {
         Phase::Replay => "replaying against",
         Phase::Settle => "waiting for",
@@ -238,6 +250,9 @@ fn told(name: &str, progress: Progress) -> String {
     };
     format!(
         "  {doing} {}: {} of {}, {} failed",
-        name, progress.done, progress.total, progress.failed
+        progress.side.name(),
+        progress.done,
+        progress.total,
+        progress.failed
     )
 }

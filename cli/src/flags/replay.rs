@@ -2,7 +2,7 @@
 //!
 //! **Invariant**: what may differ stands in the rule file alone; a flag chooses sides, pace, gate and places.
 
-use std::{path::PathBuf, time::Duration};
+use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use clap::Args;
 use rehearsal_replay::{
@@ -59,6 +59,8 @@ pub struct ReplayFlags {
     /// Let a running service be sent requests that may change it
     #[arg(long)]
     pub allow_writes: bool,
+    #[command(flatten)]
+    pub live: LiveFlags,
     /// After the last answer, wait this long before the final states are read
     #[arg(long, default_value = "30s", value_parser = value::duration, value_name = "TIME")]
     pub settle: Duration,
@@ -68,6 +70,29 @@ pub struct ReplayFlags {
     /// Where `replay.json` and `compare_report.md` are written
     #[arg(long, default_value = "results", value_name = "DIR")]
     pub out: PathBuf,
+}
+
+/// How running services are spoken to.
+#[derive(Debug, Args)]
+pub struct LiveFlags {
+    /// A request has to be answered within this long
+    #[arg(long, default_value = "30s", value_parser = value::duration, value_name = "TIME")]
+    pub timeout: Duration,
+    /// At most so many requests, and connections, at once on each side; more wait, and the report says so
+    #[arg(long, default_value = "1024", value_name = "N")]
+    pub in_flight: NonZeroUsize,
+    /// Speak HTTP/2: at once on http://, if the service agrees on https://
+    #[arg(long)]
+    pub http2: bool,
+    /// Trust the certificates in this PEM file instead of this machine's
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    pub ca: Option<PathBuf>,
+    /// Trust whoever answers: for test instances with certificates of their own making
+    #[arg(long)]
+    pub insecure: bool,
+    /// Go on with the replay that was stopped or killed, from its journal in the results
+    #[arg(long)]
+    pub resume: bool,
 }
 
 /// `rehearsal record`.

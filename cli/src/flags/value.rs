@@ -177,7 +177,9 @@ impl FromStr for Target {
         }
         base_url(text)
             .map(|url| Self::Url(url.to_owned()))
-            .ok_or_else(|| format!("found {text:?}, expected sim or http://host:port"))
+            .ok_or_else(|| {
+                format!("found {text:?}, expected sim, http://host:port or https://host:port")
+            })
     }
 }
 
@@ -188,13 +190,15 @@ impl FromStr for Target {
 pub fn url(text: &str) -> Result<String, String> {
     base_url(text)
         .map(str::to_owned)
-        .ok_or_else(|| format!("found {text:?}, expected http://host:port"))
+        .ok_or_else(|| format!("found {text:?}, expected http://host:port or https://host:port"))
 }
 
-/// The URL without a slash at its end, if it is `http://host[:port]`.
+/// The URL without a slash at its end, if it is `http://host[:port]` or `https://host[:port]`.
 fn base_url(text: &str) -> Option<&str> {
     let url = text.strip_suffix('/').unwrap_or(text);
-    let authority = url.strip_prefix("http://")?;
+    let authority = url
+        .strip_prefix("http://")
+        .or_else(|| url.strip_prefix("https://"))?;
     (!authority.is_empty() && !authority.contains(['/', '?', '#', ' ', '@'])).then_some(url)
 }
 
@@ -215,7 +219,10 @@ impl FromStr for ProviderAddress {
         let (name, url) = text.split_once('=').ok_or_else(wrong)?;
         let name =
             ProviderName::parse(name).map_err(|error| format!("the name {name:?}: {error}"))?;
-        let url = base_url(url).ok_or_else(wrong)?.to_owned();
+        let url = base_url(url)
+            .filter(|url| url.starts_with("http://"))
+            .ok_or_else(wrong)?
+            .to_owned();
         Ok(Self { name, url })
     }
 }
@@ -324,7 +331,7 @@ mod tests {
         for text in [
             "",
             "simulated",
-            "https://h",
+            "ftp://h",
             "http://",
             "http://h/path",
             "http://u@h",

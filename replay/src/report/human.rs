@@ -89,7 +89,7 @@ fn write(out: &mut String, report: &Report) -> fmt::Result {
             percent(behavior.missing_mass)
         ),
     )?;
-    for (side, latency) in &report.latency_ms {
+    for (side, latency) in report.latency() {
         let of = &latency.response;
         row(
             &format!("{side} ms"),
@@ -100,7 +100,7 @@ fn write(out: &mut String, report: &Report) -> fmt::Result {
         )?;
     }
     differences(&mut row, report)?;
-    for note in report.notes.iter().take(3) {
+    for note in report.timing.notes.iter().chain(&report.notes).take(3) {
         row("note", note)?;
     }
     Ok(())

@@ -60,7 +60,8 @@ fn write(out: &mut String, report: &Report) -> fmt::Result {
         report.gate.verdict
     )?;
     let more = report.reasons.iter().skip(2).map(|reason| ("also", reason));
-    let notes = report.notes.iter().map(|note| ("note", note));
+    let said = report.timing.notes.iter().chain(&report.notes);
+    let notes = said.map(|note| ("note", note));
     for (what, said) in more.chain(notes).take(ROWS) {
         writeln!(out, "- {what}: {}", line(said))?;
     }
@@ -121,7 +122,7 @@ fn latency(out: &mut String, report: &Report) -> fmt::Result {
         out,
         "| side | from | p50 | p95 | p99 | max |\n|---|---|---:|---:|---:|---:|"
     )?;
-    for (side, latency) in &report.latency_ms {
+    for (side, latency) in report.latency() {
         let mut row = |from: &str, of: &Percentiles| {
             writeln!(
                 out,

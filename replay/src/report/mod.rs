@@ -6,12 +6,13 @@ mod human;
 pub mod junit;
 mod markdown;
 mod value;
+mod timing;
 
 pub use human::human;
 pub use junit::junit;
 pub use markdown::{LIMIT_BYTES, markdown};
+pub use timing::Timing;
 pub use value::{
     AccountingReport, CaptureReport, EndpointFinding, EndpointReport, FORMAT, GateReport,
     PairedAccounting, Report, RuleReport, SensitivityReport, SideLatency, StateReport, Targets,
-    Timing,
 };

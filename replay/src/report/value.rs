@@ -8,6 +8,7 @@ use crate::{
     clusters::Cluster,
     coverage::BehaviorReport,
     plan::SkippedRecords,
+    report::Timing,
     run::{Accounting, Percentiles},
     sensitivity::{BlindSpot, Caught},
     verdict::{GateKind, MismatchRate, Stopping, Tally, Verdict},
@@ -53,7 +54,7 @@ pub struct Report {
     pub rules: Vec<RuleReport>,
     /// What the comparison would still catch.
     pub sensitivity: SensitivityReport,
-    /// How long answers took, in milliseconds of the host's time.
+    /// How long answers took, in milliseconds of a simulated host's time; a real one's is in [`Self::timing`].
     pub latency_ms: BTreeMap<&'static str, SideLatency>,
     /// Whether the final states agree.
     pub state: StateReport,
@@ -218,18 +219,20 @@ pub struct StateReport {
     pub skipped: u64,
 }
 
-/// Real time, which no two runs share.
-#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
-pub struct Timing {
-    /// The whole command, in milliseconds.
-    pub wall_ms: u64,
-}
-
 impl Report {
     /// Whether requests were left out because the run was stopped.
     pub fn stopped(&self) -> bool {
         let mut sides = self.accounting.by_side.values();
         sides.any(|side| side.skipped_by_reason.contains_key("stopped"))
+    }
+
+    /// How long answers took, by side, whoever's time it was.
+    pub fn latency(&self) -> &BTreeMap<&'static str, SideLatency> {
+        if self.latency_ms.is_empty() {
+            &self.timing.latency_ms
+        } else {
+            &self.latency_ms
+        }
     }
 
     /// The report as JSON, with a line feed at its end.

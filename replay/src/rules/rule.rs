@@ -326,6 +326,23 @@ impl Rules {
         }
     }
 
+    /// The `Host` that a `rewrite` rule sets for `side`. The captured one is the captured service's and is never repeated by itself.
+    pub fn host(&self, side: Side, request: &Request) -> Option<&str> {
+        self.rules.iter().rev().find_map(|rule| match &rule.effect {
+            Effect::Rewrite {
+                side: wanted,
+                set_headers,
+                ..
+            } if *wanted == side => {
+                let mut covering = rule.endpoints.iter();
+                covering
+                    .any(|endpoint| endpoint.covers(&request.method, request.path()))
+                    .then(|| crate::capture::header(set_headers, "host"))?
+            }
+            _ => None,
+        })
+    }
+
     /// Whether `rule` speaks of `subject`.
     pub(crate) fn speaks(&self, rule: &Rule, subject: &Subject<'_>) -> bool {
         !rule.expired

@@ -37,6 +37,37 @@ pub struct Percentiles {
     pub max: f64,
 }
 
+/// How well a run kept to its intended times.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Punctuality {
+    /// Requests that were sent.
+    pub sent: u64,
+    /// Of those, the ones that left more than [`LATE_NS`] after their time.
+    pub late: u64,
+    /// Late ones that waited for an earlier request of their entity or session, or for a value of an earlier answer.
+    pub waited: u64,
+    /// Late ones that waited because as many requests as allowed were under way: from there on the load was that of a closed loop.
+    pub held_back: u64,
+}
+
+/// A request that leaves later than this after its time is late: ten times the error that a punctual sender may have.
+pub const LATE_NS: u64 = 10_000_000;
+
+/// With a larger share of late requests, the intended load was not offered.
+const LATE_SHARE: f64 = 0.01;
+
+impl Punctuality {
+    /// The share of late requests.
+    pub fn late_share(&self) -> f64 {
+        self.late as f64 / self.sent.max(1) as f64
+    }
+
+    /// Whether the intended load was offered.
+    pub fn kept_up(&self) -> bool {
+        self.late_share() <= LATE_SHARE && self.held_back == 0
+    }
+}
+
 impl Latency {
     /// Nothing recorded.
     pub fn new() -> Self {

@@ -6,13 +6,21 @@
 //! **Invariant**: observations and plan have the same length and order, however the run ends.
 //! It deliberately does not retry and does not follow redirects: what the first attempt saw is the observation.
 
+mod target;
+mod queue;
+mod connection;
+mod cookies;
+mod bindings;
+mod send;
 mod latency;
 mod observation;
+mod journal;
 mod replay;
-mod send;
 
-pub use latency::{Latency, Percentiles};
+pub use journal::{Broken as BrokenJournal, Entry, Journal, Recorder, Resumed, encode, resume};
+pub use latency::{LATE_NS, Latency, Percentiles, Punctuality};
 pub use observation::{
-    Accounting, Answer, FailureReason, Observations, Outcome, SkipReason, StateRead,
+    Accounting, Answer, FailureReason, Observations, Outcome, SkipReason, StateRead, Time,
 };
-pub use replay::{Options, Phase, Progress, Target, side};
+pub use replay::{Options, Phase, Progress, Run, side};
+pub use target::{Protocol, Target, Transport};

@@ -6,7 +6,12 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::{capture::Headers, plan::Unreplayable, rules::Side, run::Latency};
+use crate::{
+    capture::Headers,
+    plan::Unreplayable,
+    rules::Side,
+    run::{Latency, Punctuality},
+};
 
 /// What became of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +41,9 @@ pub struct Answer {
 }
 
 /// Why no answer came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureReason {
     /// No connection was made; the request never left.
@@ -56,6 +63,8 @@ pub enum SkipReason {
     Unreplayable(Unreplayable),
     /// Its method, target or headers are not valid HTTP.
     NotHttp,
+    /// It carries a value of an earlier answer, and the target gave no such answer.
+    Unresolved,
     /// The run was stopped before its turn, or before its answer.
     Stopped,
 }
@@ -66,6 +75,7 @@ impl SkipReason {
         match self {
             Self::Unreplayable(reason) => reason.name(),
             Self::NotHttp => "not_http",
+            Self::Unresolved => "unresolved_value",
             Self::Stopped => "stopped",
         }
     }
@@ -107,6 +117,20 @@ pub struct Observations {
     pub latency: Latency,
     /// From the start to the last answer, in the host's time.
     pub duration_ns: u64,
+    /// Whose time that is.
+    pub time: Time,
+    /// How well the intended times were kept. Nothing for a pace without intended times.
+    pub punctuality: Option<Punctuality>,
+}
+
+/// Whose time a run was measured in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Time {
+    /// A simulated host's: the same in every run.
+    #[default]
+    Virtual,
+    /// A real machine's: another one in every run.
+    Real,
 }
 
 /// What became of all requests of one side.

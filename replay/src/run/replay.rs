@@ -1,13 +1,13 @@
-//! The loop of a run: due requests are sent, those that touch the same entity one after the other, and answers are recorded as they come.
+//! The loop of a run: due requests are sent, those that depend on each other one after the other, and answers are recorded as they come.
 //!
-//! It is an open loop: a slow answer holds back only requests of its own entity, and the limit of requests in flight. Whatever is held back
-//! keeps its intended time, from which its latency counts.
+//! It is an open loop: a slow answer holds back only what needs it (requests of its entity or session, and those that carry its values) and,
+//! at the limit of requests in flight, what is due later. Whatever is held back keeps its intended time, from which its latency counts.
 //!
 //! **Invariant**: everything runs inside one future, on the host's clock: dropping it ends the run, and the same simulated host and plan give
 //! the same observations.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     future::{Future, poll_fn},
     pin::Pin,
     task::Poll,
@@ -16,45 +16,42 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{FutureExt, Stream, stream::FuturesUnordered};
-use rehearsal_host::{
-    Host,
-    client::{Client, ClientLimits, Failure, FailureKind},
-    machine::Sleep,
-};
+use rehearsal_host::{Host, client::ClientLimits, machine::Sleep};
 
 use crate::{
-    capture::{Body, Request},
-    plan::Plan,
+    capture::{Body, Request, header},
+    plan::{Pace, Plan},
     rules::{Rules, Side},
     run::{
-        Answer, FailureReason, Latency, Observations, Outcome, SkipReason, StateRead, send::prepare,
+        Answer, Entry, Journal, Latency, Observations, Outcome, Punctuality, SkipReason, StateRead,
+        Target, Time,
+        bindings::{Bindings, percent_encoded, substituted},
+        connection::{Broken, Dialer, Link, Pool},
+        cookies::Jar,
+        latency::LATE_NS,
+        queue::{Job, Queue},
+        send::prepare,
     },
 };
-
-/// Whom to ask.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// Which side it plays.
-    pub side: Side,
-    /// Its base URL: `http://name:port`.
-    pub url: String,
-}
 
 /// Limits of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// A request has to be answered within this long.
     pub deadline: Duration,
-    /// At most this many requests at once; more wait, and are late.
+    /// At most this many requests, and connections, at once; more requests wait, and are late.
     pub in_flight: usize,
     /// Between the last answer and the reading of the final state: time for work that a service does later.
     pub settle: Duration,
     /// Limits of the connections.
     pub client: ClientLimits,
+    /// Whose time the host's clock shows.
+    pub time: Time,
 }
 
 impl Default for Options {
-    /// 30 s for an answer (a legacy service may wait for its own providers), 1,024 in flight, 30 s to settle, bodies up to 16 MiB.
+    /// 30 s for an answer (a legacy service may wait for its own providers), 1,024 in flight, 30 s to settle, bodies up to 16 MiB, on a
+    /// simulated host.
     fn default() -> Self {
         Self {
             deadline: Duration::from_secs(30),
@@ -62,10 +59,11 @@ impl Default for Options {
             settle: Duration::from_secs(30),
             client: ClientLimits {
                 body_bytes: 16 << 20,
-                // Shorter than any server keeps an idle connection, so none is used that the server is just closing.
-                idle: Duration::from_secs(2),
+                // Common servers close a connection that was idle for 5 s or longer; a request that meets the closing would be lost.
+                idle: Duration::from_secs(4),
                 ..ClientLimits::default()
             },
+            time: Time::Virtual,
         }
     }
 }
@@ -96,9 +94,22 @@ pub struct Progress {
     pub total: usize,
 }
 
-/// Replays `plan` against `target` and reads the final state.
-///
-/// `stop` ends the run early: what has no answer by then is skipped, and the final state is not read. `progress` is called after every request.
+/// A plan, whom to run it against, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Run<'r> {
+    /// The machine it runs on.
+    pub host: &'r Host,
+    /// Whom to ask.
+    pub target: &'r Target,
+    /// What to ask.
+    pub plan: &'r Plan,
+    /// What requests become on this side.
+    pub rules: &'r Rules,
+    /// The limits.
+    pub options: &'r Options,
+}
+
+/// Replays `plan` against `target` and reads the final state: [`Run::observe`] from the beginning, without a journal.
 pub async fn side(
     host: &Host,
     target: &Target,
@@ -108,225 +119,363 @@ pub async fn side(
     stop: impl Future<Output = ()> + Send,
     progress: impl FnMut(Progress) + Send,
 ) -> Observations {
-    let mut stop = std::pin::pin!(stop.fuse());
-    let mut run = Run {
+    let run = Run {
         host,
-        client: Client::new(host, options.client),
         target,
-        options: *options,
-        start: host.elapsed(),
-        latency: Latency::new(),
-        progress,
+        plan,
+        rules,
+        options,
     };
-    let replayed: Vec<Job> = plan
-        .requests
-        .iter()
-        .map(|planned| Job {
-            at_ns: planned.at_ns,
-            order: planned.order.as_deref(),
-            request: match planned.unreplayable {
-                Some(reason) => Err(SkipReason::Unreplayable(reason)),
-                None => prepare(&target.url, &rules.rewrite(target.side, &planned.request))
-                    .ok_or(SkipReason::NotHttp),
-            },
-        })
-        .collect();
-    let (outcomes, mut stopped) = run.all(Phase::Replay, replayed, &mut stop).await;
-    let duration_ns = run.now_ns();
-    if !stopped && !plan.entities.is_empty() {
-        (run.progress)(Progress {
-            side: target.side,
-            phase: Phase::Settle,
-            done: 0,
-            failed: 0,
-            total: plan.entities.len(),
-        });
-        let mut settled = host.sleep(options.settle);
-        stopped = poll_fn(|cx| {
-            if stop.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(true);
-            }
-            settled.as_mut().poll(cx).map(|()| false)
-        })
-        .await;
+    let journal = Journal {
+        known: Vec::new(),
+        recorder: &mut (),
+    };
+    run.observe(journal, stop, progress).await
+}
+
+impl Run<'_> {
+    /// Replays the plan, but for what the journal knows, and reads the final state.
+    ///
+    /// `stop` ends the run early: what has no answer by then is skipped, and the final state is not read. `progress` is called after every
+    /// request.
+    pub async fn observe(
+        &self,
+        journal: Journal<'_>,
+        stop: impl Future<Output = ()> + Send,
+        progress: impl FnMut(Progress) + Send,
+    ) -> Observations {
+        let mut stop = std::pin::pin!(stop.fuse());
+        let (plan, options) = (self.plan, self.options);
+        let (jobs, bindings) = self.jobs();
+        let dialer = Dialer::new(self.host, self.target, options.client);
+        let mut running = Running {
+            run: self,
+            pool: Pool::new(dialer, options.in_flight.max(1), options.client),
+            start: self.host.elapsed(),
+            latency: Latency::new(),
+            punctuality: Punctuality::default(),
+            bindings,
+            jars: BTreeMap::new(),
+            journal,
+            progress,
+        };
+        let known = running.known(&jobs);
+        let replay = |running: &Running<'_, '_, _>, at: usize| running.request(&jobs[at], at);
+        let (outcomes, mut stopped) = running
+            .all(Phase::Replay, &jobs, known, replay, &mut stop)
+            .await;
+        let duration_ns = running.now_ns();
+        if !stopped && !plan.entities.is_empty() {
+            (running.progress)(Progress {
+                side: self.target.side,
+                phase: Phase::Settle,
+                done: 0,
+                failed: 0,
+                total: plan.entities.len(),
+            });
+            let mut settled = self.host.sleep(options.settle);
+            stopped = poll_fn(|cx| {
+                if stop.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(true);
+                }
+                settled.as_mut().poll(cx).map(|()| false)
+            })
+            .await;
+        }
+        let (latency, punctuality) = (running.latency.clone(), running.punctuality);
+        let state = running.state(stopped, &mut stop).await;
+        Observations {
+            side: self.target.side,
+            url: self.target.url.clone(),
+            outcomes,
+            state,
+            latency,
+            duration_ns,
+            time: options.time,
+            punctuality: (plan.pace != Pace::Max).then_some(punctuality),
+        }
     }
-    let state = run.state(plan, rules, stopped, &mut stop).await;
-    Observations {
-        side: target.side,
-        url: target.url.clone(),
-        outcomes,
-        state,
-        latency: run.latency,
-        duration_ns,
+
+    /// The plan's requests as the queue sees them.
+    fn jobs(&self) -> (Vec<Job>, Bindings<'_>) {
+        let bindings = Bindings::new(self.plan, self.rules, self.target.side);
+        let (mut orders, mut sessions) = (BTreeMap::new(), BTreeMap::new());
+        let requests = self.plan.requests.iter().zip(bindings.needed());
+        let jobs = requests
+            .map(|(planned, after)| Job {
+                at_ns: planned.at_ns,
+                order: planned.order.as_deref().map(|key| number(&mut orders, key)),
+                session: planned
+                    .session
+                    .as_deref()
+                    .map_or(0, |session| number(&mut sessions, session) + 1),
+                after,
+            })
+            .collect();
+        (jobs, bindings)
     }
 }
 
-/// One request of a phase.
-struct Job<'p> {
-    at_ns: u64,
-    order: Option<&'p str>,
-    request: Result<http::Request<Bytes>, SkipReason>,
+/// The number of a key, by first appearance.
+fn number<'k>(known: &mut BTreeMap<&'k str, u32>, key: &'k str) -> u32 {
+    let next = u32::try_from(known.len()).expect("a capture has fewer than 2^32 keys");
+    *known.entry(key).or_insert(next)
 }
 
-struct Run<'h, P> {
-    host: &'h Host,
-    client: Client,
-    target: &'h Target,
-    options: Options,
+struct Running<'r, 'j, P> {
+    run: &'r Run<'r>,
+    pool: Pool,
     start: Duration,
     latency: Latency,
+    punctuality: Punctuality,
+    bindings: Bindings<'r>,
+    jars: BTreeMap<u32, Jar>,
+    journal: Journal<'j>,
     progress: P,
 }
 
 /// What the loop woke up for.
 enum Event {
     Stopped,
-    Done(usize, u64, Result<http::Response<Bytes>, Failure>),
+    Done(Exchanged),
     Due,
 }
 
-/// What is due, and what waits for an earlier request of its entity.
-#[derive(Default)]
-struct Queue<'p> {
-    /// The first job that is not due yet.
-    next: usize,
-    /// Jobs that may be sent.
-    ready: VecDeque<usize>,
-    /// For each entity with a request under way, the later ones.
-    chains: BTreeMap<&'p str, VecDeque<usize>>,
+/// A request that came to its end.
+struct Exchanged {
+    at: usize,
+    sent_ns: u64,
+    ended_ns: u64,
+    answer: Result<http::Response<Bytes>, Broken>,
+    link: Option<Link>,
 }
 
-impl<'p> Queue<'p> {
-    /// Moves what is due by `now` to where it waits; returns how many of it cannot be sent.
-    fn release(&mut self, jobs: &[Job<'p>], now: u64) -> usize {
-        let mut unsendable = 0;
-        while let Some(job) = jobs.get(self.next).filter(|job| job.at_ns <= now) {
-            let at = self.next;
-            self.next += 1;
-            if job.request.is_err() {
-                unsendable += 1;
-                continue;
-            }
-            if let Some(key) = job.order {
-                if let Some(waiting) = self.chains.get_mut(key) {
-                    waiting.push_back(at);
-                    continue;
-                }
-                self.chains.insert(key, VecDeque::new());
-            }
-            self.ready.push_back(at);
-        }
-        unsendable
-    }
-
-    /// Lets the next request of an entity go.
-    fn finished(&mut self, order: Option<&'p str>) {
-        let Some(key) = order else { return };
-        match self.chains.get_mut(key).and_then(VecDeque::pop_front) {
-            Some(waiting) => self.ready.push_back(waiting),
-            None => {
-                self.chains.remove(key);
-            }
-        }
-    }
-}
-
-/// Waits for whatever comes first; answers come before the clock.
-async fn next_event(
-    stop: &mut Pin<&mut impl Future<Output = ()>>,
-    in_flight: &mut (impl Stream<Item = Answered> + Unpin),
-    mut timer: Option<&mut Sleep>,
-) -> Event {
-    poll_fn(|cx| {
-        if stop.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Event::Stopped);
-        }
-        if let Poll::Ready(Some((at, sent_ns, answer))) = Pin::new(&mut *in_flight).poll_next(cx) {
-            return Poll::Ready(Event::Done(at, sent_ns, answer));
-        }
-        match &mut timer {
-            Some(sleep) => sleep.as_mut().poll(cx).map(|()| Event::Due),
-            None => Poll::Pending,
-        }
-    })
-    .await
-}
-
-/// A job, when it was sent, and what came of it.
-type Answered = (usize, u64, Result<http::Response<Bytes>, Failure>);
-
-impl<P: FnMut(Progress) + Send> Run<'_, P> {
+impl<'r, P: FnMut(Progress) + Send> Running<'r, '_, P> {
     fn now_ns(&self) -> u64 {
-        let elapsed = self.host.elapsed().saturating_sub(self.start);
-        u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
+        nanos(self.run.host.elapsed().saturating_sub(self.start))
     }
 
-    /// Sends all `jobs` (in order of their time) and says whether it was stopped before all were done.
+    /// What an earlier run saw, taken in as if it had been seen now.
+    fn known(&mut self, jobs: &[Job]) -> Vec<Option<Outcome>> {
+        let mut known = vec![None; jobs.len()];
+        for entry in self.journal.known.iter().filter(|entry| !entry.state) {
+            if entry.at < known.len() {
+                known[entry.at] = Some(entry.outcome.clone());
+            }
+        }
+        for entry in std::mem::take(&mut self.journal.known) {
+            if !entry.state && entry.at < jobs.len() {
+                self.learn(Phase::Replay, jobs, &entry);
+            } else if entry.state {
+                self.journal.known.push(entry);
+            }
+        }
+        known
+    }
+
+    /// Takes from an outcome what later requests and the report need.
+    fn learn(&mut self, phase: Phase, jobs: &[Job], entry: &Entry) {
+        if phase != Phase::Replay {
+            return;
+        }
+        let job = &jobs[entry.at];
+        let paced = self.run.plan.pace != Pace::Max;
+        let late_ns = if paced { entry.late_ns } else { 0 };
+        self.latency.record_sending(0, late_ns);
+        let Outcome::Answered(answer) = &entry.outcome else {
+            return;
+        };
+        self.latency.record(0, late_ns, late_ns + entry.took_ns);
+        self.bindings.learn(entry.at, &entry.outcome);
+        if job.session == 0 {
+            return;
+        }
+        let request = &self.run.plan.requests[entry.at].request;
+        let host = header(&request.headers, "host").unwrap_or_default();
+        let now_s = self.run.host.now().as_micros() / 1_000_000;
+        for (_, value) in answer
+            .headers
+            .iter()
+            .filter(|(name, _)| name == "set-cookie")
+        {
+            let jar = self.jars.entry(job.session).or_default();
+            jar.set(value, host, request.path(), now_s);
+        }
+    }
+
+    /// The request `at` as this target gets it now.
+    fn request(&self, job: &Job, at: usize) -> Result<http::Request<Bytes>, SkipReason> {
+        let Run {
+            plan,
+            rules,
+            target,
+            host,
+            ..
+        } = self.run;
+        let planned = &plan.requests[at];
+        if let Some(reason) = planned.unreplayable {
+            return Err(SkipReason::Unreplayable(reason));
+        }
+        let replaced = self
+            .bindings
+            .replaced(&planned.uses)
+            .ok_or(SkipReason::Unresolved)?;
+        let live = substituted(&planned.request, &replaced);
+        let rewritten = rules.rewrite(target.side, &live);
+        let named = rules.host(target.side, &planned.request);
+        let mut request = prepare(&target.url, &rewritten, named).ok_or(SkipReason::NotHttp)?;
+        let captured = header(&rewritten.headers, "cookie");
+        let jar = self.jars.get(&job.session);
+        if jar.is_some() || (captured.is_some() && !replaced.is_empty()) {
+            let of_host = header(&planned.request.headers, "host").unwrap_or_default();
+            let now_s = host.now().as_micros() / 1_000_000;
+            let path = planned.request.path();
+            let fresh = Jar::default();
+            let cookies = jar.unwrap_or(&fresh);
+            let cookies = cookies.header(captured, &replaced, of_host, path, now_s);
+            let headers = request.headers_mut();
+            headers.remove(http::header::COOKIE);
+            if let Some(value) = cookies.and_then(|text| text.parse().ok()) {
+                headers.insert(http::header::COOKIE, value);
+            }
+        }
+        Ok(request)
+    }
+
+    /// Sends all `jobs` (in order of their time) that are not `known`, and says whether it was stopped before all were done.
     async fn all(
         &mut self,
         phase: Phase,
-        mut jobs: Vec<Job<'_>>,
+        jobs: &[Job],
+        known: Vec<Option<Outcome>>,
+        request: impl Fn(&Self, usize) -> Result<http::Request<Bytes>, SkipReason>,
         stop: &mut Pin<&mut impl Future<Output = ()>>,
     ) -> (Vec<Outcome>, bool) {
-        let total = jobs.len();
-        let skipped = |job: &Job<'_>| job.request.as_ref().err().copied();
-        let mut outcomes: Vec<Outcome> = jobs
-            .iter()
-            .map(|job| Outcome::Skipped(skipped(job).unwrap_or(SkipReason::Stopped)))
+        let finished: Vec<bool> = known.iter().map(Option::is_some).collect();
+        // A resumed run goes on where the earlier one was in its schedule.
+        let first = finished.iter().position(|finished| !finished);
+        let passed_ns = first.map_or(0, |at| jobs[at].at_ns);
+        let elapsed = self.run.host.elapsed();
+        self.start = elapsed.saturating_sub(Duration::from_nanos(passed_ns));
+        let mut done = finished.iter().filter(|finished| **finished).count();
+        let failure = |outcome: &&Option<Outcome>| matches!(outcome, Some(Outcome::Failed { .. }));
+        let mut failed = known.iter().filter(failure).count();
+        let mut outcomes: Vec<Outcome> = known
+            .into_iter()
+            .map(|known| known.unwrap_or(Outcome::Skipped(SkipReason::Stopped)))
             .collect();
-        let mut queue = Queue::default();
+        let mut queue = Queue::new(jobs, finished);
         let mut in_flight = FuturesUnordered::new();
-        let mut timer = None;
-        let (mut done, mut failed) = (0, 0);
+        let mut timer: Option<(u64, Sleep)> = None;
+        let mut held_back: usize = 0;
         loop {
-            let now = self.now_ns();
-            done += queue.release(&jobs, now);
-            while in_flight.len() < self.options.in_flight.max(1) {
-                let Some(at) = queue.ready.pop_front() else {
+            queue.release(self.now_ns());
+            while in_flight.len() < self.run.options.in_flight.max(1) {
+                let Some((at, waited)) = queue.pop() else {
                     break;
                 };
-                let unsent = Err(SkipReason::Stopped);
-                if let Ok(request) = std::mem::replace(&mut jobs[at].request, unsent) {
-                    let sent_ns = self.now_ns();
-                    self.latency.record_sending(jobs[at].at_ns, sent_ns);
-                    let (client, deadline) = (self.client.clone(), self.options.deadline);
-                    in_flight.push(async move {
-                        let answer = client.send(request, deadline).await;
-                        (at, sent_ns, answer)
-                    });
+                let held = held_back > 0;
+                held_back = held_back.saturating_sub(1);
+                match request(self, at) {
+                    Ok(request) => {
+                        let sent_ns = self.now_ns();
+                        self.punctual(phase, sent_ns.saturating_sub(jobs[at].at_ns), waited, held);
+                        in_flight.push(self.send(at, jobs[at].session, request, in_flight.len()));
+                    }
+                    Err(reason) => {
+                        outcomes[at] = Outcome::Skipped(reason);
+                        done += 1;
+                        queue.finish(at);
+                    }
                 }
             }
-            if queue.next == total && in_flight.is_empty() {
+            held_back = queue.ready();
+            if queue.is_drained() && in_flight.is_empty() {
+                self.journal.recorder.flush();
                 return (outcomes, false);
             }
-            let due = jobs.get(queue.next).map(|job| job.at_ns);
+            let due = queue.due_ns();
             if timer.as_ref().map(|(at, _)| *at) != due {
+                let now = self.now_ns();
                 let sleep = |at: u64| {
-                    self.host
-                        .sleep(Duration::from_nanos(at.saturating_sub(now)))
+                    let left = Duration::from_nanos(at.saturating_sub(now));
+                    self.run.host.sleep_precisely(left)
                 };
                 timer = due.map(|at| (at, sleep(at)));
             }
-            match next_event(stop, &mut in_flight, timer.as_mut().map(|(_, sleep)| sleep)).await {
-                Event::Stopped => return (outcomes, true),
+            let recorder = &mut *self.journal.recorder;
+            let sleep = timer.as_mut().map(|(_, sleep)| sleep);
+            match next_event(stop, &mut in_flight, sleep, || recorder.flush()).await {
+                Event::Stopped => {
+                    self.journal.recorder.flush();
+                    return (outcomes, true);
+                }
                 // The timer is spent; a clock that lags behind it gets a new one.
                 Event::Due => timer = None,
-                Event::Done(at, sent_ns, answer) => {
-                    match &answer {
-                        Ok(_) => self.latency.record(jobs[at].at_ns, sent_ns, self.now_ns()),
-                        Err(_) => failed += 1,
+                Event::Done(exchanged) => {
+                    let at = exchanged.at;
+                    let (job, late_ns) = (&jobs[at], exchanged.sent_ns - jobs[at].at_ns);
+                    if let Some(link) = exchanged.link {
+                        self.pool.put(job.session, link, exchanged.ended_ns);
                     }
-                    outcomes[at] = outcome(answer);
+                    let entry = Entry {
+                        state: phase == Phase::State,
+                        at,
+                        late_ns,
+                        took_ns: exchanged.ended_ns - exchanged.sent_ns,
+                        outcome: outcome(exchanged.answer),
+                    };
+                    self.journal.recorder.record(&entry);
+                    self.learn(phase, jobs, &entry);
+                    failed += usize::from(matches!(entry.outcome, Outcome::Failed { .. }));
+                    outcomes[at] = entry.outcome;
                     done += 1;
-                    queue.finished(jobs[at].order);
+                    queue.finish(at);
                     (self.progress)(Progress {
-                        side: self.target.side,
+                        side: self.run.target.side,
                         phase,
                         done,
                         failed,
-                        total,
+                        total: jobs.len(),
                     });
                 }
+            }
+        }
+    }
+
+    fn punctual(&mut self, phase: Phase, late_ns: u64, waited: bool, held: bool) {
+        if phase != Phase::Replay {
+            return;
+        }
+        let late = late_ns > LATE_NS;
+        self.punctuality.sent += 1;
+        self.punctuality.late += u64::from(late);
+        self.punctuality.waited += u64::from(late && waited);
+        self.punctuality.held_back += u64::from(late && held && !waited);
+    }
+
+    fn send(
+        &mut self,
+        at: usize,
+        session: u32,
+        request: http::Request<Bytes>,
+        in_flight: usize,
+    ) -> impl Future<Output = Exchanged> + Send + use<P> {
+        let link = self.pool.take(session, self.now_ns());
+        if link.is_none() {
+            self.pool.make_room(in_flight);
+        }
+        let (dialer, host, start) = (self.pool.dialer(), self.run.host.clone(), self.start);
+        let deadline = self.run.options.deadline;
+        async move {
+            let sent_ns = nanos(host.elapsed().saturating_sub(start));
+            let (answer, link) = dialer.exchange(link, request, deadline).await;
+            Exchanged {
+                at,
+                sent_ns,
+                ended_ns: nanos(host.elapsed().saturating_sub(start)),
+                answer,
+                link,
             }
         }
     }
@@ -334,49 +483,47 @@ impl<P: FnMut(Progress) + Send> Run<'_, P> {
     /// Reads the final state of every entity, as fast as the limit of requests in flight lets it.
     async fn state(
         &mut self,
-        plan: &Plan,
-        rules: &Rules,
         stopped: bool,
         stop: &mut Pin<&mut impl Future<Output = ()>>,
     ) -> Vec<StateRead> {
+        let Run {
+            plan,
+            rules,
+            target,
+            ..
+        } = *self.run;
         let Some(reads) = &rules.state else {
             return Vec::new();
         };
-        let template = match self.target.side {
+        let template = match target.side {
             Side::Legacy => &reads.legacy,
             Side::Candidate => &reads.candidate,
         };
-        let jobs: Vec<Job<'_>> = plan
-            .entities
-            .iter()
-            .map(|id| {
-                let request = template
-                    .fill(&[("id", &encoded(id))])
-                    .map(|target| Request {
-                        method: "GET".to_owned(),
-                        target,
-                        version: "1.1".to_owned(),
-                        headers: Vec::new(),
-                        body: Body::EMPTY,
-                    });
-                Job {
-                    at_ns: 0,
-                    order: None,
-                    request: request
-                        .and_then(|request| prepare(&self.target.url, &request))
-                        .ok_or(SkipReason::NotHttp),
-                }
-            })
-            .collect();
-        let latency = self.latency.clone();
+        let request = |running: &Self, at: usize| {
+            let id = running.bindings.entity(&plan.entities[at]);
+            let id = percent_encoded(id.ok_or(SkipReason::Unresolved)?);
+            let path = template.fill(&[("id", &id)]).ok_or(SkipReason::NotHttp)?;
+            let read = Request {
+                method: "GET".to_owned(),
+                target: path,
+                version: "1.1".to_owned(),
+                headers: Vec::new(),
+                body: Body::EMPTY,
+            };
+            prepare(&target.url, &read, None).ok_or(SkipReason::NotHttp)
+        };
+        let jobs = vec![Job::default(); plan.entities.len()];
+        let mut known = vec![None; jobs.len()];
+        for entry in std::mem::take(&mut self.journal.known) {
+            if let Some(slot) = known.get_mut(entry.at) {
+                *slot = Some(entry.outcome);
+            }
+        }
         let outcomes = if stopped {
             vec![Outcome::Skipped(SkipReason::Stopped); jobs.len()]
         } else {
-            self.start = self.host.elapsed();
-            self.all(Phase::State, jobs, stop).await.0
+            self.all(Phase::State, &jobs, known, request, stop).await.0
         };
-        // The sweep is ours, not the capture's traffic: its latencies are not the services' figures.
-        self.latency = latency;
         let ids = plan.entities.iter().cloned();
         ids.zip(outcomes)
             .map(|(id, outcome)| StateRead { id, outcome })
@@ -384,19 +531,37 @@ impl<P: FnMut(Progress) + Send> Run<'_, P> {
     }
 }
 
-/// An id as one segment of a path.
-fn encoded(id: &str) -> String {
-    id.bytes()
-        .map(|byte| match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                char::from(byte).to_string()
-            }
-            byte => format!("%{byte:02X}"),
-        })
-        .collect()
+/// Waits for whatever comes first; answers come before the clock. `idle` is called when there is nothing to do for now.
+async fn next_event(
+    stop: &mut Pin<&mut impl Future<Output = ()>>,
+    in_flight: &mut (impl Stream<Item = Exchanged> + Unpin),
+    mut timer: Option<&mut Sleep>,
+    mut idle: impl FnMut(),
+) -> Event {
+    poll_fn(|cx| {
+        if stop.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Event::Stopped);
+        }
+        if let Poll::Ready(Some(exchanged)) = Pin::new(&mut *in_flight).poll_next(cx) {
+            return Poll::Ready(Event::Done(exchanged));
+        }
+        let due = match &mut timer {
+            Some(sleep) => sleep.as_mut().poll(cx).map(|()| Event::Due),
+            None => Poll::Pending,
+        };
+        if due.is_pending() {
+            idle();
+        }
+        due
+    })
+    .await
 }
 
-fn outcome(answer: Result<http::Response<Bytes>, Failure>) -> Outcome {
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn outcome(answer: Result<http::Response<Bytes>, Broken>) -> Outcome {
     match answer {
         Ok(response) => {
             let (head, body) = response.into_parts();
@@ -410,14 +575,6 @@ fn outcome(answer: Result<http::Response<Bytes>, Failure>) -> Outcome {
                 body,
             })
         }
-        Err(failure) => Outcome::Failed {
-            reason: match failure.kind {
-                FailureKind::Connect => FailureReason::Connect,
-                FailureKind::Timeout => FailureReason::Timeout,
-                FailureKind::Broken => FailureReason::Broken,
-                FailureKind::TooLarge => FailureReason::TooLarge,
-            },
-            message: failure.message,
-        },
+        Err(Broken { reason, message }) => Outcome::Failed { reason, message },
     }
 }

@@ -3,7 +3,7 @@
 //! **Invariant**: what belongs to the captured connection (framing, hop-by-hop headers, the host's name) is not repeated; all else is.
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Uri};
+use http::{HeaderName, HeaderValue, Method, Uri, header};
 
 use crate::capture::Request;
 
@@ -23,13 +23,25 @@ const NOT_REPEATED: [&str; 12] = [
     "upgrade",
 ];
 
-/// `request` for the target at `base` (`http://name:port`); `None` if it is not valid HTTP.
-pub(super) fn prepare(base: &str, request: &Request) -> Option<http::Request<Bytes>> {
+/// `request` for the target at `base` (`http://name:port`), under the name `host` if a rule wants another; `None` if it is not valid HTTP, or
+/// is `CONNECT`, which is no request to a service.
+pub(super) fn prepare(
+    base: &str,
+    request: &Request,
+    host: Option<&str>,
+) -> Option<http::Request<Bytes>> {
     let target = request.origin_form();
     let uri = uri(base, target)?;
     let mut prepared = http::Request::new(request.body.whole()?.clone());
     *prepared.method_mut() = Method::from_bytes(request.method.as_bytes()).ok()?;
+    if prepared.method() == Method::CONNECT {
+        return None;
+    }
     *prepared.uri_mut() = uri;
+    if let Some(host) = host {
+        let host = HeaderValue::from_str(host).ok()?;
+        prepared.headers_mut().insert(header::HOST, host);
+    }
     for (name, value) in &request.headers {
         if name.starts_with(':')
             || NOT_REPEATED
@@ -87,7 +99,7 @@ mod tests {
     #[test]
     fn targets_become_uris_of_the_target_host() {
         let check = |target: &str, uri: &str| {
-            let prepared = prepare("http://new:81/", &request(target, &[])).expect("HTTP");
+            let prepared = prepare("http://new:81/", &request(target, &[]), None).expect("HTTP");
             assert_eq!(prepared.uri().to_string(), uri);
         };
         check("/a?b=c", "http://new:81/a?b=c");
@@ -105,11 +117,17 @@ mod tests {
             ("X-Two", "1"),
             ("x-two", "2"),
         ];
-        let prepared = prepare("http://new:81", &request("/", &headers)).expect("HTTP");
+        let prepared = prepare("http://new:81", &request("/", &headers), None).expect("HTTP");
         let names: Vec<_> = prepared.headers().keys().map(HeaderName::as_str).collect();
         assert_eq!(names, ["cookie", "x-two"]);
         assert_eq!(prepared.headers().get_all("x-two").iter().count(), 2);
         let broken = request("/", &[("a", "b\nc")]);
-        assert!(prepare("http://new:81", &broken).is_none());
+        assert!(prepare("http://new:81", &broken, None).is_none());
+        let named = prepare(
+            "http://new:81",
+            &request("/", &headers),
+            Some("shop.example"),
+        );
+        assert_eq!(named.expect("HTTP").headers()["host"], "shop.example");
     }
 }

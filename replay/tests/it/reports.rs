@@ -6,7 +6,7 @@ use rehearsal_replay::{
     plan::Plan,
     report::{LIMIT_BYTES, Report, human, junit, markdown},
     rules::{Rules, Side},
-    run::{Answer, FailureReason, Latency, Observations, Outcome, StateRead},
+    run::{Answer, FailureReason, Latency, Observations, Outcome, StateRead, Time},
     verdict::Gate,
 };
 
@@ -45,6 +45,8 @@ pub(crate) fn observations(
             .collect(),
         latency,
         duration_ns: 1,
+        time: Time::Virtual,
+        punctuality: None,
     }
 }
 

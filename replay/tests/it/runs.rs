@@ -111,10 +111,7 @@ fn a_stopped_run_skips_what_has_no_answer() {
         .await;
         let rules = Rules::default();
         let plan = plan(reads(500), &rules, Pace::Rate(1_000.0));
-        let target = Target {
-            side: Side::Legacy,
-            url,
-        };
+        let target = Target::new(Side::Legacy, url);
         let stop = host.sleep(Duration::from_millis(100));
         let mut last: Option<Progress> = None;
         let run = side(
@@ -174,10 +171,7 @@ fn a_run_can_be_a_task_of_a_host() {
     on_this_machine(|host| async move {
         let rules = Rules::default();
         let plan = planned(reads(1), &rules);
-        let target = Target {
-            side: Side::Legacy,
-            url: "http://127.0.0.1:1".to_owned(),
-        };
+        let target = Target::new(Side::Legacy, "http://127.0.0.1:1");
         let stop = std::future::pending();
         let run = task(side(
             &host,

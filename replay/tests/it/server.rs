@@ -141,10 +141,7 @@ pub(crate) async fn observed(
     plan: &Plan,
     rules: &Rules,
 ) -> Observations {
-    let target = Target {
-        side: role,
-        url: url.to_owned(),
-    };
+    let target = Target::new(role, url);
     let never = std::future::pending();
     side(host, &target, plan, rules, &options(), never, |_| ()).await
 }

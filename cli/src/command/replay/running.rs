@@ -1,30 +1,35 @@
-//! Both sides running: the same replay over real sockets.
+//! All sides running: the same replay over real sockets.
 //!
-//! **Invariant**: both sides are replayed at once, from one plan. The first Ctrl-C ends the sending, and what is judged then says so.
+//! **Invariant**: all sides are replayed at once, from one plan. The first Ctrl-C ends the sending, and what is judged then says so; the second
+//! one ends the process.
 
-use std::time::Duration;
+use std::{fs, future::Future, sync::Arc, time::Duration};
 
-use futures_util::future::{OptionFuture, join3};
-use rehearsal_host::real::RealMachine;
+use rehearsal_host::{
+    Host,
+    real::{RealMachine, raise_descriptor_limit, trusted_roots},
+    tls::{Tls, Trust},
+};
 use rehearsal_replay::{
     judge::judge,
+    plan::Pace,
     rules::Side,
-    run::{Observations, Progress, Target, side},
+    run::{
+        Entry, Journal as RunInput, Observations, Options, Protocol, Run, Target, Time, Transport,
+    },
 };
+use sha2::{Digest, Sha256};
+use tokio::sync::oneshot;
 
-use super::{Rendered, Replay, rendered, told};
+use super::{Rendered, Replay, board::Board, journal::Journal, rendered};
 use crate::{
+    artifact::Artifacts,
     command::real::{Shutdown, runtime, until_signal},
-    exit::Exit,
+    flags::replay::{LiveFlags, ReplayFlags},
+    interrupt::Interrupt,
     printer::Printer,
     problem::Problem,
-    progress::Watch,
 };
-
-/// A replay that takes no longer than this is not worth a progress line.
-const QUIET: Duration = Duration::from_secs(2);
-/// A progress line is written at most this often.
-const EVERY: Duration = Duration::from_millis(100);
 
 /// Where the services run.
 pub(super) struct Urls<'u> {
@@ -34,81 +39,200 @@ pub(super) struct Urls<'u> {
     pub(super) secondary: Option<&'u str>,
 }
 
+impl Urls<'_> {
+    /// The runs of a replay, in the order of their numbers in its journal.
+    fn runs(&self) -> Vec<(&'static str, Side, &str)> {
+        let secondary = self.secondary.map(|url| ("secondary", Side::Legacy, url));
+        [
+            ("legacy", Side::Legacy, self.legacy),
+            ("candidate", Side::Candidate, self.candidate),
+        ]
+        .into_iter()
+        .chain(secondary)
+        .collect()
+    }
+}
+
+/// How the services are spoken to.
+///
+/// # Errors
+/// Certificates that cannot be used.
+pub(super) fn transport(flags: &LiveFlags, urls: &Urls<'_>) -> Result<Transport, Problem> {
+    let secure = urls
+        .runs()
+        .iter()
+        .any(|(_, _, url)| url.starts_with("https://"));
+    let protocol = if flags.http2 {
+        Protocol::Http2
+    } else {
+        Protocol::Http1
+    };
+    let tls = if secure {
+        let (trust, named) = match &flags.ca {
+            _ if flags.insecure => (Trust::Anyone, String::new()),
+            Some(file) => {
+                let bytes = fs::read(file).map_err(|error| Problem::unreadable(file, &error))?;
+                let named = format!("--ca {}: ", file.display());
+                let trust = Trust::from_pem(&bytes)
+                    .map_err(|error| Problem::usage(format!("{named}{error}")))?;
+                (trust, named)
+            }
+            None => (Trust::Roots(trusted_roots()), "this machine: ".to_owned()),
+        };
+        let offered: &[&str] = if flags.http2 {
+            &["h2", "http/1.1"]
+        } else {
+            &["http/1.1"]
+        };
+        let tls =
+            Tls::new(trust, offered).map_err(|error| Problem::usage(format!("{named}{error}")))?;
+        Some(tls)
+    } else {
+        None
+    };
+    Ok(Transport { protocol, tls })
+}
+
 /// Replays against the services at these URLs.
 ///
 /// # Errors
-/// When no runtime can be started, or Ctrl-C was pressed twice.
+/// When no runtime can be started, the journal is of another replay, or Ctrl-C was pressed twice.
 pub(super) fn replay(
-    replay: &Replay,
+    replay: Replay,
     urls: &Urls<'_>,
+    transport: &Transport,
+    flags: &ReplayFlags,
+    artifacts: &Artifacts,
     printer: Printer,
 ) -> Result<Rendered, Problem> {
-    let mut report = None;
-    let exit = runtime()?.block_on(until_signal(|shutdown| {
-        let report = &mut report;
+    let identity = identity(&replay, urls);
+    let (journal, known) = if flags.live.resume {
+        Journal::resume(artifacts.folder(), &identity)?
+    } else {
+        (Journal::start(artifacts.folder(), &identity)?, Vec::new())
+    };
+    if !known.is_empty() {
+        let count = known.len();
+        printer.talk(&format!(
+            "  resumed      {count} outcomes of an earlier replay are kept"
+        ));
+    }
+    let _interrupt = Interrupt::listen()?;
+    raise_descriptor_limit();
+    let replay = Arc::new(replay);
+    let names: Vec<&'static str> = urls.runs().iter().map(|(name, ..)| *name).collect();
+    let last = replay.plan.requests.last().map_or(0, |last| last.at_ns);
+    let board = Board::new(printer, &names, Duration::from_nanos(last));
+    let mut observed = Vec::new();
+    runtime()?.block_on(until_signal(|shutdown| {
+        let observed = &mut observed;
+        let host = RealMachine::host();
+        let runs: Vec<_> = (0u8..)
+            .zip(urls.runs())
+            .map(|(number, (_, side, url))| {
+                let target = Target {
+                    side,
+                    url: url.to_owned(),
+                    transport: transport.clone(),
+                };
+                let known = known.iter().filter(|(run, _)| *run == number);
+                let known = known.map(|(_, entry)| entry.clone()).collect();
+                let told = (number, board.clone(), journal.clone());
+                started(&host, replay.clone(), target, known, told, shutdown.clone())
+            })
+            .collect();
         async move {
-            let one = observe(replay, "legacy", urls.legacy, shutdown.clone(), printer);
-            let other = observe(
-                replay,
-                "candidate",
-                urls.candidate,
-                shutdown.clone(),
-                printer,
-            );
-            let third: OptionFuture<_> = urls
-                .secondary
-                .map(|url| observe(replay, "secondary", url, shutdown, printer))
-                .into();
-            let (legacy, candidate, secondary) = join3(one, other, third).await;
-            *report = Some(rendered(&judge(
-                &replay.plan,
-                &legacy,
-                &candidate,
-                secondary.as_ref(),
-                &replay.rules,
-                &replay.gate,
-            )));
+            for run in runs {
+                observed.push(run.await?);
+            }
             Ok(())
         }
     }))?;
-    printer.overwrite("");
-    let interrupted = Problem {
-        exit,
-        ..Problem::infrastructure("interrupted before anything was judged")
+    board.clear();
+    if let Some(failure) = journal.failure() {
+        printer.warn(&failure);
+    }
+    let [legacy, candidate, more @ ..] = &observed[..] else {
+        return Err(Problem::infrastructure(
+            "interrupted before anything was judged",
+        ));
     };
-    report.filter(|_| exit == Exit::Pass).ok_or(interrupted)
+    let (rules, gate) = (&replay.rules, &replay.gate);
+    let report = judge(&replay.plan, legacy, candidate, more.first(), rules, gate);
+    if report.stopped() {
+        printer.talk(
+            "  interrupted  what was answered is judged; the same command with --resume goes on",
+        );
+    } else {
+        journal.finish();
+    }
+    Ok(rendered(&report))
 }
 
-async fn observe(
-    replay: &Replay,
-    name: &'static str,
-    url: &str,
+/// Starts one run as a task of its own, so that the sides do not share a core when there are more.
+fn started(
+    host: &Host,
+    replay: Arc<Replay>,
+    target: Target,
+    known: Vec<Entry>,
+    (number, board, journal): (u8, Board, Journal),
     shutdown: Shutdown,
-    printer: Printer,
-) -> Observations {
-    let target = Target {
-        side: match name {
-            "candidate" => Side::Candidate,
-            _ => Side::Legacy,
-        },
-        url: url.to_owned(),
-    };
-    let (watch, mut shown) = (Watch::start(), QUIET);
-    let tell = move |progress: Progress| {
-        let now = watch.elapsed();
-        if now >= shown {
-            shown = now + EVERY;
-            printer.overwrite(&told(name, progress));
-        }
-    };
-    side(
-        &RealMachine::host(),
-        &target,
-        &replay.plan,
-        &replay.rules,
-        &replay.options,
-        shutdown.asked(),
-        tell,
-    )
-    .await
+) -> impl Future<Output = Result<Observations, Problem>> + use<> {
+    let (done, observed) = oneshot::channel();
+    let machine = host.clone();
+    host.spawn(async move {
+        let options = Options {
+            time: Time::Real,
+            ..replay.options
+        };
+        let run = Run {
+            host: &machine,
+            target: &target,
+            plan: &replay.plan,
+            rules: &replay.rules,
+            options: &options,
+        };
+        let mut recorder = journal.recorder(number);
+        let input = RunInput {
+            known,
+            recorder: &mut recorder,
+        };
+        let tell = move |progress| board.told(number.into(), progress);
+        // Nobody waits any more once Ctrl-C was pressed twice.
+        let _ = done.send(run.observe(input, shutdown.asked(), tell).await);
+    });
+    async move {
+        observed
+            .await
+            .map_err(|_| Problem::infrastructure("a run ended without its observations"))
+    }
+}
+
+/// What has to be the same for a journal to be gone on with.
+fn identity(replay: &Replay, urls: &Urls<'_>) -> String {
+    let rules = Sha256::digest(format!("{:?}", replay.rules));
+    let rules: String = rules.iter().map(|byte| format!("{byte:02x}")).collect();
+    let pace: Pace = replay.plan.pace;
+    serde_json::json!({
+        "format": "rehearsal.journal/1",
+        "capture": replay.plan.source.sha256,
+        "rules": rules,
+        "pace": pace.to_string(),
+        "targets": urls.runs().iter().map(|(_, _, url)| *url).collect::<Vec<_>>(),
+    })
+    .to_string()
+}
+
+/// The flags that speak of running services only, as they were typed.
+pub(super) fn typed(flags: &LiveFlags, secondary: bool) -> Vec<&'static str> {
+    [
+        ("--secondary", secondary),
+        ("--http2", flags.http2),
+        ("--ca", flags.ca.is_some()),
+        ("--insecure", flags.insecure),
+        ("--resume", flags.resume),
+    ]
+    .into_iter()
+    .filter_map(|(name, typed)| typed.then_some(name))
+    .collect()
 }

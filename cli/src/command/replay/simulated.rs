@@ -75,7 +75,7 @@ fn body(replay: &Shared, seed: u64, defect: Option<Defect>, out: Printer) -> Vec
             .done
             .is_multiple_of((progress.total / STEPS).max(1))
         {
-            out.overwrite(&told(progress.side.name(), progress));
+            out.overwrite(&told(progress));
         }
     };
     let tell: Arc<Mutex<dyn FnMut(Progress) + Send>> = Arc::new(Mutex::new(tell));

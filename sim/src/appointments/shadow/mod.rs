@@ -76,10 +76,7 @@ pub fn observe(
         world.nodes.extend(stand.nodes(simulated.defect));
         let slot: Arc<Mutex<Option<Observations>>> = Arc::default();
         seen.push(slot.clone());
-        let target = Target {
-            side: simulated.side,
-            url,
-        };
+        let target = Target::new(simulated.side, url);
         let (plan, rules, progress) = (plan.clone(), rules.clone(), progress.clone());
         world.client(&format!("replayer-{}", stand.name()), move |host| {
             let (target, plan, rules, slot, progress) = (

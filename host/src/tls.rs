@@ -1,0 +1,160 @@
+//! TLS for a client, over any stream: who is trusted, and which protocol both ends speak.
+//!
+//! **Invariant**: a certificate is checked against the given authorities and the name that was dialed, unless [`Trust::Anyone`] was asked for
+//! by name. It deliberately offers no client certificates.
+
+use std::{io, sync::Arc};
+
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{
+        self, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+        client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
+        pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
+    },
+};
+
+use crate::Stream;
+
+/// Who may answer.
+#[derive(Clone, Debug)]
+pub enum Trust {
+    /// Whoever these authorities, or certificates, vouch for.
+    Roots(Vec<CertificateDer<'static>>),
+    /// Whoever answers: for test instances with certificates of their own making.
+    Anyone,
+}
+
+/// A client's side of TLS. Clones share it.
+#[derive(Clone)]
+pub struct Tls(TlsConnector);
+
+/// TLS cannot be set up.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct TlsError(String);
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tls")
+    }
+}
+
+impl Trust {
+    /// The certificates of a PEM file.
+    ///
+    /// # Errors
+    /// For people: what is wrong with it.
+    pub fn from_pem(bytes: &[u8]) -> Result<Self, TlsError> {
+        let roots: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(bytes).collect();
+        match roots {
+            Ok(roots) if !roots.is_empty() => Ok(Self::Roots(roots)),
+            Ok(_) => Err(TlsError("found no certificate, expected PEM".to_owned())),
+            Err(error) => Err(TlsError(format!("found {error}, expected PEM"))),
+        }
+    }
+}
+
+impl Tls {
+    /// A client that offers `protocols` (ALPN: `h2`, `http/1.1`), the preferred one first.
+    ///
+    /// # Errors
+    /// When no certificate of `trust` can be used.
+    pub fn new(trust: Trust, protocols: &[&str]) -> Result<Self, TlsError> {
+        let provider = Arc::new(ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| TlsError(error.to_string()))?;
+        let mut config = match trust {
+            Trust::Roots(certificates) => {
+                let mut roots = RootCertStore::empty();
+                let (usable, _) = roots.add_parsable_certificates(certificates);
+                if usable == 0 {
+                    return Err(TlsError(
+                        "found no usable certificate authority, expected at least one".to_owned(),
+                    ));
+                }
+                builder.with_root_certificates(roots).with_no_client_auth()
+            }
+            Trust::Anyone => builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(Unchecked(provider)))
+                .with_no_client_auth(),
+        };
+        config.alpn_protocols = protocols
+            .iter()
+            .map(|name| name.as_bytes().to_vec())
+            .collect();
+        Ok(Self(TlsConnector::from(Arc::new(config))))
+    }
+
+    /// Secures `stream` to the host `name`, and says whether both ends agreed on HTTP/2.
+    ///
+    /// # Errors
+    /// A name that is none, a certificate that is not trusted, or what the network says.
+    pub async fn connect(&self, stream: Stream, name: &str) -> io::Result<(Stream, bool)> {
+        let peer = stream.peer().to_owned();
+        let bare = name.trim_start_matches('[').trim_end_matches(']');
+        let name = ServerName::try_from(bare.to_owned())
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        let secured = self.0.connect(name, stream).await?;
+        let http2 = secured.get_ref().1.alpn_protocol() == Some(b"h2");
+        Ok((Stream::new(secured, peer), http2))
+    }
+}
+
+/// Checks that the peer has the key of the certificate it shows, and not who vouches for it.
+#[derive(Debug)]
+struct Unchecked(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Unchecked {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let known = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, known)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let known = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, known)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_certificate_is_refused() {
+        for text in ["", "hello", "-----BEGIN CERTIFICATE-----\n!!\n"] {
+            assert!(Trust::from_pem(text.as_bytes()).is_err(), "{text:?}");
+        }
+        assert!(Tls::new(Trust::Roots(Vec::new()), &[]).is_err());
+        assert!(Tls::new(Trust::Anyone, &["h2", "http/1.1"]).is_ok());
+    }
+}

@@ -1,0 +1,357 @@
+//! Which values the recorded service invented, and which later requests carry them.
+//!
+//! A replayed service invents values of its own, so a request that carries a recorded one has to carry the live one instead. A value flows when
+//! an answer was the first to show it and a later request repeats it.
+//!
+//! **Invariant**: a value that any request carried before an answer showed it is the clients' own, and is never replaced.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    hash::{DefaultHasher, Hash, Hasher},
+};
+
+use crate::{
+    capture::{Exchange, Response, decoded, header},
+    json::{self, Json},
+    plan::token,
+    rules::VOLATILE_HEADERS,
+};
+
+/// A value that an answer invents and later requests need.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Value {
+    /// Its identity: the recorded value, for a short number with what it numbers.
+    pub identity: String,
+    /// The recorded value.
+    pub recorded: String,
+    /// The request whose answer invents it: its place in the capture.
+    pub producer: u64,
+    /// Where the answer has it.
+    pub place: ValuePlace,
+}
+
+/// Where an answer has a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ValuePlace {
+    /// In the JSON body: a pointer; the part of the value, where it is a URL.
+    Json(String, Part),
+    /// In this header.
+    Header(String, Part),
+    /// In the cookie of this name.
+    Cookie(String),
+    /// In a text body, behind this text.
+    Text(String),
+}
+
+/// Which part of a text is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// All of it.
+    Whole,
+    /// Of a URL: the path segment so many from its end.
+    Segment(usize),
+    /// Of a URL: the query's parameter.
+    Parameter(String),
+}
+
+/// What was found in a capture.
+#[derive(Default)]
+pub(super) struct Flow {
+    pub(super) values: Vec<Value>,
+    /// For each exchange, the values that its request carries.
+    pub(super) uses: Vec<Vec<usize>>,
+}
+
+/// So many characters before a value in a text tell its place.
+const BEFORE: usize = 32;
+
+/// Finds what flows. `entity` names values that are wanted whatever later requests carry: the recorded id of what an exchange creates.
+pub(super) fn flow(exchanges: &[Exchange], entity: impl Fn(&Exchange) -> Option<String>) -> Flow {
+    let mut wanted = BTreeSet::new();
+    for exchange in exchanges {
+        token::in_request(&exchange.request, |identity| {
+            wanted.insert(hashed(identity));
+        });
+    }
+    let mut flow = Flow::default();
+    let mut own: BTreeSet<u64> = BTreeSet::new();
+    let mut known: BTreeMap<String, (usize, u64)> = BTreeMap::new();
+    for exchange in exchanges {
+        let mut uses = Vec::new();
+        token::in_request(&exchange.request, |identity| match known.get(identity) {
+            Some((value, shown_ns)) if *shown_ns <= exchange.ts_ns => {
+                if !uses.contains(value) {
+                    uses.push(*value);
+                }
+            }
+            _ => {
+                own.insert(hashed(identity));
+            }
+        });
+        flow.uses.push(uses);
+        let Some(response) = &exchange.response else {
+            continue;
+        };
+        let created = entity(exchange);
+        let subject = token::subject(exchange.request.path());
+        shown(response, subject, |identity, recorded, place| {
+            let hash = hashed(identity);
+            let needed = wanted.contains(&hash) || created.as_deref() == Some(recorded);
+            if !needed || own.contains(&hash) || known.contains_key(identity) {
+                return;
+            }
+            known.insert(identity.to_owned(), (flow.values.len(), response.ts_ns));
+            flow.values.push(Value {
+                identity: identity.to_owned(),
+                recorded: recorded.to_owned(),
+                producer: exchange.seq,
+                place,
+            });
+        });
+    }
+    flow
+}
+
+fn hashed(identity: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    identity.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Tells `each` value of an answer: its identity, its text and its place.
+fn shown(response: &Response, subject: &str, mut each: impl FnMut(&str, &str, ValuePlace)) {
+    for (name, value) in &response.headers {
+        let name = name.to_ascii_lowercase();
+        if name == "set-cookie" {
+            if let Some((cookie, value)) = set_cookie(value) {
+                each(value, value, ValuePlace::Cookie(cookie.to_owned()));
+            }
+        } else if !VOLATILE_HEADERS.contains(&name.as_str())
+            && let Some((_, text)) = token::header_value(&name, value)
+        {
+            parts(text, &name, subject, |identity, text, part| {
+                each(identity, text, ValuePlace::Header(name.clone(), part));
+            });
+        }
+    }
+    let Some(body) = response.body.whole() else {
+        return;
+    };
+    let Ok(body) = decoded(&response.headers, body) else {
+        return;
+    };
+    if body.trim_ascii_start().starts_with(b"{") || body.trim_ascii_start().starts_with(b"[") {
+        if let Ok(document) = json::parse(&body) {
+            scalars(&document, &mut Vec::new(), subject, &mut each);
+        }
+        return;
+    }
+    if !header(&response.headers, "content-type").is_some_and(|media| media.starts_with("text/")) {
+        return;
+    }
+    let Ok(text) = std::str::from_utf8(&body) else {
+        return;
+    };
+    for (at, word) in token::words(text) {
+        if let Some(identity) = token::identity(word, "", subject) {
+            each(
+                &identity,
+                word,
+                ValuePlace::Text(before(text, at).to_owned()),
+            );
+        }
+    }
+}
+
+fn before(text: &str, at: usize) -> &str {
+    let mut start = at.saturating_sub(BEFORE);
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    &text[start..at]
+}
+
+/// The name and value that a `Set-Cookie` header sets.
+pub(crate) fn set_cookie(header: &str) -> Option<(&str, &str)> {
+    let pair = header.split(';').next()?;
+    let (name, value) = pair.split_once('=')?;
+    let (name, value) = (name.trim(), value.trim());
+    (!name.is_empty() && !value.is_empty()).then_some((name, value))
+}
+
+/// A text's value, or those of its parts where it is a URL.
+fn parts(text: &str, name: &str, within: &str, mut each: impl FnMut(&str, &str, Part)) {
+    let Some(target) = target(text) else {
+        if let Some(identity) = token::identity(text, name, within) {
+            each(&identity, text, Part::Whole);
+        }
+        return;
+    };
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let spots = token::in_target(target);
+    for spot in spots.iter().filter(|spot| spot.range.end <= path.len()) {
+        let after = path[spot.range.end..].matches('/').count();
+        let text = token::percent_decoded(&path[spot.range.clone()]);
+        each(&spot.identity, &text, Part::Segment(after));
+    }
+    for (name, raw) in query.split('&').filter_map(|pair| pair.split_once('=')) {
+        let text = token::percent_decoded(raw);
+        if let Some(identity) = token::identity(&text, name, within) {
+            each(&identity, &text, Part::Parameter(name.to_owned()));
+        }
+    }
+}
+
+/// The path and query of a URL or an absolute path.
+fn target(text: &str) -> Option<&str> {
+    if text.starts_with('/') {
+        return Some(text);
+    }
+    let rest = text
+        .strip_prefix("http://")
+        .or_else(|| text.strip_prefix("https://"))?;
+    Some(rest.find('/').map_or("/", |at| &rest[at..]))
+}
+
+fn scalars<'j>(
+    value: &'j Json<'_>,
+    path: &mut Vec<std::borrow::Cow<'j, str>>,
+    subject: &str,
+    each: &mut impl FnMut(&str, &str, ValuePlace),
+) {
+    let text = match value {
+        Json::Object(members) => {
+            for (key, member) in members {
+                path.push(key.as_ref().into());
+                scalars(member, path, subject, each);
+                path.pop();
+            }
+            return;
+        }
+        Json::Array(items) => {
+            for (at, item) in items.iter().enumerate() {
+                path.push(at.to_string().into());
+                scalars(item, path, subject, each);
+                path.pop();
+            }
+            return;
+        }
+        Json::String(text) => text.as_ref(),
+        Json::Number(number) => number.text(),
+        Json::Null | Json::Bool(_) => return,
+    };
+    // The key of an array's item is the array's.
+    let keys: Vec<&str> = path
+        .iter()
+        .map(std::borrow::Cow::as_ref)
+        .filter(|key| !key.bytes().all(|byte| byte.is_ascii_digit()))
+        .collect();
+    let name = keys.last().copied().unwrap_or_default();
+    let parent = keys.len().checked_sub(2).map(|at| keys[at]);
+    parts(
+        text,
+        name,
+        token::within(parent, subject),
+        |identity, text, part| {
+            each(identity, text, ValuePlace::Json(pointer(path), part));
+        },
+    );
+}
+
+fn pointer(path: &[std::borrow::Cow<'_, str>]) -> String {
+    path.iter().fold(String::new(), |text, step| {
+        text + "/" + &step.replace('~', "~0").replace('/', "~1")
+    })
+}
+
+impl ValuePlace {
+    /// The value that a live answer has here. `renamed` gives the name that a member may have there instead.
+    pub(crate) fn find(
+        &self,
+        headers: &crate::capture::Headers,
+        body: &bytes::Bytes,
+        renamed: impl Fn(&str) -> Option<String>,
+    ) -> Option<String> {
+        match self {
+            Self::Header(name, part) => part.of(header(headers, name)?),
+            Self::Cookie(name) => headers
+                .iter()
+                .filter(|(header, _)| header.eq_ignore_ascii_case("set-cookie"))
+                .filter_map(|(_, value)| set_cookie(value))
+                .find(|(known, _)| known == name)
+                .map(|(_, value)| value.to_owned()),
+            Self::Json(pointer, part) => {
+                let body = decoded(headers, body).ok()?;
+                let document = json::parse(&body).ok()?;
+                let value = document.pointer(pointer).or_else(|| {
+                    let key = pointer.rsplit('/').next()?;
+                    let other = renamed(key);
+                    only(&document, &|name| {
+                        name == key || Some(name) == other.as_deref()
+                    })
+                })?;
+                match value {
+                    Json::String(text) => part.of(text),
+                    Json::Number(number) => part.of(number.text()),
+                    _ => None,
+                }
+            }
+            Self::Text(before) => {
+                let body = decoded(headers, body).ok()?;
+                let text = std::str::from_utf8(&body).ok()?;
+                let at = text.find(before.as_str())? + before.len();
+                let (_, word) = token::words(&text[at..])
+                    .next()
+                    .filter(|(at, _)| *at == 0)?;
+                Some(word.to_owned())
+            }
+        }
+    }
+}
+
+/// The only scalar under a fitting key, whatever its depth.
+fn only<'j, 'a>(value: &'j Json<'a>, fits: &impl Fn(&str) -> bool) -> Option<&'j Json<'a>> {
+    fn collect<'j, 'a>(
+        value: &'j Json<'a>,
+        fits: &impl Fn(&str) -> bool,
+        found: &mut Vec<&'j Json<'a>>,
+    ) {
+        match value {
+            Json::Object(members) => {
+                for (key, member) in members {
+                    if fits(key) && matches!(member, Json::String(_) | Json::Number(_)) {
+                        found.push(member);
+                    }
+                    collect(member, fits, found);
+                }
+            }
+            Json::Array(items) => items.iter().for_each(|item| collect(item, fits, found)),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    collect(value, fits, &mut found);
+    match found[..] {
+        [one] => Some(one),
+        _ => None,
+    }
+}
+
+impl Part {
+    fn of(&self, text: &str) -> Option<String> {
+        match self {
+            Self::Whole => Some(text.to_owned()),
+            Self::Segment(from_end) => {
+                let path = target(text)?.split(['?', '#']).next()?;
+                let segment = path.rsplit('/').nth(*from_end)?;
+                Some(token::percent_decoded(segment).into_owned())
+            }
+            Self::Parameter(name) => {
+                let (_, query) = target(text)?.split_once('?')?;
+                let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+                let (_, raw) = pairs.into_iter().find(|(known, _)| known == name)?;
+                Some(token::percent_decoded(raw).into_owned())
+            }
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! What a report says about real time: how long answers took, and whether the intended load was offered.
+//!
+//! **Invariant**: what differs between two runs of the same inputs stands here and nowhere else.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    report::SideLatency,
+    run::{LATE_NS, Observations, Punctuality, Time},
+};
+
+/// Real time, which no two runs share.
+#[derive(Clone, Debug, Default, serde::Serialize)]
+pub struct Timing {
+    /// The whole command, in milliseconds.
+    pub wall_ms: u64,
+    /// How long answers of running services took, by side.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub latency_ms: BTreeMap<&'static str, SideLatency>,
+    /// How well the intended times were kept, by side. Nothing at full speed, which intends none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub punctuality: BTreeMap<&'static str, Punctuality>,
+    /// What a reader should know about the load.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+impl SideLatency {
+    /// The latencies of a side.
+    pub(crate) fn of(side: &Observations) -> Self {
+        Self {
+            response: side.latency.response(),
+            service: side.latency.service(),
+            send_delay: side.latency.late(),
+        }
+    }
+}
+
+impl Timing {
+    /// The real time of both sides; nothing for simulated ones.
+    pub(crate) fn of(sides: [&Observations; 2]) -> Self {
+        let mut timing = Self::default();
+        for side in sides.into_iter().filter(|side| side.time == Time::Real) {
+            let name = side.side.name();
+            timing.latency_ms.insert(name, SideLatency::of(side));
+            if let Some(kept) = side.punctuality {
+                timing.punctuality.insert(name, kept);
+                timing.notes.extend(behind(side, &kept));
+            }
+        }
+        timing
+    }
+}
+
+/// What there is to say about a target that could not keep up.
+fn behind(side: &Observations, kept: &Punctuality) -> Option<String> {
+    if kept.kept_up() {
+        return None;
+    }
+    let mut note = format!(
+        "{} did not keep up with the intended pace: {} of {} requests ({:.1} %) left more than {} ms after their time, p99 {} ms late; {} waited for an earlier \
+         answer that they depend on",
+        side.side.name(),
+        kept.late,
+        kept.sent,
+        kept.late_share() * 100.0,
+        LATE_NS / 1_000_000,
+        side.latency.late().p99,
+        kept.waited,
+    );
+    if kept.held_back > 0 {
+        note += &format!(
+            ", {} for the limit of requests in flight: there the load was that of a closed loop, not of the capture",
+            kept.held_back
+        );
+    }
+    Some(note)
+}

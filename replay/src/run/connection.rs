@@ -1,0 +1,387 @@
+//! Connections to a target: one request on each at a time (HTTP/1.1), or many (HTTP/2), with or without TLS.
+//!
+//! A session keeps the connections it opened; a request without a session takes any that no session has.
+//!
+//! **Invariant**: a request is written at most once. On a kept connection that turns out to be closed before anything was written it is sent on a
+//! new one; whatever happens later is the outcome. It deliberately has no tasks of its own for HTTP/1.1: who waits for an answer drives its
+//! connection, so that a run is one future.
+
+use std::{
+    collections::BTreeMap,
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, Uri, header::HOST, uri::Authority};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::{
+    body::Incoming,
+    client::conn::{http1, http2},
+};
+use hyper_util::rt::TokioIo;
+use rehearsal_host::{
+    Host, Stream,
+    client::ClientLimits,
+    hyper_glue::{HostExecutor, HostTimer},
+};
+
+use crate::run::{
+    FailureReason,
+    target::{Protocol, Target, Transport},
+};
+
+/// Why no whole answer came.
+#[derive(Debug)]
+pub(super) struct Broken {
+    pub(super) reason: FailureReason,
+    pub(super) message: String,
+}
+
+/// Opens connections to one target and exchanges on them.
+pub(super) struct Dialer {
+    host: Host,
+    address: String,
+    name: String,
+    transport: Transport,
+    limits: ClientLimits,
+}
+
+/// An open connection.
+pub(super) enum Link {
+    One(Box<One>),
+    Two(http2::SendRequest<Full<Bytes>>),
+}
+
+/// An HTTP/1.1 connection, and what moves its bytes while somebody waits for them.
+pub(super) struct One {
+    sender: http1::SendRequest<Full<Bytes>>,
+    driver: Option<Pin<Box<http1::Connection<TokioIo<Stream>, Full<Bytes>>>>>,
+}
+
+impl One {
+    async fn drive<F: Future>(&mut self, mut work: Pin<&mut F>) -> F::Output {
+        poll_fn(|cx| {
+            if let Some(driver) = &mut self.driver
+                && driver.as_mut().poll(cx).is_ready()
+            {
+                self.driver = None;
+            }
+            work.as_mut().poll(cx)
+        })
+        .await
+    }
+
+    /// Waits until the last answer is done with; false when the connection is closed.
+    async fn ready(&mut self) -> bool {
+        poll_fn(|cx| {
+            let Some(driver) = &mut self.driver else {
+                return Poll::Ready(false);
+            };
+            if driver.as_mut().poll(cx).is_ready() {
+                self.driver = None;
+                return Poll::Ready(false);
+            }
+            self.sender.poll_ready(cx).map(|ready| ready.is_ok())
+        })
+        .await
+    }
+}
+
+impl Dialer {
+    pub(super) fn new(host: &Host, target: &Target, limits: ClientLimits) -> Self {
+        let uri: Option<Uri> = target.url.parse().ok();
+        let authority = uri.as_ref().and_then(Uri::authority);
+        let secure = target.url.starts_with("https://");
+        let name = authority.map_or("", Authority::host).to_owned();
+        let port = authority.and_then(Authority::port_u16);
+        let port = port.unwrap_or(if secure { 443 } else { 80 });
+        Self {
+            host: host.clone(),
+            address: format!("{name}:{port}"),
+            name,
+            transport: target.transport.clone(),
+            limits,
+        }
+    }
+
+    /// Sends `request` and reads the whole answer within `deadline`; gives back the connection where it can be used again.
+    pub(super) async fn exchange(
+        &self,
+        link: Option<Link>,
+        request: Request<Bytes>,
+        deadline: Duration,
+    ) -> (Result<Response<Bytes>, Broken>, Option<Link>) {
+        let work = self.attempt(link, request);
+        match self.host.timeout(deadline, work).await {
+            Ok(done) => done,
+            Err(_) => {
+                let message = format!("{}: no whole answer within {deadline:?}", self.address);
+                (Err(broken(FailureReason::Timeout, message)), None)
+            }
+        }
+    }
+
+    async fn attempt(
+        &self,
+        link: Option<Link>,
+        mut request: Request<Bytes>,
+    ) -> (Result<Response<Bytes>, Broken>, Option<Link>) {
+        if let Some(link) = link {
+            match self.on(link, request).await {
+                Ok(done) => return done,
+                Err(unsent) => request = unsent,
+            }
+        }
+        match self.connect().await {
+            Ok(link) => self.on(link, request).await.unwrap_or_else(|_| {
+                let message = format!("{}: closed before the request was sent", self.address);
+                (Err(broken(FailureReason::Broken, message)), None)
+            }),
+            Err(message) => (Err(broken(FailureReason::Connect, message)), None),
+        }
+    }
+
+    /// Exchanges on `link`; the request itself comes back when it was never written.
+    async fn on(
+        &self,
+        link: Link,
+        request: Request<Bytes>,
+    ) -> Result<(Result<Response<Bytes>, Broken>, Option<Link>), Request<Bytes>> {
+        match link {
+            Link::One(mut one) => {
+                if !one.ready().await {
+                    return Err(request);
+                }
+                let content = request.body().clone();
+                let sent = pin!(one.sender.try_send_request(origin_form(request)));
+                let head = match one.drive(sent).await {
+                    Ok(head) => head,
+                    Err(mut error) => {
+                        return match error.take_message() {
+                            Some(unsent) => Err(unsent.map(|_| content)),
+                            None => Ok((Err(self.lost("", error.error())), None)),
+                        };
+                    }
+                };
+                let (head, body) = head.into_parts();
+                let body = pin!(self.body(body));
+                let whole = one.drive(body).await;
+                let kept = (whole.is_ok() && one.driver.is_some()).then_some(Link::One(one));
+                Ok((whole.map(|body| Response::from_parts(head, body)), kept))
+            }
+            Link::Two(mut sender) => {
+                if sender.ready().await.is_err() {
+                    return Err(request);
+                }
+                let content = request.body().clone();
+                match sender.try_send_request(absolute_form(request)).await {
+                    Ok(head) => {
+                        let (head, body) = head.into_parts();
+                        let whole = self.body(body).await;
+                        let answer = whole.map(|body| Response::from_parts(head, body));
+                        Ok((answer, Some(Link::Two(sender))))
+                    }
+                    Err(mut error) => match error.take_message() {
+                        Some(unsent) => Err(unsent.map(|_| content)),
+                        None => Ok((Err(self.lost("", error.error())), None)),
+                    },
+                }
+            }
+        }
+    }
+
+    async fn body(&self, body: Incoming) -> Result<Bytes, Broken> {
+        let limited = Limited::new(body, self.limits.body_bytes);
+        match limited.collect().await {
+            Ok(whole) => Ok(whole.to_bytes()),
+            Err(error) if error.is::<LengthLimitError>() => {
+                let limit = self.limits.body_bytes;
+                let message = format!("{}: the answer is over {limit} bytes", self.address);
+                Err(broken(FailureReason::TooLarge, message))
+            }
+            Err(error) => Err(self.lost("reading the answer: ", &*error)),
+        }
+    }
+
+    async fn connect(&self) -> Result<Link, String> {
+        let address = &self.address;
+        let connecting = async {
+            let stream = self
+                .host
+                .connect(address)
+                .await
+                .map_err(|e| e.to_string())?;
+            let (stream, http2) = match &self.transport.tls {
+                Some(tls) => tls
+                    .connect(stream, &self.name)
+                    .await
+                    .map_err(|error| format!("TLS: {error}"))?,
+                None => (stream, self.transport.protocol == Protocol::Http2),
+            };
+            let io = TokioIo::new(stream);
+            if http2 {
+                let (sender, connection) = http2::Builder::new(HostExecutor(self.host.clone()))
+                    .timer(HostTimer(self.host.clone()))
+                    .handshake(io)
+                    .await
+                    .map_err(|error| chain(&error))?;
+                self.host.spawn(async move {
+                    // What ends the connection ends the requests on it, which say so.
+                    let _ = connection.await;
+                });
+                return Ok(Link::Two(sender));
+            }
+            let (sender, connection) = http1::handshake(io).await.map_err(|e| chain(&e))?;
+            let driver = Some(Box::pin(connection));
+            Ok(Link::One(Box::new(One { sender, driver })))
+        };
+        match self.host.timeout(self.limits.connect, connecting).await {
+            Ok(connected) => connected.map_err(|error: String| format!("{address}: {error}")),
+            Err(_) => Err(format!(
+                "connecting to {address} took over {:?}",
+                self.limits.connect
+            )),
+        }
+    }
+
+    fn lost(&self, doing: &str, error: &dyn std::error::Error) -> Broken {
+        let message = format!("{}: {doing}{}", self.address, chain(error));
+        broken(FailureReason::Broken, message)
+    }
+}
+
+fn broken(reason: FailureReason, message: String) -> Broken {
+    Broken { reason, message }
+}
+
+/// HTTP/1.1 has the path on the request line and the authority in `Host`.
+fn origin_form(request: Request<Bytes>) -> Request<Full<Bytes>> {
+    let mut request = request.map(Full::new);
+    if !request.headers().contains_key(HOST)
+        && let Some(authority) = request.uri().authority()
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        request.headers_mut().insert(HOST, host);
+    }
+    if let Some(path) = request.uri().path_and_query() {
+        *request.uri_mut() = Uri::from(path.clone());
+    }
+    request
+}
+
+/// HTTP/2 has the authority beside the path; a `Host` that a rule sets takes its place.
+fn absolute_form(request: Request<Bytes>) -> Request<Full<Bytes>> {
+    let mut request = request.map(Full::new);
+    if let Some(host) = request.headers_mut().remove(HOST) {
+        let mut parts = request.uri().clone().into_parts();
+        if let Ok(authority) = Authority::try_from(host.as_bytes()) {
+            parts.authority = Some(authority);
+        }
+        if let Ok(uri) = Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
+        }
+    }
+    request
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// Idle connections, by session.
+pub(super) struct Pool {
+    dialer: Arc<Dialer>,
+    /// All of them, the one that was idle longest first.
+    idle: BTreeMap<u64, (u32, u64, Link)>,
+    by_session: BTreeMap<u32, Vec<u64>>,
+    ticks: u64,
+    most: usize,
+    limit_ns: u64,
+}
+
+impl Pool {
+    /// At most `most` connections are kept, each for at most `limits.idle`.
+    pub(super) fn new(dialer: Dialer, most: usize, limits: ClientLimits) -> Self {
+        Self {
+            dialer: Arc::new(dialer),
+            idle: BTreeMap::new(),
+            by_session: BTreeMap::new(),
+            ticks: 0,
+            most,
+            limit_ns: u64::try_from(limits.idle.as_nanos()).unwrap_or(u64::MAX),
+        }
+    }
+
+    pub(super) fn dialer(&self) -> Arc<Dialer> {
+        self.dialer.clone()
+    }
+
+    /// A connection of `session` that is idle, if one is.
+    pub(super) fn take(&mut self, session: u32, now_ns: u64) -> Option<Link> {
+        while let Some(tick) = self.by_session.get_mut(&session)?.pop() {
+            let Some((_, since_ns, link)) = self.idle.remove(&tick) else {
+                continue;
+            };
+            if now_ns.saturating_sub(since_ns) > self.limit_ns {
+                continue;
+            }
+            if let Link::Two(sender) = &link {
+                if sender.is_closed() {
+                    continue;
+                }
+                let shared = Link::Two(sender.clone());
+                self.put(session, link, now_ns);
+                return Some(shared);
+            }
+            return Some(link);
+        }
+        None
+    }
+
+    /// Keeps a connection of `session`.
+    pub(super) fn put(&mut self, session: u32, link: Link, now_ns: u64) {
+        let known = self.by_session.entry(session).or_default();
+        if matches!(link, Link::Two(_)) && !known.is_empty() {
+            return;
+        }
+        known.push(self.ticks);
+        self.idle.insert(self.ticks, (session, now_ns, link));
+        self.ticks += 1;
+        while let Some(oldest) = self.idle.first_entry() {
+            let (_, since_ns, _) = oldest.get();
+            let stale = now_ns.saturating_sub(*since_ns) > self.limit_ns;
+            if !stale && self.idle.len() <= self.most {
+                return;
+            }
+            self.drop_oldest();
+        }
+    }
+
+    /// Makes room for a new connection where so many are open.
+    pub(super) fn make_room(&mut self, in_flight: usize) {
+        if in_flight + self.idle.len() >= self.most {
+            self.drop_oldest();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some((tick, (session, _, _))) = self.idle.pop_first()
+            && let Some(ticks) = self.by_session.get_mut(&session)
+        {
+            ticks.retain(|known| *known != tick);
+            if ticks.is_empty() {
+                self.by_session.remove(&session);
+            }
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! What is due, and what has to wait for what.
+//!
+//! A request waits for the one before it with the same order key, and for every request whose answer invents a value that it carries.
+//!
+//! **Invariant**: a request waits only for earlier ones, so whatever is released comes to its turn once all before it are finished.
+
+use std::collections::{BTreeMap, VecDeque};
+
+/// One request of a phase, as the queue sees it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Job {
+    /// When it is to be sent.
+    pub(super) at_ns: u64,
+    /// Requests with the same key keep their order.
+    pub(super) order: Option<u32>,
+    /// The session whose connection and cookies it uses; 0 for none.
+    pub(super) session: u32,
+    /// Earlier requests whose answers it needs.
+    pub(super) after: Vec<usize>,
+}
+
+/// The requests of a phase that are not finished.
+pub(super) struct Queue<'j> {
+    jobs: &'j [Job],
+    /// The first that is not due yet.
+    next: usize,
+    /// What may be sent, and whether it had to wait for another request.
+    ready: VecDeque<(usize, bool)>,
+    /// What waits for an unfinished request.
+    dependents: BTreeMap<usize, Vec<usize>>,
+    /// For how many requests a released one still waits.
+    waiting: BTreeMap<usize, usize>,
+    /// The last released request of each order key, while it is unfinished.
+    last: BTreeMap<u32, usize>,
+    finished: Vec<bool>,
+}
+
+impl<'j> Queue<'j> {
+    /// All of `jobs`, but for those that are `finished` already.
+    pub(super) fn new(jobs: &'j [Job], finished: Vec<bool>) -> Self {
+        Self {
+            jobs,
+            next: 0,
+            ready: VecDeque::new(),
+            dependents: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            last: BTreeMap::new(),
+            finished,
+        }
+    }
+
+    /// Releases what is due by `now_ns`.
+    pub(super) fn release(&mut self, now_ns: u64) {
+        while let Some(job) = self.jobs.get(self.next).filter(|job| job.at_ns <= now_ns) {
+            let at = self.next;
+            self.next += 1;
+            if self.finished[at] {
+                continue;
+            }
+            let before = job.order.and_then(|key| self.last.insert(key, at));
+            let mut waits = 0;
+            for earlier in before.into_iter().chain(job.after.iter().copied()) {
+                if !self.finished[earlier] {
+                    self.dependents.entry(earlier).or_default().push(at);
+                    waits += 1;
+                }
+            }
+            if waits == 0 {
+                self.ready.push_back((at, false));
+            } else {
+                self.waiting.insert(at, waits);
+            }
+        }
+    }
+
+    /// The next request that may be sent, and whether it had to wait for another one.
+    pub(super) fn pop(&mut self) -> Option<(usize, bool)> {
+        self.ready.pop_front()
+    }
+
+    /// How many may be sent now.
+    pub(super) fn ready(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// Lets go what waited for `at`.
+    pub(super) fn finish(&mut self, at: usize) {
+        self.finished[at] = true;
+        if let Some(key) = self.jobs[at].order
+            && self.last.get(&key) == Some(&at)
+        {
+            self.last.remove(&key);
+        }
+        for dependent in self.dependents.remove(&at).unwrap_or_default() {
+            if let Some(waits) = self.waiting.get_mut(&dependent) {
+                *waits -= 1;
+                if *waits == 0 {
+                    self.waiting.remove(&dependent);
+                    self.ready.push_back((dependent, true));
+                }
+            }
+        }
+    }
+
+    /// When the next request is due.
+    pub(super) fn due_ns(&self) -> Option<u64> {
+        self.jobs.get(self.next).map(|job| job.at_ns)
+    }
+
+    /// Whether nothing is left but what is under way.
+    pub(super) fn is_drained(&self) -> bool {
+        self.next == self.jobs.len() && self.ready.is_empty() && self.waiting.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(at_ns: u64, order: Option<u32>, after: &[usize]) -> Job {
+        Job {
+            at_ns,
+            order,
+            session: 0,
+            after: after.to_vec(),
+        }
+    }
+
+    #[test]
+    fn order_keys_and_needed_answers_are_waited_for() {
+        let jobs = [
+            job(0, Some(1), &[]),
+            job(0, Some(1), &[]),
+            job(0, None, &[0]),
+            job(0, Some(2), &[1, 2]),
+            job(9, None, &[]),
+        ];
+        let mut queue = Queue::new(&jobs, vec![false; 5]);
+        queue.release(0);
+        assert_eq!((queue.pop(), queue.pop()), (Some((0, false)), None));
+        queue.finish(0);
+        assert_eq!(queue.pop(), Some((1, true)));
+        assert_eq!(queue.pop(), Some((2, true)));
+        queue.finish(1);
+        assert_eq!(queue.pop(), None, "it needs two answers");
+        queue.finish(2);
+        assert_eq!(queue.pop(), Some((3, true)));
+        assert_eq!(queue.due_ns(), Some(9));
+        queue.finish(3);
+        assert!(!queue.is_drained());
+        queue.release(9);
+        assert_eq!(queue.pop(), Some((4, false)));
+        assert!(queue.is_drained());
+    }
+
+    #[test]
+    fn what_is_finished_already_holds_nothing_back() {
+        let jobs = [job(0, Some(1), &[]), job(0, Some(1), &[0])];
+        let mut queue = Queue::new(&jobs, vec![true, false]);
+        queue.release(0);
+        assert_eq!((queue.pop(), queue.pop()), (Some((1, false)), None));
+    }
+}

@@ -1,0 +1,316 @@
+//! Connections: sessions and theirs, targets that break in every way, HTTP/2 and TLS.
+
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::Response;
+use http_body_util::Full;
+use hyper_util::rt::TokioIo;
+use rehearsal_host::{
+    Host, Stream,
+    hyper_glue::HostExecutor,
+    tls::{Tls, Trust},
+};
+use rehearsal_replay::{
+    capture::Capture,
+    plan::{Pace, plan},
+    rules::{Rules, Side},
+    run::{Observations, Options, Outcome, Protocol, Target, Transport, side},
+};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        ServerConfig,
+        crypto::ring,
+        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    },
+};
+
+use crate::{
+    raw::{Reaction, answer, raw},
+    server::{captured, on_this_machine, options, planned, reads},
+};
+
+const AUTHORITY: &[u8] = include_bytes!("tls/authority.pem");
+const CERTIFICATE: &[u8] = include_bytes!("tls/server.pem");
+const KEY: &[u8] = include_bytes!("tls/server.key");
+
+/// Requests of `sessions` sessions in turn.
+fn in_sessions(count: usize, sessions: usize) -> Capture {
+    let mut capture = reads(count);
+    for (at, exchange) in capture.exchanges.iter_mut().enumerate() {
+        exchange.session = Some(format!("s{}", at % sessions));
+        exchange.request.target = format!("/of/s{}/n{at}", at % sessions);
+    }
+    capture
+}
+
+async fn run(host: &Host, target: &Target, capture: Capture, options: &Options) -> Observations {
+    let (rules, never) = (Rules::default(), std::future::pending());
+    let plan = planned(capture, &rules);
+    let run = side(host, target, &plan, &rules, options, never, |_| ()).await;
+    assert!(run.accounting().balances(), "{:?}", run.accounting());
+    assert_eq!(run.outcomes.len(), plan.requests.len());
+    run
+}
+
+#[test]
+fn a_session_stays_on_its_connection() {
+    on_this_machine(|host| async move {
+        let (url, log) = raw(&host, |_| answer(200, "", "ok")).await;
+        let target = Target::new(Side::Legacy, url);
+        let run = run(&host, &target, in_sessions(200, 8), &options()).await;
+        assert_eq!(run.accounting().answered, 200);
+        let mut used: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for asked in log.lock().expect("no panic").iter() {
+            let session = asked.target().split('/').nth(2).expect("a session");
+            used.entry(session.to_owned()).or_default().push(asked.connection);
+        }
+        assert_eq!(used.len(), 8);
+        let mut all: Vec<usize> = Vec::new();
+        for (session, mut connections) in used {
+            connections.dedup();
+            assert_eq!(connections.len(), 1, "{session}: {connections:?}");
+            all.extend(connections);
+        }
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 8, "no connection is shared between sessions");
+    });
+}
+
+#[test]
+fn a_connection_that_the_server_closed_between_requests_costs_nothing() {
+    on_this_machine(|host| async move {
+        let close = |_: &_| {
+            Reaction::WriteAndClose("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_owned())
+        };
+        let (url, log) = raw(&host, close).await;
+        let rules = Rules::default();
+        let plan = plan(in_sessions(50, 2), &rules, Pace::Rate(1_000.0));
+        let target = Target::new(Side::Legacy, url);
+        let never = std::future::pending();
+        let run = side(&host, &target, &plan, &rules, &options(), never, |_| ()).await;
+        assert_eq!(run.accounting().answered, 50, "{:?}", run.accounting());
+        assert_eq!(log.lock().expect("no panic").len(), 50, "each was sent once");
+    });
+}
+
+#[test]
+fn every_way_to_break_is_a_failure_with_its_reason() {
+    let check = |react: fn() -> Reaction, reason: &'static str| {
+        on_this_machine(|host| async move {
+            let break_one = move |asked: &crate::raw::Asked| match asked.target() {
+                "/things/3" => react(),
+                _ => answer(200, "", "ok"),
+            };
+            let (url, _) = raw(&host, break_one).await;
+            let mut options = Options {
+                deadline: Duration::from_millis(200),
+                ..options()
+            };
+            options.client.body_bytes = 1_000;
+            let target = Target::new(Side::Candidate, url);
+            let run = run(&host, &target, reads(20), &options).await;
+            let accounting = run.accounting();
+            assert_eq!((accounting.answered, accounting.failed), (19, 1), "{reason}");
+            assert_eq!(accounting.failed_by_reason, [(reason, 1)].into());
+            let Outcome::Failed { message, .. } = &run.outcomes[3] else {
+                panic!("{:?}", run.outcomes[3])
+            };
+            assert!(message.contains("127.0.0.1:"), "{message}");
+        });
+    };
+    let text = |text: &str| text.to_owned();
+    let _ = text;
+    check(|| Reaction::WriteAndClose(String::new()), "broken");
+    check(|| Reaction::WriteAndClose("HTTP/1.1 200 OK\r\nconte".into()), "broken");
+    check(
+        || Reaction::WriteAndClose("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf".into()),
+        "broken",
+    );
+    check(|| Reaction::Write("no HTTP at all\r\n\r\n".into()), "broken");
+    check(
+        || {
+            Reaction::Write(
+                "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n".into(),
+            )
+        },
+        "broken",
+    );
+    check(|| Reaction::Hang, "timeout");
+    check(
+        || {
+            Reaction::Trickle(
+                "HTTP/1.1 200 OK\r\ncontent-length: 200\r\n\r\n".repeat(4),
+                Duration::from_millis(5),
+            )
+        },
+        "timeout",
+    );
+    check(|| answer(200, "", &"x".repeat(1_001)), "too_large");
+}
+
+#[test]
+fn an_answer_may_end_with_its_connection_or_come_in_chunks() {
+    on_this_machine(|host| async move {
+        let react = |asked: &crate::raw::Asked| match asked.target() {
+            "/things/0" => Reaction::WriteAndClose("HTTP/1.1 200 OK\r\n\r\nto the end".into()),
+            _ => Reaction::Write(
+                "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n".into(),
+            ),
+        };
+        let (url, _) = raw(&host, react).await;
+        let run = run(&host, &Target::new(Side::Legacy, url), reads(2), &options()).await;
+        let bodies: Vec<&[u8]> = run
+            .outcomes
+            .iter()
+            .filter_map(|outcome| match outcome {
+                Outcome::Answered(answer) => Some(&answer.body[..]),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(bodies, [&b"to the end"[..], b"abc"]);
+    });
+}
+
+/// Serves "ok", and its protocol's version, over HTTP/2 or HTTP/1.1, secured or not.
+async fn modern(host: &Host, protocols: Option<&[&str]>) -> String {
+    let mut listener = host.bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.address().rsplit(':').next().expect("a port").to_owned();
+    let acceptor = protocols.map(|protocols| {
+        let certificate = CertificateDer::from_pem_slice(CERTIFICATE).expect("a certificate");
+        let key = PrivateKeyDer::from_pem_slice(KEY).expect("a key");
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("the provider has them")
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .expect("they fit");
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        TlsAcceptor::from(Arc::new(config))
+    });
+    let machine = host.clone();
+    host.spawn(async move {
+        while let Ok(stream) = listener.accept().await {
+            let (host, acceptor) = (machine.clone(), acceptor.clone());
+            machine.spawn(async move {
+                let Some(acceptor) = acceptor else {
+                    return serve(&host, stream, true).await;
+                };
+                if let Ok(secured) = acceptor.accept(stream).await {
+                    let http2 = secured.get_ref().1.alpn_protocol() == Some(b"h2");
+                    serve(&host, Stream::new(secured, "peer"), http2).await;
+                }
+            });
+        }
+    });
+    match protocols {
+        Some(_) => format!("https://localhost:{port}"),
+        None => format!("http://127.0.0.1:{port}"),
+    }
+}
+
+async fn serve(host: &Host, stream: Stream, http2: bool) {
+    let service = hyper::service::service_fn(|request: http::Request<hyper::body::Incoming>| async move {
+        let said = format!("{:?} {:?}", request.version(), request.uri().authority());
+        Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(said))))
+    });
+    let io = TokioIo::new(stream);
+    // What ends a connection is the client's to report.
+    if http2 {
+        let executor = HostExecutor(host.clone());
+        let _ = hyper::server::conn::http2::Builder::new(executor).serve_connection(io, service).await;
+    } else {
+        let _ = hyper::server::conn::http1::Builder::new().serve_connection(io, service).await;
+    }
+}
+
+fn said(run: &Observations) -> String {
+    match &run.outcomes[0] {
+        Outcome::Answered(answer) => String::from_utf8_lossy(&answer.body).into_owned(),
+        other => format!("{other:?}"),
+    }
+}
+
+#[test]
+fn http2_is_spoken_by_prior_knowledge() {
+    on_this_machine(|host| async move {
+        let url = modern(&host, None).await;
+        let target = Target {
+            transport: Transport {
+                protocol: Protocol::Http2,
+                tls: None,
+            },
+            ..Target::new(Side::Legacy, url.clone())
+        };
+        let done = run(&host, &target, in_sessions(100, 4), &options()).await;
+        assert_eq!(done.accounting().answered, 100, "{:?}", done.accounting());
+        let authority = url.trim_start_matches("http://");
+        assert_eq!(said(&done), format!("HTTP/2.0 Some({authority})"));
+        let gone = Target {
+            url: "http://127.0.0.1:1".to_owned(),
+            ..target
+        };
+        let done = run(&host, &gone, reads(3), &options()).await;
+        assert_eq!(done.accounting().failed_by_reason, [("connect", 3)].into());
+    });
+}
+
+#[test]
+fn tls_is_checked_and_agrees_on_the_protocol() {
+    on_this_machine(|host| async move {
+        let authority = || Trust::from_pem(AUTHORITY).expect("a certificate");
+        let stranger = || Trust::from_pem(CERTIFICATE).expect("a certificate");
+        let cases: [(Trust, &[&str], &[&str], Result<&str, &str>); 5] = [
+            (authority(), &["http/1.1"], &["h2", "http/1.1"], Ok("HTTP/1.1")),
+            (authority(), &["h2", "http/1.1"], &["h2", "http/1.1"], Ok("HTTP/2.0")),
+            (authority(), &["h2", "http/1.1"], &["http/1.1"], Ok("HTTP/1.1")),
+            (stranger(), &["http/1.1"], &["http/1.1"], Err("connect")),
+            (Trust::Anyone, &["http/1.1"], &["http/1.1"], Ok("HTTP/1.1")),
+        ];
+        for (trust, offered, served, expect) in cases {
+            let url = modern(&host, Some(served)).await;
+            let target = Target {
+                transport: Transport {
+                    protocol: Protocol::Http1,
+                    tls: Some(Tls::new(trust, offered).expect("a client")),
+                },
+                ..Target::new(Side::Legacy, url)
+            };
+            let done = run(&host, &target, reads(20), &options()).await;
+            match expect {
+                Ok(version) => assert!(said(&done).starts_with(version), "{}", said(&done)),
+                Err(reason) => {
+                    assert_eq!(done.accounting().failed_by_reason, [(reason, 20)].into());
+                    assert!(said(&done).contains("TLS: "), "{}", said(&done));
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn a_rule_sets_the_host_and_other_headers() {
+    on_this_machine(|host| async move {
+        let (url, log) = raw(&host, |_| answer(200, "", "ok")).await;
+        let rules = crate::server::rules(
+            "[[rule]]\nid = \"h\"\nkind = \"rewrite\"\nreason = \"virtual hosts\"\nendpoint = \"GET /things/{id}\"\nside = \"candidate\"\nset_headers = { Host = \"shop.example\", x-key = \"k\" }",
+        );
+        let requests = captured([
+            ("GET", "/things/1".to_owned(), String::new()),
+            ("GET", "/other/1".to_owned(), String::new()),
+        ]);
+        let plan = planned(requests, &rules);
+        let target = Target::new(Side::Candidate, url.clone());
+        let never = std::future::pending();
+        let run = side(&host, &target, &plan, &rules, &options(), never, |_| ()).await;
+        assert_eq!(run.accounting().answered, 2);
+        let log = log.lock().expect("no panic");
+        let of = |target: &str| log.iter().find(|asked| asked.target() == target).expect("asked");
+        assert_eq!(of("/things/1").header("host"), Some("shop.example"));
+        assert_eq!(of("/things/1").header("x-key"), Some("k"));
+        let own = url.trim_start_matches("http://");
+        assert_eq!(of("/other/1").header("host"), Some(own), "not the captured one");
+    });
+}
