@@ -59,6 +59,7 @@ pub struct ReplayFlags {
     /// Let a running service be sent requests that may change it
     #[arg(long)]
     pub allow_writes: bool,
+    /// How running services are spoken to
     #[command(flatten)]
     pub live: LiveFlags,
     /// After the last answer, wait this long before the final states are read

@@ -10,5 +10,6 @@ mod explore;
 mod replay;
 mod enumerate;
 mod real;
+mod replay_live;
 mod tidy;
 mod verify;

@@ -94,7 +94,7 @@ impl Server {
 }
 
 /// Where a server listens, by a line of its log: the service says it in JSON, the mocks in a plain line.
-fn address(line: &str) -> Option<String> {
+pub(crate) fn address(line: &str) -> Option<String> {
     if let Ok(logged) = serde_json::from_str::<Value>(line) {
         return logged["extra"]["address"].as_str().map(str::to_owned);
     }

@@ -6,6 +6,7 @@
 //! **Invariant**: observations and plan have the same length and order, however the run ends.
 //! It deliberately does not retry and does not follow redirects: what the first attempt saw is the observation.
 
+mod options;
 mod target;
 mod queue;
 mod connection;
@@ -15,6 +16,7 @@ mod send;
 mod latency;
 mod observation;
 mod journal;
+mod event;
 mod replay;
 
 pub use journal::{Broken as BrokenJournal, Entry, Journal, Recorder, Resumed, encode, resume};
@@ -22,5 +24,6 @@ pub use latency::{LATE_NS, Latency, Percentiles, Punctuality};
 pub use observation::{
     Accounting, Answer, FailureReason, Observations, Outcome, SkipReason, StateRead, Time,
 };
-pub use replay::{Options, Phase, Progress, Run, side};
+pub use options::{Options, Phase, Progress};
+pub use replay::{Run, side};
 pub use target::{Protocol, Target, Transport};

@@ -15,84 +15,25 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{FutureExt, Stream, stream::FuturesUnordered};
-use rehearsal_host::{Host, client::ClientLimits, machine::Sleep};
+use futures_util::{FutureExt, stream::FuturesUnordered};
+use rehearsal_host::{Host, machine::Sleep};
 
 use crate::{
     capture::{Body, Request, header},
     plan::{Pace, Plan},
     rules::{Rules, Side},
     run::{
-        Answer, Entry, Journal, Latency, Observations, Outcome, Punctuality, SkipReason, StateRead,
-        Target, Time,
+        Entry, Journal, Latency, Observations, Options, Outcome, Phase, Progress, Punctuality,
+        SkipReason, StateRead, Target,
         bindings::{Bindings, percent_encoded, substituted},
-        connection::{Broken, Dialer, Link, Pool},
+        connection::{Dialer, Pool},
         cookies::Jar,
+        event::{Event, Exchanged, next_event, outcome},
         latency::LATE_NS,
         queue::{Job, Queue},
         send::prepare,
     },
 };
-
-/// Limits of a run.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// A request has to be answered within this long.
-    pub deadline: Duration,
-    /// At most this many requests, and connections, at once; more requests wait, and are late.
-    pub in_flight: usize,
-    /// Between the last answer and the reading of the final state: time for work that a service does later.
-    pub settle: Duration,
-    /// Limits of the connections.
-    pub client: ClientLimits,
-    /// Whose time the host's clock shows.
-    pub time: Time,
-}
-
-impl Default for Options {
-    /// 30 s for an answer (a legacy service may wait for its own providers), 1,024 in flight, 30 s to settle, bodies up to 16 MiB, on a
-    /// simulated host.
-    fn default() -> Self {
-        Self {
-            deadline: Duration::from_secs(30),
-            in_flight: 1024,
-            settle: Duration::from_secs(30),
-            client: ClientLimits {
-                body_bytes: 16 << 20,
-                // Common servers close a connection that was idle for 5 s or longer; a request that meets the closing would be lost.
-                idle: Duration::from_secs(4),
-                ..ClientLimits::default()
-            },
-            time: Time::Virtual,
-        }
-    }
-}
-
-/// What a run is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// Sending the plan's requests.
-    Replay,
-    /// Waiting for work that a service does later.
-    Settle,
-    /// Reading the final state.
-    State,
-}
-
-/// How far a run is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
-    /// Which side.
-    pub side: Side,
-    /// What it is doing.
-    pub phase: Phase,
-    /// Requests that are done, of the phase's [`Self::total`].
-    pub done: usize,
-    /// Of those, the failed ones.
-    pub failed: usize,
-    /// Requests of the phase.
-    pub total: usize,
-}
 
 /// A plan, whom to run it against, and how.
 #[derive(Clone, Copy, Debug)]
@@ -232,22 +173,6 @@ struct Running<'r, 'j, P> {
     jars: BTreeMap<u32, Jar>,
     journal: Journal<'j>,
     progress: P,
-}
-
-/// What the loop woke up for.
-enum Event {
-    Stopped,
-    Done(Exchanged),
-    Due,
-}
-
-/// A request that came to its end.
-struct Exchanged {
-    at: usize,
-    sent_ns: u64,
-    ended_ns: u64,
-    answer: Result<http::Response<Bytes>, Broken>,
-    link: Option<Link>,
 }
 
 impl<'r, P: FnMut(Progress) + Send> Running<'r, '_, P> {
@@ -531,50 +456,6 @@ impl<'r, P: FnMut(Progress) + Send> Running<'r, '_, P> {
     }
 }
 
-/// Waits for whatever comes first; answers come before the clock. `idle` is called when there is nothing to do for now.
-async fn next_event(
-    stop: &mut Pin<&mut impl Future<Output = ()>>,
-    in_flight: &mut (impl Stream<Item = Exchanged> + Unpin),
-    mut timer: Option<&mut Sleep>,
-    mut idle: impl FnMut(),
-) -> Event {
-    poll_fn(|cx| {
-        if stop.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Event::Stopped);
-        }
-        if let Poll::Ready(Some(exchanged)) = Pin::new(&mut *in_flight).poll_next(cx) {
-            return Poll::Ready(Event::Done(exchanged));
-        }
-        let due = match &mut timer {
-            Some(sleep) => sleep.as_mut().poll(cx).map(|()| Event::Due),
-            None => Poll::Pending,
-        };
-        if due.is_pending() {
-            idle();
-        }
-        due
-    })
-    .await
-}
-
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-fn outcome(answer: Result<http::Response<Bytes>, Broken>) -> Outcome {
-    match answer {
-        Ok(response) => {
-            let (head, body) = response.into_parts();
-            let headers = head.headers.iter().map(|(name, value)| {
-                let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
-                (name.as_str().to_owned(), value)
-            });
-            Outcome::Answered(Answer {
-                status: head.status.as_u16(),
-                headers: headers.collect(),
-                body,
-            })
-        }
-        Err(Broken { reason, message }) => Outcome::Failed { reason, message },
-    }
 }

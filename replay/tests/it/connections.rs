@@ -64,7 +64,9 @@ fn a_session_stays_on_its_connection() {
         let mut used: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for asked in log.lock().expect("no panic").iter() {
             let session = asked.target().split('/').nth(2).expect("a session");
-            used.entry(session.to_owned()).or_default().push(asked.connection);
+            used.entry(session.to_owned())
+                .or_default()
+                .push(asked.connection);
         }
         assert_eq!(used.len(), 8);
         let mut all: Vec<usize> = Vec::new();
@@ -92,7 +94,11 @@ fn a_connection_that_the_server_closed_between_requests_costs_nothing() {
         let never = std::future::pending();
         let run = side(&host, &target, &plan, &rules, &options(), never, |_| ()).await;
         assert_eq!(run.accounting().answered, 50, "{:?}", run.accounting());
-        assert_eq!(log.lock().expect("no panic").len(), 50, "each was sent once");
+        assert_eq!(
+            log.lock().expect("no panic").len(),
+            50,
+            "each was sent once"
+        );
     });
 }
 
@@ -113,7 +119,11 @@ fn every_way_to_break_is_a_failure_with_its_reason() {
             let target = Target::new(Side::Candidate, url);
             let run = run(&host, &target, reads(20), &options).await;
             let accounting = run.accounting();
-            assert_eq!((accounting.answered, accounting.failed), (19, 1), "{reason}");
+            assert_eq!(
+                (accounting.answered, accounting.failed),
+                (19, 1),
+                "{reason}"
+            );
             assert_eq!(accounting.failed_by_reason, [(reason, 1)].into());
             let Outcome::Failed { message, .. } = &run.outcomes[3] else {
                 panic!("{:?}", run.outcomes[3])
@@ -121,21 +131,21 @@ fn every_way_to_break_is_a_failure_with_its_reason() {
             assert!(message.contains("127.0.0.1:"), "{message}");
         });
     };
-    let text = |text: &str| text.to_owned();
-    let _ = text;
     check(|| Reaction::WriteAndClose(String::new()), "broken");
-    check(|| Reaction::WriteAndClose("HTTP/1.1 200 OK\r\nconte".into()), "broken");
+    check(
+        || Reaction::WriteAndClose("HTTP/1.1 200 OK\r\nconte".into()),
+        "broken",
+    );
     check(
         || Reaction::WriteAndClose("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf".into()),
         "broken",
     );
-    check(|| Reaction::Write("no HTTP at all\r\n\r\n".into()), "broken");
     check(
-        || {
-            Reaction::Write(
-                "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n".into(),
-            )
-        },
+        || Reaction::Write("no HTTP at all\r\n\r\n".into()),
+        "broken",
+    );
+    check(
+        || Reaction::Write("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n".into()),
         "broken",
     );
     check(|| Reaction::Hang, "timeout");
@@ -177,7 +187,12 @@ fn an_answer_may_end_with_its_connection_or_come_in_chunks() {
 /// Serves "ok", and its protocol's version, over HTTP/2 or HTTP/1.1, secured or not.
 async fn modern(host: &Host, protocols: Option<&[&str]>) -> String {
     let mut listener = host.bind("127.0.0.1:0").await.expect("a port");
-    let port = listener.address().rsplit(':').next().expect("a port").to_owned();
+    let port = listener
+        .address()
+        .rsplit(':')
+        .next()
+        .expect("a port")
+        .to_owned();
     let acceptor = protocols.map(|protocols| {
         let certificate = CertificateDer::from_pem_slice(CERTIFICATE).expect("a certificate");
         let key = PrivateKeyDer::from_pem_slice(KEY).expect("a key");
@@ -187,7 +202,10 @@ async fn modern(host: &Host, protocols: Option<&[&str]>) -> String {
             .with_no_client_auth()
             .with_single_cert(vec![certificate], key)
             .expect("they fit");
-        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        config.alpn_protocols = protocols
+            .iter()
+            .map(|name| name.as_bytes().to_vec())
+            .collect();
         TlsAcceptor::from(Arc::new(config))
     });
     let machine = host.clone();
@@ -212,17 +230,22 @@ async fn modern(host: &Host, protocols: Option<&[&str]>) -> String {
 }
 
 async fn serve(host: &Host, stream: Stream, http2: bool) {
-    let service = hyper::service::service_fn(|request: http::Request<hyper::body::Incoming>| async move {
-        let said = format!("{:?} {:?}", request.version(), request.uri().authority());
-        Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(said))))
-    });
+    let service =
+        hyper::service::service_fn(|request: http::Request<hyper::body::Incoming>| async move {
+            let said = format!("{:?} {:?}", request.version(), request.uri().authority());
+            Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(said))))
+        });
     let io = TokioIo::new(stream);
     // What ends a connection is the client's to report.
     if http2 {
         let executor = HostExecutor(host.clone());
-        let _ = hyper::server::conn::http2::Builder::new(executor).serve_connection(io, service).await;
+        let _ = hyper::server::conn::http2::Builder::new(executor)
+            .serve_connection(io, service)
+            .await;
     } else {
-        let _ = hyper::server::conn::http1::Builder::new().serve_connection(io, service).await;
+        let _ = hyper::server::conn::http1::Builder::new()
+            .serve_connection(io, service)
+            .await;
     }
 }
 
@@ -263,9 +286,24 @@ fn tls_is_checked_and_agrees_on_the_protocol() {
         let authority = || Trust::from_pem(AUTHORITY).expect("a certificate");
         let stranger = || Trust::from_pem(CERTIFICATE).expect("a certificate");
         let cases: [(Trust, &[&str], &[&str], Result<&str, &str>); 5] = [
-            (authority(), &["http/1.1"], &["h2", "http/1.1"], Ok("HTTP/1.1")),
-            (authority(), &["h2", "http/1.1"], &["h2", "http/1.1"], Ok("HTTP/2.0")),
-            (authority(), &["h2", "http/1.1"], &["http/1.1"], Ok("HTTP/1.1")),
+            (
+                authority(),
+                &["http/1.1"],
+                &["h2", "http/1.1"],
+                Ok("HTTP/1.1"),
+            ),
+            (
+                authority(),
+                &["h2", "http/1.1"],
+                &["h2", "http/1.1"],
+                Ok("HTTP/2.0"),
+            ),
+            (
+                authority(),
+                &["h2", "http/1.1"],
+                &["http/1.1"],
+                Ok("HTTP/1.1"),
+            ),
             (stranger(), &["http/1.1"], &["http/1.1"], Err("connect")),
             (Trust::Anyone, &["http/1.1"], &["http/1.1"], Ok("HTTP/1.1")),
         ];
@@ -307,10 +345,18 @@ fn a_rule_sets_the_host_and_other_headers() {
         let run = side(&host, &target, &plan, &rules, &options(), never, |_| ()).await;
         assert_eq!(run.accounting().answered, 2);
         let log = log.lock().expect("no panic");
-        let of = |target: &str| log.iter().find(|asked| asked.target() == target).expect("asked");
+        let of = |target: &str| {
+            log.iter()
+                .find(|asked| asked.target() == target)
+                .expect("asked")
+        };
         assert_eq!(of("/things/1").header("host"), Some("shop.example"));
         assert_eq!(of("/things/1").header("x-key"), Some("k"));
         let own = url.trim_start_matches("http://");
-        assert_eq!(of("/other/1").header("host"), Some(own), "not the captured one");
+        assert_eq!(
+            of("/other/1").header("host"),
+            Some(own),
+            "not the captured one"
+        );
     });
 }

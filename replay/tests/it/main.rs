@@ -7,3 +7,7 @@ mod runs;
 mod sabotage;
 mod server;
 mod shipped_rules;
+mod raw;
+mod connections;
+mod invented;
+mod resumed;

@@ -1,0 +1,120 @@
+//! A run that ended early goes on from its journal and comes to the same end.
+
+use rehearsal_host::Host;
+use rehearsal_replay::{
+    plan::Plan,
+    rules::{Rules, Side},
+    run::{Entry, Journal, Observations, Outcome, Recorder, Run, Target, encode, resume},
+};
+
+use crate::{
+    raw::{Asked, Reaction, answer, raw},
+    server::{captured, on_this_machine, options, planned, rules},
+};
+
+/// Keeps what it is told as a journal's bytes.
+struct Kept(Vec<u8>);
+
+impl Recorder for Kept {
+    fn record(&mut self, entry: &Entry) {
+        self.0.extend(encode(1, entry));
+    }
+    fn flush(&mut self) {}
+}
+
+async fn observed(
+    host: &Host,
+    url: &str,
+    plan: &Plan,
+    rules: &Rules,
+    known: Vec<Entry>,
+) -> (Observations, Vec<u8>) {
+    let (target, options) = (Target::new(Side::Candidate, url), options());
+    let run = Run {
+        host,
+        target: &target,
+        plan,
+        rules,
+        options: &options,
+    };
+    let mut kept = Kept(Vec::new());
+    let journal = Journal {
+        known,
+        recorder: &mut kept,
+    };
+    let never = std::future::pending();
+    let seen = run.observe(journal, never, |_| ()).await;
+    (seen, kept.0)
+}
+
+/// An answer that depends on the request alone, and a failure now and then.
+fn react(asked: &Asked) -> Reaction {
+    if asked.target().ends_with('7') {
+        return Reaction::WriteAndClose(String::new());
+    }
+    let body = format!(
+        "{{\"id\":\"{}\",\"body\":{:?}}}",
+        asked.target(),
+        asked.body
+    );
+    answer(200, "content-type: application/json\r\n", &body)
+}
+
+fn outcomes(run: &Observations) -> Vec<String> {
+    let state = run.state.iter().map(|read| &read.outcome);
+    let whole = run.outcomes.iter().chain(state);
+    whole
+        .map(|outcome| match outcome {
+            // The message names the port, which is another one in another run.
+            Outcome::Failed { reason, .. } => reason.name().to_owned(),
+            other => format!("{other:?}"),
+        })
+        .collect()
+}
+
+#[test]
+fn a_run_cut_anywhere_comes_to_the_same_end_and_asks_only_what_is_left() {
+    on_this_machine(|host| async move {
+        let rules = rules(
+            "[state]\ncreate = \"POST /things\"\nid = \"/id\"\nlegacy = \"/things/{id}\"\ncandidate = \"/v1/things/{id}\"",
+        );
+        let requests = (0..60).map(|at| match at % 3 {
+            0 => (
+                "POST",
+                "/things".to_owned(),
+                format!("{{\"id\":\"t-{at}\"}}"),
+            ),
+            _ => ("GET", format!("/things/t-{at}"), String::new()),
+        });
+        let plan = planned(captured(requests), &rules);
+        let (url, log) = raw(&host, react).await;
+        let (whole, bytes) = observed(&host, &url, &plan, &rules, Vec::new()).await;
+        let expected = outcomes(&whole);
+        let asked = log.lock().expect("no panic").len();
+        assert_eq!(asked, 60 + plan.entities.len());
+        let journal = [b"id\n", &bytes[..]].concat();
+        for cut in (3..=journal.len()).step_by(journal.len() / 40) {
+            let resumed = resume(&journal[..cut], "id").expect("it is of this run");
+            let known: Vec<Entry> = resumed
+                .entries
+                .into_iter()
+                .map(|(_, entry)| entry)
+                .collect();
+            let count = known.len();
+            let before = log.lock().expect("no panic").len();
+            let (again, more) = observed(&host, &url, &plan, &rules, known).await;
+            assert_eq!(outcomes(&again), expected, "cut at byte {cut}");
+            assert_eq!(log.lock().expect("no panic").len() - before, asked - count);
+            assert_eq!(
+                again.latency.response().count,
+                whole.latency.response().count
+            );
+            let rest = resume(&[b"id\n", &more[..]].concat(), "id").expect("a journal");
+            assert_eq!(
+                rest.entries.len(),
+                asked - count,
+                "only what is new is told"
+            );
+        }
+    });
+}
