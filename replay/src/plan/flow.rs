@@ -14,7 +14,6 @@ use crate::{
     capture::{Exchange, Response, decoded, header},
     json::{self, Json},
     plan::token,
-    rules::VOLATILE_HEADERS,
 };
 
 /// A value that an answer invents and later requests need.
@@ -126,9 +125,7 @@ fn shown(response: &Response, subject: &str, mut each: impl FnMut(&str, &str, Va
             if let Some((cookie, value)) = set_cookie(value) {
                 each(value, value, ValuePlace::Cookie(cookie.to_owned()));
             }
-        } else if !VOLATILE_HEADERS.contains(&name.as_str())
-            && let Some((_, text)) = token::header_value(&name, value)
-        {
+        } else if let Some((_, text)) = token::header_value(&name, value) {
             parts(text, &name, subject, |identity, text, part| {
                 each(identity, text, ValuePlace::Header(name.clone(), part));
             });

@@ -19,7 +19,7 @@ const WRAPPERS: [&str; 7] = [
     "data", "items", "results", "content", "records", "list", "rows",
 ];
 /// Headers that carry no name: of the connection, of the client's software, of time, or of a tracer.
-const SILENT: [&str; 20] = [
+const SILENT: [&str; 27] = [
     "accept",
     "accept-encoding",
     "accept-language",
@@ -40,6 +40,13 @@ const SILENT: [&str; 20] = [
     "user-agent",
     "via",
     "x-request-id",
+    "age",
+    "keep-alive",
+    "request-id",
+    "server-timing",
+    "tracestate",
+    "x-correlation-id",
+    "x-trace-id",
 ];
 
 /// A value's identity: itself, or for a short number itself and what it numbers. `None` for what names nothing.
