@@ -7,10 +7,12 @@ use std::hint::black_box;
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use rehearsal_replay::{
-    capture::load,
+    capture::{Body, Capture, Exchange, Format, Request, load},
+    comparing::compare,
     diff::Comparer,
-    rules::{Rules, Subject},
-    run::Answer,
+    plan::{Pace, plan},
+    rules::{Rules, Side, Subject},
+    run::{Answer, Latency, Observations, Outcome},
 };
 
 const RULES: &str = include_str!("../../scenarios/rules/legacy-to-v2.toml");
@@ -31,35 +33,107 @@ fn view(state: &str, extra: &str) -> Answer {
     }
 }
 
+const SUBJECT: Subject<'_> = Subject::Request {
+    method: "GET",
+    path: "/appointments/a-1",
+};
+
+/// Pairs a second on one core: criterion's `elem/s`. The baseline is what a hand-written harness does: both bodies parsed by `serde_json` and
+/// compared as values.
 fn comparison(criterion: &mut Criterion) {
-    let rules = Rules::read("legacy-to-v2.toml", RULES).expect("the shipped rules");
+    let shipped = Rules::read("legacy-to-v2.toml", RULES).expect("the shipped rules");
+    let none = Rules::default();
     let legacy = view(
         "confirmed",
         "\"reference\":\"bk-1\",\"attempts\":1,\"bookings\":1",
     );
-    let candidate = view(
+    let v2 = view(
         "confirmed",
         "\"attempts\":1,\"provider_reference\":\"bk-9\",\"cancel_requested\":false,\"created_at\":\"2030-01-01T00:00:00Z\",\"updated_at\":\"2030-01-01T00:00:00Z\"",
     );
-    let subject = Subject::Request {
-        method: "GET",
-        path: "/appointments/a-1",
-    };
-    let mut comparer = Comparer::new(&rules);
-    let mut group = criterion.benchmark_group("compare");
-    group.throughput(Throughput::Elements(1));
-    group.bench_function("json pair of 1 KB, shipped rules", |bencher| {
-        bencher.iter(|| black_box(comparer.compare(subject, &legacy, &candidate)));
-    });
-    let rules = Rules::default();
-    let mut comparer = Comparer::new(&rules);
-    let reordered = view(
+    let pending = view(
         "pending",
         "\"reference\":\"bk-1\",\"attempts\":1,\"bookings\":1",
     );
-    group.bench_function("json pair of 1 KB, one difference, no rules", |bencher| {
-        bencher.iter(|| black_box(comparer.compare(subject, &legacy, &reordered)));
+    let mut group = criterion.benchmark_group("compare");
+    group.throughput(Throughput::Elements(1));
+    for (name, rules, candidate) in [
+        ("equal bytes, no rules", &none, &legacy),
+        ("equal bytes, shipped rules", &shipped, &legacy),
+        ("1 KB, one difference, no rules", &none, &pending),
+        ("1 KB, seven differences, shipped rules", &shipped, &v2),
+    ] {
+        let mut comparer = Comparer::new(rules);
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| black_box(comparer.compare(SUBJECT, &legacy, candidate)));
+        });
+    }
+    group.bench_function("baseline: serde_json::Value equality, 1 KB", |bencher| {
+        bencher.iter(|| {
+            let a: serde_json::Value = serde_json::from_slice(&legacy.body).expect("JSON");
+            let b: serde_json::Value = serde_json::from_slice(&v2.body).expect("JSON");
+            black_box(a == b)
+        });
     });
+    group.finish();
+}
+
+/// A whole run of 1 KB pairs, each with an invented reference that is settled over all of them.
+fn whole_run(criterion: &mut Criterion) {
+    const PAIRS: u64 = 10_000;
+    let rules = Rules::read("legacy-to-v2.toml", RULES).expect("the shipped rules");
+    let exchange = |seq| Exchange {
+        seq,
+        ts_ns: seq * 1_000,
+        conn: None,
+        session: None,
+        request: Request {
+            method: "GET".to_owned(),
+            target: format!("/appointments/a-{seq}"),
+            version: "1.1".to_owned(),
+            headers: Vec::new(),
+            body: Body::EMPTY,
+        },
+        response: None,
+        flags: Vec::new(),
+    };
+    let capture = Capture {
+        sha256: "0".repeat(64),
+        format: Format::Rehearsal,
+        exchanges: (0..PAIRS).map(exchange).collect(),
+        skipped: Vec::new(),
+    };
+    let plan = plan(capture, &rules, Pace::Max);
+    let observed = |side: Side, extra: &dyn Fn(u64) -> String| Observations {
+        side,
+        url: side.name().to_owned(),
+        outcomes: (0..PAIRS)
+            .map(|seq| Outcome::Answered(view("confirmed", &extra(seq))))
+            .collect(),
+        state: Vec::new(),
+        latency: Latency::new(),
+        duration_ns: 1,
+    };
+    let legacy = observed(Side::Legacy, &|seq| {
+        format!("\"reference\":\"bk-{seq}\",\"attempts\":1,\"bookings\":1")
+    });
+    let candidate = observed(Side::Candidate, &|seq| {
+        format!("\"attempts\":1,\"provider_reference\":\"nk-{seq}\",\"cancel_requested\":false")
+    });
+    let mut group = criterion.benchmark_group("compare");
+    group
+        .throughput(Throughput::Elements(PAIRS))
+        .sample_size(10);
+    group.bench_function(
+        "whole run of 10,000 pairs of 1 KB, shipped rules",
+        |bencher| {
+            bencher.iter(|| {
+                let compared = compare(&plan, &legacy, &candidate, None, &rules);
+                assert_eq!(compared.conflicts, []);
+                compared.requests.len()
+            });
+        },
+    );
     group.finish();
 }
 
@@ -79,5 +153,5 @@ fn reading(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, comparison, reading);
+criterion_group!(benches, comparison, whole_run, reading);
 criterion_main!(benches);

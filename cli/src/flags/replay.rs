@@ -35,6 +35,9 @@ pub struct ReplayFlags {
     /// Which differences are meant [default: with two simulated sides, the shipped legacy-to-v2 rules]
     #[arg(long, value_name = "FILE")]
     pub rules: Option<PathBuf>,
+    /// The day that rules expire against [default: this machine's, in UTC]
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub today: Option<jiff::civil::Date>,
     /// How fast: recorded, 2x, 100/s or max
     #[arg(long, default_value = "recorded")]
     pub pace: Pace,

@@ -1,38 +1,57 @@
-//! Content codings: the bytes a body means, behind gzip or deflate.
+//! Content codings: the bytes a body means, behind gzip, deflate, zstd or brotli.
 //!
 //! **Invariant**: a body never grows past [`LIMIT`], so a small hostile one cannot fill the memory.
-//! It deliberately does not decode brotli or zstd: such a body stays coded, and the comparison says so.
+//! It deliberately knows no other codings: such a body stays coded, and the comparison says so.
 
 use std::{borrow::Cow, io::Read};
 
+use brotli_decompressor::Decompressor;
 use bytes::Bytes;
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+use ruzstd::decoding::StreamingDecoder;
 
 use crate::capture::{Headers, header};
 
 /// A decoded body has at most this many bytes: far above any JSON answer, far below a machine's memory.
 const LIMIT: u64 = 64 << 20;
 
-/// `body` without the content coding that `headers` name.
+/// A body is coded at most so often.
+const CODINGS: usize = 4;
+
+/// `body` without the content codings that `headers` name, of several the last one first.
 ///
 /// # Errors
-/// For people: the coding is not known, the bytes are not in it, or they grow past [`LIMIT`].
+/// For people: a coding is not known, the bytes are not in it, or they grow past [`LIMIT`].
 pub fn decoded<'a>(headers: &Headers, body: &'a Bytes) -> Result<Cow<'a, [u8]>, String> {
-    let coding = header(headers, "content-encoding").unwrap_or("identity");
-    let coding = coding.trim().to_ascii_lowercase();
-    if body.is_empty() || coding == "identity" || coding.is_empty() {
-        return Ok(Cow::Borrowed(body));
-    }
-    let plain = match coding.as_str() {
-        "gzip" | "x-gzip" => read_all(MultiGzDecoder::new(&body[..])),
-        // Senders disagree on what "deflate" is: the RFC says zlib, some send the bare stream.
-        "deflate" => read_all(ZlibDecoder::new(&body[..]))
-            .or_else(|_| read_all(DeflateDecoder::new(&body[..]))),
-        other => return Err(format!("content coding {other:?} is not read")),
+    let mut plain = Cow::Borrowed(&body[..]);
+    let Some(codings) = header(headers, "content-encoding") else {
+        return Ok(plain);
     };
-    plain
-        .map(Cow::Owned)
-        .map_err(|error| format!("not valid {coding}: {error}"))
+    if body.is_empty() {
+        return Ok(plain);
+    }
+    if codings.split(',').count() > CODINGS {
+        return Err(format!("more than {CODINGS} content codings"));
+    }
+    for coding in codings.rsplit(',') {
+        let coding = coding.trim().to_ascii_lowercase();
+        let bytes = &plain[..];
+        let undone = match coding.as_str() {
+            "" | "identity" => continue,
+            "gzip" | "x-gzip" => read_all(MultiGzDecoder::new(bytes)),
+            // Senders disagree on what "deflate" is: the RFC says zlib, some send the bare stream.
+            "deflate" => {
+                read_all(ZlibDecoder::new(bytes)).or_else(|_| read_all(DeflateDecoder::new(bytes)))
+            }
+            "zstd" => StreamingDecoder::new(bytes)
+                .map_err(|error| error.to_string())
+                .and_then(read_all),
+            "br" => read_all(Decompressor::new(bytes, 4096)),
+            other => return Err(format!("content coding {other:?} is not read")),
+        };
+        plain = Cow::Owned(undone.map_err(|error| format!("not valid {coding}: {error}"))?);
+    }
+    Ok(plain)
 }
 
 fn read_all(reader: impl Read) -> Result<Vec<u8>, String> {
@@ -75,10 +94,31 @@ mod tests {
     }
 
     #[test]
+    fn zstd_brotli_and_several_codings_are_read() {
+        let level = ruzstd::encoding::CompressionLevel::Fastest;
+        let zstd = ruzstd::encoding::compress_to_vec(&b"hello"[..], level);
+        let mut twice = GzEncoder::new(Vec::new(), Compression::fast());
+        twice.write_all(&zstd).expect("memory");
+        let (zstd, twice) = (
+            Bytes::from(zstd),
+            Bytes::from(twice.finish().expect("memory")),
+        );
+        assert_eq!(&*decoded(&headers("zstd"), &zstd).expect("zstd"), b"hello");
+        let both = decoded(&headers("zstd, gzip"), &twice);
+        assert_eq!(&*both.expect("both"), b"hello");
+        // RFC 7932, 9.2: one metablock of five literals, not compressed, then an empty last one.
+        let brotli = Bytes::from_static(b"\x0b\x02\x80hello\x03");
+        assert_eq!(&*decoded(&headers("br"), &brotli).expect("br"), b"hello");
+    }
+
+    #[test]
     fn what_cannot_be_decoded_says_so() {
         let body = Bytes::from_static(b"hello");
         assert!(decoded(&headers("gzip"), &body).is_err());
         assert!(decoded(&headers("br"), &body).is_err());
+        assert!(decoded(&headers("zstd"), &body).is_err());
+        assert!(decoded(&headers("compress"), &body).is_err());
+        assert!(decoded(&headers("gzip,gzip,gzip,gzip,gzip"), &body).is_err());
         assert_eq!(&*decoded(&Vec::new(), &body).expect("plain"), b"hello");
     }
 }

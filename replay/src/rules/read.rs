@@ -51,7 +51,12 @@ impl Rules {
             None => None,
         };
         root.finish()?;
-        Ok(Self { name, rules, state })
+        Ok(Self {
+            name,
+            rules,
+            state,
+            today: None,
+        })
     }
 }
 

@@ -221,6 +221,8 @@ pub struct Rules {
     pub rules: Vec<Rule>,
     /// How the final state is read; `None` leaves it out of the comparison.
     pub state: Option<StateReads>,
+    /// What day it is, if somebody said so.
+    pub today: Option<Date>,
 }
 
 impl Rules {
@@ -321,6 +323,7 @@ impl Rules {
     ///
     /// The library reads no clock: who runs it says what day it is.
     pub fn expire(&mut self, today: Date) {
+        self.today = Some(today);
         for rule in &mut self.rules {
             rule.expired = rule.expires.is_some_and(|last| last < today);
         }

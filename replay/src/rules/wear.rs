@@ -3,12 +3,15 @@
 //! **Invariant**: it is a function of the rules, the day and the counts; it changes no verdict. A rule that nobody needs is a blind spot in
 //! waiting, and a rule that has outlived its reason is one already.
 
-use jiff::{ToSpan, civil::Date};
+use jiff::ToSpan;
 
 use crate::rules::{Effect, Rule, Rules};
 
 /// A rule that expires within so many days is told about: time enough to fix what it excuses, or to give a new reason.
 pub const EXPIRES_SOON_DAYS: i32 = 30;
+
+/// A note names so many rules.
+const NAMED: usize = 20;
 
 /// What is worth saying about the rules after a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -22,14 +25,16 @@ pub struct Wear {
 }
 
 impl Rules {
-    /// What is worth saying; `suppressed` counts by rule, `today` is what [`Rules::expire`] was told.
+    /// What is worth saying; `suppressed` counts by rule. What day it is was said by [`Rules::expire`].
     ///
     /// # Panics
     /// When the counts are not of these rules: a bug of the caller.
-    pub fn wear(&self, suppressed: &[u64], today: Option<Date>) -> Wear {
+    pub fn wear(&self, suppressed: &[u64]) -> Wear {
         assert_eq!(self.rules.len(), suppressed.len(), "counts of other rules");
         let named = |rule: &Rule| format!("{} (line {})", rule.id, rule.line);
-        let soon = today.and_then(|today| today.checked_add(EXPIRES_SOON_DAYS.days()).ok());
+        let soon = self
+            .today
+            .and_then(|today| today.checked_add(EXPIRES_SOON_DAYS.days()).ok());
         let mut wear = Wear::default();
         for (rule, suppressed) in self.rules.iter().zip(suppressed) {
             if rule.expired {
@@ -46,6 +51,38 @@ impl Rules {
             }
         }
         wear
+    }
+}
+
+impl Wear {
+    /// A line for people for each thing that is worth saying.
+    pub fn notes(&self) -> Vec<String> {
+        let lines = [
+            (
+                "rules that have expired and suppress nothing any more",
+                &self.expired,
+            ),
+            ("rules that expire soon", &self.expiring),
+            ("rules that suppressed nothing here", &self.unused),
+        ];
+        lines
+            .into_iter()
+            .filter(|(_, rules)| !rules.is_empty())
+            .map(|(what, rules)| {
+                let more = rules.len().saturating_sub(NAMED);
+                let named = rules
+                    .iter()
+                    .take(NAMED)
+                    .map(String::as_str)
+                    .collect::<Vec<_>>();
+                let rest = if more > 0 {
+                    format!(" and {more} more")
+                } else {
+                    String::new()
+                };
+                format!("{what}: {}{rest}", named.join(", "))
+            })
+            .collect()
     }
 }
 
@@ -72,10 +109,14 @@ mod tests {
         let mut rules = Rules::read("t.toml", &text).expect("rules");
         let today = date(2026, 11, 23);
         rules.expire(today);
-        let wear = rules.wear(&[0, 1, 2, 0], Some(today));
+        let wear = rules.wear(&[0, 1, 2, 0]);
         assert_eq!(wear.expired, ["past (line 3)"]);
         assert_eq!(wear.expiring, ["today (line 10) on 2026-11-23"]);
         assert_eq!(wear.unused, ["unused (line 24)"]);
+        assert_eq!(
+            wear.notes()[0],
+            "rules that have expired and suppress nothing any more: past (line 3)"
+        );
         let expired: Vec<bool> = rules.rules.iter().map(|rule| rule.expired).collect();
         assert_eq!(
             expired,

@@ -1,8 +1,10 @@
 //! Integration tests of the replay room, one binary.
 
 mod captures;
+mod comparing;
 mod divergences;
 mod reports;
+mod rules;
 mod runs;
 mod sabotage;
 mod server;
