@@ -11,6 +11,8 @@ mod simulated;
 
 use std::{fs, path::Path};
 
+use jiff::civil::Date;
+use rehearsal_host::real::RealMachine;
 use rehearsal_replay::{
     plan::{self, Plan},
     report::{Report, human, junit, markdown},
@@ -74,7 +76,8 @@ struct Rendered {
 /// A capture or rules that cannot be used, writes that were not allowed, or a machine that does not do its part.
 pub(super) fn replay(flags: &ReplayFlags, printer: Printer) -> Result<Exit, Problem> {
     let watch = Watch::start();
-    let (rules, rules_text) = rules(flags)?;
+    let (mut rules, rules_text) = rules(flags)?;
+    rules.expire(flags.today.unwrap_or_else(today));
     let proof = judgments::proof(flags)?;
     let capture = read(&flags.capture)?;
     let judgments = Judgments::read(flags, &capture.sha256, &rules_text)?;
@@ -162,6 +165,13 @@ fn rules(flags: &ReplayFlags) -> Result<(Rules, String), Problem> {
         }
         None => Ok((Rules::default(), String::new())),
     }
+}
+
+/// This machine's day, in UTC: what rules expire against unless a flag says otherwise.
+fn today() -> Date {
+    let now = RealMachine::host().now();
+    let instant = jiff::Timestamp::from_microsecond(now.as_micros()).unwrap_or_default();
+    jiff::tz::Offset::UTC.to_datetime(instant).date()
 }
 
 fn text(file: &Path) -> Result<String, Problem> {
