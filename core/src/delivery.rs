@@ -286,7 +286,10 @@ pub fn rescue(entry: &Entry, policy: &Policy) -> Option<Next> {
     } else {
         "no attempt is left"
     };
-    Some(give_up(entry, lost || entry.uncertain, reason))
+    // A claim that only found so, and was lost before it could settle, is no attempt either.
+    let mut entry = entry.clone();
+    entry.attempt = policy.max_attempts;
+    Some(give_up(&entry, lost || entry.uncertain, reason))
 }
 
 /// What the entry becomes when it is settled with `next`; the fence has been checked before.

@@ -48,6 +48,25 @@ pub fn failed_is_compensated_or_reported(
     if appointment.state != State::Failed || (refused && !appointment.cancel_requested) {
         return true;
     }
+    cancelling_or_reported(appointment, entries, findings)
+}
+
+/// A confirmed appointment that its client has cancelled is being cancelled at the provider, or the auditor has reported it.
+pub fn cancel_is_under_way_or_reported(
+    appointment: &Appointment,
+    entries: &[Entry],
+    findings: &[Finding],
+) -> bool {
+    appointment.state != State::Confirmed
+        || !appointment.cancel_requested
+        || cancelling_or_reported(appointment, entries, findings)
+}
+
+fn cancelling_or_reported(
+    appointment: &Appointment,
+    entries: &[Entry],
+    findings: &[Finding],
+) -> bool {
     let under_way = entries.iter().any(|entry| {
         entry.appointment_id == appointment.id
             && entry.kind == Kind::Cancel

@@ -108,6 +108,10 @@ events! {
     BreakerHalfOpen = "breaker_half_open" @ Info,
     /// A breaker closed.
     BreakerClosed = "breaker_closed" @ Info,
+    /// A worker asks an idle provider whether it works, for its breaker.
+    ProbeStarted = "probe_started" @ Info,
+    /// The idle provider answered, or did not.
+    Probed = "probed" @ Info,
     /// An audit pass starts.
     AuditStarted = "audit_started" @ Info,
     /// The two sides differ.
@@ -273,6 +277,6 @@ mod tests {
             let json = serde_json::to_value(evt).unwrap();
             assert_eq!(json, evt.as_str());
         }
-        assert_eq!(Evt::ALL.len(), 31);
+        assert_eq!(Evt::ALL.len(), 33);
     }
 }

@@ -13,6 +13,9 @@
 //! | FAILED*    | anything                      | `FailedUncompensated`    | cancel                                   |
 //! | CANCELLED  | booked                        | `NotCancelledAtProvider` | cancel                                   |
 //!
+//! Of a provider that cannot be read only our own side can tell: a CONFIRMED* row whose cancel was given up is reported
+//! as `NotCancelledAtProvider`, a FAILED* one as `FailedUncompensated` ([`given_up`]).
+//!
 //! A star as in [`crate::appointment`]. The one invariant: what is queued, leased or younger than the horizon is left
 //! alone, and what lies in the dead-letter queue is reported but not queued again: it waits for a person.
 //!
@@ -172,6 +175,37 @@ pub fn reconcile(
         detail: detail(row, view, cancel_is_dead),
     };
     Some((finding, repair))
+}
+
+/// What our side alone can tell, of a provider that cannot be read: a cancel that lies in the dead-letter queue while its
+/// row waits for it. Nothing can be repaired on it.
+pub fn given_up(
+    row: &Appointment,
+    open_entries: &[Entry],
+    dead_entries: &[Entry],
+    now: Timestamp,
+    horizon: Duration,
+) -> Option<Finding> {
+    let cancel_is_dead = dead_entries.iter().any(|entry| entry.kind == Kind::Cancel);
+    let left_alone = !open_entries.is_empty() || now.since(row.updated_at) < horizon;
+    if left_alone || !cancel_is_dead || !row.cancel_queued() {
+        return None;
+    }
+    let kind = match row.state {
+        State::Failed => FindingKind::FailedUncompensated,
+        State::Confirmed => FindingKind::NotCancelledAtProvider,
+        State::Pending | State::Cancelled => return None,
+    };
+    Some(Finding {
+        kind,
+        appointment_id: Some(row.id.clone()),
+        request_id: Some(row.request_id.clone()),
+        key: row.id.to_string(),
+        detail: format!(
+            "row {}, version {}; the provider cannot be read; its cancel is in the dead-letter queue",
+            row.state, row.version
+        ),
+    })
 }
 
 fn confirmed(

@@ -6,6 +6,7 @@
 
 mod delivery;
 mod lane;
+mod probe;
 mod settler;
 
 use std::{
@@ -139,7 +140,7 @@ impl Worker {
         let host = &self.telemetry.host;
         loop {
             let now = host.now();
-            let (limits, reopens) = self.lanes.limits(now, self.claim_batch);
+            let (limits, reopens) = self.lanes.limits(self.claim_batch);
             if limits.is_empty() || *self.stopping.borrow() {
                 return self.until(reopens, now);
             }
@@ -161,6 +162,7 @@ impl Worker {
             }
             let due_now = claims.next_due.is_some_and(|due| due <= host.now());
             if !(some && due_now) {
+                self.probe_idle().await;
                 let next = [reopens, claims.next_due].into_iter().flatten().min();
                 return self.until(next, host.now());
             }

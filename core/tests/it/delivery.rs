@@ -271,6 +271,13 @@ fn the_last_attempt_lost_with_its_worker_is_exhausted_at_rescue() {
         ..lost.clone()
     };
     assert_eq!(settle(&found_out, &given_up).attempt, 8);
+    // Nor is one that found it out and was lost before it could settle.
+    let lost_again = Entry {
+        attempt: 9,
+        ..lost.clone()
+    };
+    let given_up = rescue(&lost_again, &policy).expect("no attempt is left");
+    assert_eq!(settle(&lost_again, &given_up).attempt, 8);
     let one_left = Entry { attempt: 7, ..lost };
     assert_eq!(rescue(&one_left, &policy), None);
 }

@@ -8,9 +8,11 @@ use std::{slice::from_ref, time::Duration};
 use rehearsal_core::{
     appointment::Appointment,
     command::Command,
-    invariant::{failed_is_compensated_or_reported, one_live_booking},
+    invariant::{
+        cancel_is_under_way_or_reported, failed_is_compensated_or_reported, one_live_booking,
+    },
     outbox::Entry,
-    reconcile::{FindingKind, ProviderStatus, ProviderView, Repair, reconcile},
+    reconcile::{FindingKind, ProviderStatus, ProviderView, Repair, given_up, reconcile},
     time::Timestamp,
 };
 
@@ -214,4 +216,47 @@ fn one_live_booking_is_counted_by_key() {
     assert!(one_live_booking(&[view(1), other, view(0)]));
     assert!(!one_live_booking(&[view(1), view(1)]));
     assert!(!one_live_booking(&[view(2)]));
+}
+
+#[test]
+fn a_dead_cancel_of_a_row_that_waits_for_it_is_told_without_the_provider() {
+    let now = NOW.plus(HORIZON);
+    let kind = |commands: &[Command], open: &[Entry], dead: &[Entry]| {
+        given_up(&row(commands), open, dead, now, HORIZON).map(|finding| finding.kind)
+    };
+    let asked = [booked("b-1"), Command::Cancel];
+    let dead = [cancelling()];
+    assert_eq!(
+        kind(&asked, &[], &dead),
+        Some(FindingKind::NotCancelledAtProvider)
+    );
+    assert_eq!(
+        kind(&[exhausted()], &[], &dead),
+        Some(FindingKind::FailedUncompensated)
+    );
+    assert_eq!(kind(&asked, &[], &[]), None, "nothing was given up");
+    assert_eq!(
+        kind(&asked, &[cancelling()], &dead),
+        None,
+        "another goes on"
+    );
+    assert_eq!(kind(&[exhausted(), acknowledged()], &[], &dead), None);
+    let young = given_up(&row(&asked), &[], &dead, NOW, HORIZON);
+    assert_eq!(young, None);
+}
+
+#[test]
+fn a_clients_cancel_is_under_way_or_reported() {
+    let confirmed = row(&[booked("b-1")]);
+    let asked = row(&[booked("b-1"), Command::Cancel]);
+    assert!(cancel_is_under_way_or_reported(&confirmed, &[], &[]));
+    assert!(!cancel_is_under_way_or_reported(&asked, &[], &[]));
+    assert!(cancel_is_under_way_or_reported(
+        &asked,
+        &[cancelling()],
+        &[]
+    ));
+    let now = NOW.plus(HORIZON);
+    let finding = given_up(&asked, &[], &[cancelling()], now, HORIZON).unwrap();
+    assert!(cancel_is_under_way_or_reported(&asked, &[], &[finding]));
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use rehearsal_core::{
     appointment::Appointment,
     identity::ProviderName,
-    reconcile::{Finding, FindingKind, ProviderView, Repair, reconcile},
+    reconcile::{Finding, ProviderView, Repair, given_up, reconcile},
 };
 
 use super::Auditor;
@@ -21,6 +21,8 @@ use crate::{
 
 /// At most this many suspicions are followed up in one sweep; a provider that lost everything must not be asked for each key at once.
 const SUSPECTS_PER_SWEEP: usize = 1000;
+/// After so many look-ups without an answer a sweep asks no more: each may cost a whole timeout.
+const FAILED_LOOK_UPS: u32 = 20;
 /// At most this many pages of a provider's list are read; with the default page that is 50 million bookings.
 const PAGES_PER_SWEEP: u32 = 100_000;
 
@@ -157,15 +159,21 @@ impl<'a> Sweep<'a> {
         reconcile(row, open, dead, view, now, self.config.audit_horizon)
     }
 
-    /// Asks both sides again for every suspect; whether all could be asked.
+    /// Asks both sides again for every suspect; whether all could be asked. A look-up that fails costs its own key and no other's: what is
+    /// suspect in every sweep would hide whatever comes behind it for ever.
     async fn follow_up(&mut self) -> Result<bool, StoreError> {
+        let (mut all, mut failed) = (true, 0);
         for key in std::mem::take(&mut self.suspects) {
             if !self.auditor.lanes.calm(self.name) {
                 return Ok(false);
             }
             // The provider first: what we commit after its answer makes the row younger than the horizon.
             let Ok(view) = self.provider.view(&key).await.meaning else {
-                return Ok(false);
+                (all, failed) = (false, failed + 1);
+                if failed == FAILED_LOOK_UPS {
+                    break;
+                }
+                continue;
             };
             let row = self.auditor.store.audit_one(self.name.clone(), key).await?;
             if let Some((finding, repair)) = self.difference(row.as_ref(), view.as_ref()) {
@@ -176,10 +184,10 @@ impl<'a> Sweep<'a> {
                 });
             }
         }
-        Ok(true)
+        Ok(all)
     }
 
-    /// What our side alone can tell: failed rows whose compensation lies in the dead-letter queue.
+    /// What our side alone can tell: rows whose cancel lies in the dead-letter queue.
     async fn audit_dead(&mut self) -> Result<(), StoreError> {
         let limit = self.config.audit_page;
         let rows = self
@@ -193,10 +201,10 @@ impl<'a> Sweep<'a> {
                 continue;
             }
             self.compared += 1;
-            let Some((finding, _)) = self.difference(Some(&row), None) else {
-                continue;
-            };
-            if finding.kind == FindingKind::FailedUncompensated {
+            let now = self.auditor.telemetry.host.now();
+            let horizon = self.config.audit_horizon;
+            let found = given_up(&row.appointment, &row.open, &row.dead, now, horizon);
+            if let Some(finding) = found {
                 self.sightings.push(Sighting {
                     finding,
                     repair: Repair::None,

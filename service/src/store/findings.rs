@@ -131,7 +131,7 @@ pub(super) fn audit_dead(
             "SELECT DISTINCT ",
             appointment_columns!(),
             " FROM outbox o JOIN appointments a ON a.id = o.appointment_id AND a.tenant = o.tenant \
-             WHERE o.state = 'dead' AND o.kind = 'cancel' AND o.destination = ?1 AND a.state = 'failed' \
+             WHERE o.state = 'dead' AND o.kind = 'cancel' AND o.destination = ?1 AND a.state IN ('failed', 'confirmed') \
              ORDER BY a.id, a.tenant LIMIT ?2"
         ))?
         .query_map(params![provider.as_str(), limit], |row| appointment(row, 0))?

@@ -108,7 +108,7 @@ pub enum Request {
         /// The key.
         key: String,
     },
-    /// Appointments of a provider that failed and have a dead cancel: what can be audited while the provider is down.
+    /// Failed and confirmed appointments of a provider that have a dead cancel: what can be audited while the provider is down.
     AuditDead {
         /// The provider.
         provider: ProviderName,

@@ -97,7 +97,7 @@ impl Attempt<'_> {
         let now = worker.telemetry.host.now();
         if let Some(asked) = answer.retry_after {
             let asked = asked.min(worker.policy.retry_after_cap);
-            worker.lanes.pause(&entry.destination, now.plus(asked));
+            worker.lanes.pause(&entry.destination, asked);
             let outcome = Outcome::Throttled {
                 retry_after: Some(asked),
             };
@@ -144,8 +144,7 @@ impl Attempt<'_> {
         } = &mut outcome
         {
             *asked = (*asked).min(worker.policy.retry_after_cap);
-            let until = worker.telemetry.host.now().plus(*asked);
-            worker.lanes.pause(&entry.destination, until);
+            worker.lanes.pause(&entry.destination, *asked);
         }
         self.count(&outcome);
         self.next(&entry, &outcome)

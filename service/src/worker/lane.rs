@@ -39,6 +39,7 @@ pub(crate) struct Lanes {
 struct Lane {
     bulkhead: Bulkhead,
     breaker: Box<dyn CircuitBreaker>,
+    /// By the monotonic clock, as is everything that the breaker is told.
     paused_until: Option<Timestamp>,
 }
 
@@ -93,11 +94,8 @@ impl Lanes {
     }
 
     /// How many deliveries each provider may get now, and when the earliest of those that get none may get some.
-    pub(crate) fn limits(
-        &self,
-        now: Timestamp,
-        batch: u32,
-    ) -> (Vec<(ProviderName, u32)>, Option<Timestamp>) {
+    pub(crate) fn limits(&self, batch: u32) -> (Vec<(ProviderName, u32)>, Option<Timestamp>) {
+        let now = self.ticks();
         let mut limits = Vec::with_capacity(self.by_provider.len());
         let mut reopens: Option<Timestamp> = None;
         for (name, lane) in &self.by_provider {
@@ -120,7 +118,7 @@ impl Lanes {
                 limits.push((name.clone(), free));
             }
         }
-        (limits, reopens)
+        (limits, reopens.map(|until| self.on_the_wall(until)))
     }
 
     /// Takes a slot; `None` when the lane is full or unknown.
@@ -134,8 +132,9 @@ impl Lanes {
 
     /// Asks the breaker for one call; the error is when to ask again.
     pub(crate) fn admit<'a>(&'a self, provider: &'a ProviderName) -> Result<Call<'a>, Timestamp> {
-        let now = self.telemetry.host.now();
-        let lane = self.by_provider.get(provider).ok_or(now)?;
+        let now = self.ticks();
+        let unknown = || self.telemetry.host.now();
+        let lane = self.by_provider.get(provider).ok_or_else(unknown)?;
         let (admission, transition) = lock(lane).breaker.admit(now);
         self.report(provider, transition);
         match admission {
@@ -149,13 +148,29 @@ impl Lanes {
                 self.telemetry
                     .metrics
                     .count(Counter::BreakerRejected, &[provider.as_str()]);
-                Err(until)
+                Err(self.on_the_wall(until))
             }
         }
     }
 
-    /// Leaves a provider alone until then; an earlier end never shortens a longer pause.
-    pub(crate) fn pause(&self, provider: &ProviderName, until: Timestamp) {
+    /// The providers whose breakers are not closed and would let a call through now.
+    pub(crate) fn awaiting_probe(&self) -> Vec<ProviderName> {
+        let now = self.ticks();
+        let awaits = |lane: &Lane| {
+            lane.breaker.state() != BreakerState::Closed
+                && lane.breaker.available(now) > 0
+                && lane.paused_until.is_none_or(|until| until <= now)
+        };
+        let awaiting = self
+            .by_provider
+            .iter()
+            .filter(|(_, lane)| awaits(&lock(lane)));
+        awaiting.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Leaves a provider alone for so long; an earlier end never shortens a longer pause.
+    pub(crate) fn pause(&self, provider: &ProviderName, pause: Duration) {
+        let until = self.ticks().plus(pause);
         if let Some(lane) = self.by_provider.get(provider) {
             let mut lane = lock(lane);
             lane.paused_until = lane.paused_until.max(Some(until));
@@ -164,7 +179,7 @@ impl Lanes {
 
     /// Whether calls start as they like: the breaker is closed, and the provider has not asked for a pause.
     pub(crate) fn calm(&self, provider: &ProviderName) -> bool {
-        let now = self.telemetry.host.now();
+        let now = self.ticks();
         self.by_provider.get(provider).is_some_and(|lane| {
             let lane = lock(lane);
             lane.breaker.state() == BreakerState::Closed
@@ -186,13 +201,33 @@ impl Lanes {
             let lane = lock(lane);
             LaneStatus {
                 provider: name.clone(),
-                breaker: lane.breaker.state(),
-                paused_until: lane.paused_until,
+                breaker: match lane.breaker.state() {
+                    BreakerState::Open { until } => BreakerState::Open {
+                        until: self.on_the_wall(until),
+                    },
+                    state => state,
+                },
+                paused_until: lane.paused_until.map(|until| self.on_the_wall(until)),
                 in_use: lane.bulkhead.in_use(),
                 limit: lane.bulkhead.limit(),
             }
         };
         self.by_provider.iter().map(status).collect()
+    }
+
+    /// The monotonic clock: leases of probes, open times and pauses are measured, and a wall clock may jump.
+    fn ticks(&self) -> Timestamp {
+        Timestamp::default().plus(self.telemetry.host.elapsed())
+    }
+
+    /// What the wall clock will show then, if it does not jump before.
+    fn on_the_wall(&self, then: Timestamp) -> Timestamp {
+        let (now, ticks) = (self.telemetry.host.now(), self.ticks());
+        Timestamp::from_micros(
+            now.as_micros()
+                .saturating_add(then.as_micros())
+                .saturating_sub(ticks.as_micros()),
+        )
     }
 
     fn report(&self, provider: &ProviderName, transition: Option<Transition>) {
@@ -234,7 +269,7 @@ impl Call<'_> {
             return;
         };
         let host = &self.lanes.telemetry.host;
-        let (now, jitter) = (host.now(), host.jitter());
+        let (now, jitter) = (self.lanes.ticks(), host.jitter());
         let took = host.elapsed().saturating_sub(self.started);
         let transition = lock(lane).breaker.record(permit, class, took, now, jitter);
         self.lanes.report(self.provider, transition);

@@ -229,6 +229,30 @@ fn the_breaker_opens_probes_and_closes() {
 }
 
 #[test]
+fn a_breaker_that_nothing_waits_for_is_probed_until_it_closes() {
+    with_service(
+        |config| {
+            config.breaker.min_calls = 1;
+            config.breaker.open_for = Duration::from_millis(60);
+            config.policy.max_attempts = 1;
+        },
+        async |service| {
+            service.stub.script(&[Act::Status(500)]);
+            service.submit(submission("a-1")).await;
+            // Its compensation is the only work that is left, and one probe of the two that it takes.
+            service.until_state("a-1", "cancelled").await;
+            service
+                .until("the breaker closes", async || {
+                    service.log().contains("breaker_closed")
+                })
+                .await;
+            let log = service.log();
+            assert!(log.contains("\"probe_started\""), "{log}");
+        },
+    );
+}
+
+#[test]
 fn an_unreachable_provider_costs_no_attempts() {
     with_service(
         |config| {
