@@ -7,3 +7,5 @@ cargo test --workspace --locked --doc
 # The same digests in a release build: the committed ones were just compared by the debug build.
 if command -v cargo-nextest; then cargo nextest run --release --locked -p rehearsal-sim determinism::; else cargo test --release --locked -p rehearsal-sim --test it determinism::; fi
 cargo run --release --locked -- run scenarios/
+# The harness itself: every planted defect is still found, and the clean service raises no alarm.
+cargo run --release --locked -- scoreboard --short

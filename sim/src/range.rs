@@ -57,6 +57,47 @@ impl<'de> Deserialize<'de> for Range {
     }
 }
 
+/// A whole number, or `[low, high]` to draw from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Whole(Range);
+
+impl Whole {
+    /// The number; the lowest one of a range that was not drawn.
+    pub fn number(self) -> u32 {
+        u32::try_from(whole(self.0.low)).unwrap_or(u32::MAX)
+    }
+
+    /// The same with one number drawn.
+    #[must_use]
+    pub fn draw(self, rng: &mut impl Rng) -> Self {
+        Self(Range::fixed(self.0.draw(rng).round()))
+    }
+}
+
+impl Serialize for Whole {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (low, high) = (whole(self.0.low), whole(self.0.high));
+        if low == high {
+            return serializer.serialize_i64(low);
+        }
+        [low, high].serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Whole {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let range = Range::deserialize(deserializer)?;
+        let is_whole = |number: f64| number.fract() == 0.0 && number <= f64::from(u32::MAX);
+        if is_whole(range.low) && is_whole(range.high) {
+            return Ok(Self(range));
+        }
+        Err(de::Error::custom(format!(
+            "found {} to {}, expected whole numbers",
+            range.low, range.high
+        )))
+    }
+}
+
 /// A [`Range`] that may be below zero: for what has a direction, such as a clock's offset.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(transparent)]
@@ -212,6 +253,25 @@ fn normal(rng: &mut impl Rng) -> f64 {
 mod tests {
     use super::*;
     use crate::chance::Chance;
+
+    #[test]
+    fn whole_numbers_are_drawn_whole_and_written_without_a_point() {
+        #[derive(Serialize, Deserialize)]
+        struct Table {
+            n: Whole,
+        }
+        let read = |text: &str| toml::from_str::<Table>(text).map(|table| table.n);
+        let range = read("n = [4, 40]").unwrap();
+        let drawn: Vec<u32> = (0..200)
+            .map(|seed| range.draw(&mut Chance::new(seed).rng()).number())
+            .collect();
+        assert!(drawn.iter().all(|n| (4..=40).contains(n)), "{drawn:?}");
+        assert!(drawn.iter().any(|n| *n < 8) && drawn.iter().any(|n| *n > 36));
+        let write = |n| toml::to_string(&Table { n }).unwrap();
+        assert_eq!(write(range), "n = [4, 40]\n");
+        assert_eq!(write(read("n = 7").unwrap()), "n = 7\n");
+        assert!(read("n = 1.5").is_err() && read("n = -1").is_err());
+    }
 
     #[test]
     fn a_lognormal_has_its_percentiles() {

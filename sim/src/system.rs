@@ -268,6 +268,12 @@ pub trait System: Copy + Debug + 'static {
         ))
     }
 
+    /// What an operation is about, by a name that violations use, too; `None` when it is about nothing in particular. Shrinking removes the
+    /// operations about one thing together.
+    fn about(_operation: &Self::Operation) -> Option<&str> {
+        None
+    }
+
     /// Tables that are simpler than these in one respect each, the greatest gain first: what shrinking may try. They must fit `steps` and
     /// become none in the end, so that trying ends.
     fn simpler(_tables: &Self::Tables, _steps: &[Step<Self::Operation>]) -> Vec<Self::Tables> {

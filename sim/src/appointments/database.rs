@@ -90,9 +90,8 @@ async fn session(
             (Ok(Call::Ask(request)), None) => store.call(request).await,
             (Ok(Call::Ask(request)), Some((faults, recorder))) => {
                 let (answer, lost) = faults.call(&host, &store, request).await;
-                if let Some(request) = lost {
-                    let request = request.to_owned();
-                    recorder.record(Event::Database(DatabaseEvent::AnswerLost { request }));
+                if let Some(lost) = lost {
+                    recorder.record(Event::Database(lost));
                     if answer.as_ref().is_ok_and(Reply::adds_work) {
                         work.send_replace(());
                     }
@@ -325,6 +324,8 @@ mod tests {
             remote.call(Request::Depths).await.unwrap();
             let expected = Event::Database(DatabaseEvent::AnswerLost {
                 request: "accept".to_owned(),
+                appointments: Vec::new(),
+                entries: Vec::new(),
             });
             let recorded = recorder.take();
             let events: Vec<_> = recorded.system().map(|(_, event)| event).collect();

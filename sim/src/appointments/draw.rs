@@ -21,6 +21,7 @@ pub(super) fn draw(tables: &mut Tables, chance: &Chance) -> Result<Vec<Step<Oper
         provider.draw(&chance.named("provider").named(name));
     }
     tables.database.draw(&chance.named("database"));
+    tables.service.draw(&chance.named("service"));
     let requests = tables
         .workload
         .requests

@@ -2,9 +2,12 @@
 //!
 //! **Invariant**: a view of the trace, in its order; nothing is interpreted here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use rehearsal_core::{appointment::Appointment, log::LogEvent, outbox::Entry as OutboxEntry};
+use rehearsal_core::{
+    appointment::Appointment, identity::AppointmentId, log::LogEvent, outbox::Entry as OutboxEntry,
+    time::Timestamp,
+};
 use rehearsal_mocks::provider::{BookingView, ProviderEvent};
 use rehearsal_service::store::{FindingRow, TransitionRow};
 
@@ -14,7 +17,10 @@ use super::{
     operation::Operation,
     tables::Tables,
 };
-use crate::trace::{self, Entry};
+use crate::{
+    engine::EPOCH,
+    trace::{self, Entry},
+};
 
 /// A run's trace.
 pub(super) type Trace = trace::Trace<Event>;
@@ -129,15 +135,86 @@ pub(super) fn logs_of(trace: &Trace) -> BTreeMap<&str, Vec<(&Entry<Event>, &LogE
     by_id
 }
 
-/// Whether the world was disturbed: a process may then have died, or lost an answer, between a commit and the line that reports it.
-pub(super) fn disturbed(trace: &Trace) -> bool {
-    trace.entries.iter().any(|entry| {
-        matches!(
-            entry.event,
-            trace::Event::FaultStarted { .. }
-                | trace::Event::System(Event::Database(DatabaseEvent::AnswerLost { .. }))
-        )
-    })
+/// What may have kept a line from the log: a process that died, or lost an answer, between a commit and the line that reports it.
+pub(super) struct Disturbances<'a> {
+    faults: Vec<(u64, u64)>,
+    /// Appointments about which a commit was not answered.
+    unanswered: BTreeSet<&'a str>,
+    /// When each appointment was first and last heard of.
+    lives: BTreeMap<&'a str, (u64, u64)>,
+}
+
+/// A call that was under way when a fault ended may still fail, or be answered late: longer than any call's bound.
+const AFTERMATH_US: u64 = 10_000_000;
+/// A clock that differs by more than this from the run's is one that a fault has touched.
+const SYNCHRONOUS_US: i64 = 1_000;
+
+impl<'a> Disturbances<'a> {
+    /// Those of a run.
+    pub(super) fn of(trace: &'a Trace) -> Self {
+        let owners: BTreeMap<i64, &str> = outbox(trace)
+            .map(|(_, entry)| (entry.id, entry.appointment_id.as_str()))
+            .collect();
+        let mut unanswered = BTreeSet::new();
+        let mut lives: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+        // Commits tell their time by their own host's clock.
+        let mut synchronous = true;
+        for (entry, event) in trace.system() {
+            let heard_of = match event {
+                Event::Database(DatabaseEvent::AnswerLost {
+                    appointments,
+                    entries,
+                    ..
+                }) => {
+                    unanswered.extend(appointments.iter().map(String::as_str));
+                    unanswered.extend(entries.iter().filter_map(|id| owners.get(id)));
+                    continue;
+                }
+                Event::Invoked {
+                    operation: Operation::Submit(submission),
+                    ..
+                } => Some(submission.id.as_str()),
+                Event::Log(line) => {
+                    let off = offset_us(line.time) - entry.at_us.cast_signed();
+                    synchronous &= off.abs() <= SYNCHRONOUS_US;
+                    line.appointment_id.as_ref().map(AppointmentId::as_str)
+                }
+                _ => None,
+            };
+            if let Some(id) = heard_of {
+                let life = lives.entry(id).or_insert((entry.at_us, entry.at_us));
+                life.1 = entry.at_us;
+            }
+        }
+        for (_, step) in transitions(trace) {
+            let life = lives.entry(step.appointment_id.as_str()).or_default();
+            let at_us = u64::try_from(offset_us(step.at)).unwrap_or(0);
+            life.1 = if synchronous {
+                life.1.max(at_us)
+            } else {
+                u64::MAX
+            };
+        }
+        Self {
+            faults: fault_spans(trace),
+            unanswered,
+            lives,
+        }
+    }
+
+    /// Whether a line about this appointment may be missing: a commit about it was not answered, or a fault was in force in its time.
+    pub(super) fn may_hide(&self, id: &str) -> bool {
+        let (from, to) = self.lives.get(id).copied().unwrap_or((0, u64::MAX));
+        let in_its_time = |(start, end): &(u64, u64)| {
+            *start <= to.saturating_add(AFTERMATH_US) && end.saturating_add(AFTERMATH_US) >= from
+        };
+        self.unanswered.contains(id) || self.faults.iter().any(in_its_time)
+    }
+}
+
+/// Microseconds since the beginning of a simulated run, by this clock.
+fn offset_us(time: Timestamp) -> i64 {
+    time.as_micros() - EPOCH.as_micros()
 }
 
 /// The spans of time in which a planned fault was in force, in microseconds; one that never ended lasts for ever.

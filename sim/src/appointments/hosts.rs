@@ -6,7 +6,7 @@
 use std::{
     collections::BTreeMap,
     pin::pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -15,9 +15,10 @@ use rehearsal_core::{identity::ProviderName, time::Timestamp};
 use rehearsal_host::Host;
 use rehearsal_mocks::provider::{self as mock, Ledger, ProviderEvent};
 use rehearsal_service::{
+    ServiceError,
     config::{Config, Roles},
     journal::Journal,
-    store::{Dump, InlineStore, Reply, Request, Store},
+    store::{InlineStore, Store},
 };
 
 use super::{
@@ -25,6 +26,7 @@ use super::{
     database::{self, Faults, Noticed, RemoteStore},
     event::Event,
     leases::{Epochs, watched},
+    look::{Open, lock, snapshot},
     operation::Operation,
     pace::Pace,
     planted::{Defect, planting},
@@ -41,9 +43,6 @@ use crate::{
 
 /// A process that ended by itself is started again after this long, as a supervisor would.
 const RESTART: Duration = Duration::from_millis(500);
-
-/// The database that is open at present, for a look from outside. Empty while its host is down.
-pub(super) type Open = Arc<Mutex<Option<Arc<InlineStore>>>>;
 
 /// Builds the hosts of `tables`.
 pub(super) fn deploy(
@@ -291,6 +290,10 @@ fn service_host(
                 if stops.ended(&name) {
                     return future::pending().await;
                 }
+                // The same settings would be refused again, for ever.
+                if let Err(refused @ ServiceError::Config(_)) = &ended {
+                    panic!("{name}: {refused}");
+                }
                 restart(&host, &recorder, &format!("{ended:?}")).await;
             }
         }
@@ -401,67 +404,6 @@ fn client_host(name: &str, script: Script) -> Node {
     })
 }
 
-fn snapshot(
-    open: Open,
-    ledgers: BTreeMap<String, Ledger>,
-    faults: Option<Arc<Faults>>,
-) -> Box<dyn FnMut() -> Vec<Event>> {
-    Box::new(move || {
-        let Dump {
-            appointments,
-            outbox,
-            transitions,
-            findings,
-        } = dump(&open).unwrap_or_default();
-        let mut events: Vec<Event> = appointments
-            .into_iter()
-            .map(|row| Event::Row(Box::new(row)))
-            .collect();
-        events.extend(
-            outbox
-                .into_iter()
-                .map(|entry| Event::Outbox(Box::new(entry))),
-        );
-        events.extend(
-            transitions
-                .into_iter()
-                .map(|step| Event::Transition(Box::new(step))),
-        );
-        events.extend(
-            findings
-                .into_iter()
-                .map(|finding| Event::Finding(Box::new(finding))),
-        );
-        // A closed database was not checked, and is not said to be whole.
-        events.extend(lock(&open).as_ref().map(|store| Event::Integrity {
-            problems: store.problems(),
-        }));
-        let delayed = faults.as_ref().and_then(|faults| faults.summary());
-        events.extend(delayed.map(Event::Database));
-        for (provider, ledger) in &ledgers {
-            events.extend(ledger.views().into_iter().map(|view| Event::View {
-                provider: provider.clone(),
-                view,
-            }));
-        }
-        events
-    })
-}
-
-/// Everything in the open database; `None` while it is closed or does not answer.
-pub(super) fn dump(open: &Open) -> Option<Dump> {
-    match ask(open, Request::Dump)? {
-        Reply::Dump(dump) => Some(dump),
-        _ => None,
-    }
-}
-
-/// One request to the open database, from outside.
-pub(super) fn ask(open: &Open, request: Request) -> Option<Reply> {
-    let store = lock(open).clone()?;
-    store.call(request).now_or_never()?.ok()
-}
-
 /// See [`Deployment::dying`].
 type Dying = Box<dyn FnMut(&str, Crash)>;
 
@@ -493,8 +435,4 @@ fn dying(tables: &Tables, open: Open, storage: Storage, recorder: Recorder<Event
         // The connection dies with the process: its files are dead already, so that closing it writes nothing.
         lock(&open).take();
     })
-}
-
-fn lock<T>(cell: &Mutex<T>) -> MutexGuard<'_, T> {
-    cell.lock().unwrap_or_else(PoisonError::into_inner)
 }

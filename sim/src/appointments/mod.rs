@@ -24,6 +24,7 @@ pub mod database;
 mod client;
 mod hosts;
 mod leases;
+mod look;
 mod quiet;
 mod history;
 mod metrics;

@@ -9,6 +9,7 @@ use rehearsal_service::config::Config;
 use serde::{Deserialize, Serialize};
 
 use super::topology::Topology;
+use crate::{chance::Chance, range::Whole};
 
 /// The table. See [`Policy`] for what each setting means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -17,9 +18,9 @@ pub struct Service {
     /// How long one call to a provider may take.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempt_timeout_ms: Option<f64>,
-    /// Attempts before an entry is given up.
+    /// Attempts before an entry is given up; a range is drawn once a seed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_attempts: Option<u32>,
+    pub max_attempts: Option<Whole>,
     /// The longest wait after the first attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backoff_base_ms: Option<f64>,
@@ -91,10 +92,19 @@ pub struct Breaker {
 }
 
 impl Service {
+    /// Draws whatever is open.
+    pub fn draw(&mut self, chance: &Chance) {
+        let attempts = self.max_attempts;
+        self.max_attempts = attempts.map(|it| it.draw(&mut chance.named("max_attempts").rng()));
+    }
+
     /// The delivery policy.
     pub fn delivery(&self) -> Policy {
         let mut policy = Policy::default();
-        set(&mut policy.max_attempts, self.max_attempts);
+        set(
+            &mut policy.max_attempts,
+            self.max_attempts.map(Whole::number),
+        );
         set(&mut policy.attempt_timeout, ms(self.attempt_timeout_ms));
         set(&mut policy.backoff.base, ms(self.backoff_base_ms));
         set(&mut policy.backoff.cap, ms(self.backoff_cap_ms));

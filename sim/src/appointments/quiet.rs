@@ -20,7 +20,7 @@ use rehearsal_core::{
 use rehearsal_service::store::{Dump, Reply, Request};
 
 use super::{
-    hosts::{Open, ask, dump},
+    look::{Open, ask, dump},
     tables::Tables,
 };
 
@@ -66,7 +66,14 @@ impl Audits {
                     }
                 }
             }
-            Evt::AuditFinding | Evt::Started => {}
+            // None of these changes a row; a provider that stays down is probed for ever.
+            Evt::AuditFinding
+            | Evt::Started
+            | Evt::BreakerOpened
+            | Evt::BreakerHalfOpen
+            | Evt::BreakerClosed
+            | Evt::ProbeStarted
+            | Evt::Probed => {}
             _ => sweeps.last_change = sweeps.last_change.max(event.time),
         }
     }
@@ -143,11 +150,12 @@ impl Quiet {
     }
 }
 
-/// Whether every failed appointment is compensated, being compensated, or reported.
+/// Whether every failed appointment is compensated, being compensated, or reported, and so is every client's cancel.
 fn reported(dump: &Dump) -> bool {
     let findings: Vec<Finding> = dump.findings.iter().map(finding).collect();
     let fine = |row: &Appointment| {
         invariant::failed_is_compensated_or_reported(row, &dump.outbox, &findings)
+            && invariant::cancel_is_under_way_or_reported(row, &dump.outbox, &findings)
     };
     dump.appointments.iter().all(fine)
 }

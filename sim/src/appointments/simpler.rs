@@ -4,6 +4,7 @@
 //! stays: it is part of the question.
 
 use super::{
+    database::Database,
     operation::Operation,
     provider::{ErrorRule, Provider},
     tables::Tables,
@@ -33,6 +34,7 @@ pub(super) fn of(tables: &Tables, steps: &[Step<Operation>]) -> Vec<Tables> {
             tables.providers.retain(|name, _| used(name));
         }
     });
+    offer(&|tables| tables.database = Database::default());
     for (name, provider) in &tables.providers {
         let mut change = |change: &dyn Fn(&mut Provider)| {
             offer(&|tables| {
@@ -43,6 +45,8 @@ pub(super) fn of(tables: &Tables, steps: &[Step<Operation>]) -> Vec<Tables> {
         };
         change(&healthy);
         change(&|provider| provider.windows.clear());
+        change(&|provider| provider.garbled.clear());
+        change(&|provider| provider.listing_lag = None);
         change(&|provider| provider.errors.clear());
         change(&|provider| provider.hang_rate = Range::fixed(0.0));
         change(&|provider| provider.processed_but_unanswered = Range::fixed(0.0));
@@ -56,6 +60,11 @@ pub(super) fn of(tables: &Tables, steps: &[Step<Operation>]) -> Vec<Tables> {
                 provider.errors.remove(rule);
             });
             change(&|provider| plain(&mut provider.errors[rule]));
+        }
+        for rule in 0..provider.garbled.len() {
+            change(&|provider| {
+                provider.garbled.remove(rule);
+            });
         }
         change(&|provider| provider.idempotent = true);
         change(&|provider| provider.tombstones = true);

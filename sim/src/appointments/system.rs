@@ -111,6 +111,14 @@ impl System for Appointments {
         Ok(())
     }
 
+    fn about(operation: &Operation) -> Option<&str> {
+        match operation {
+            Operation::Submit(submission) => Some(&submission.id),
+            Operation::Cancel { id, .. } | Operation::Read { id } => Some(id),
+            Operation::Probe { .. } => None,
+        }
+    }
+
     fn simpler(tables: &Tables, steps: &[Step<Operation>]) -> Vec<Tables> {
         simpler::of(tables, steps)
     }

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use rehearsal_core::identity::ProviderName;
+use rehearsal_service::config::Config;
 use serde::{Deserialize, Serialize, de::MapAccess};
 
 use super::{
@@ -113,7 +114,19 @@ impl system::Tables for Tables {
         self.workload.check(&names)?;
         self.database
             .check(self.topology.layout == Layout::Cluster)?;
-        self.service.check()
+        self.service.check()?;
+        // What is left is for the service itself to say: one that refuses its settings would be started again for ever.
+        let name = ProviderName::parse(names[0]).expect("checked above");
+        let some = Config::new("127.0.0.1:1", [(name, "http://127.0.0.1:1".into())].into());
+        let config = self.service.configure(some, &self.topology);
+        config.check().map_err(|refused| {
+            let table = if refused.setting.starts_with("audit_") {
+                "topology"
+            } else {
+                "service"
+            };
+            format!("{table}: the service refuses its settings: {refused}")
+        })
     }
 
     fn thin(&mut self, keeps: &dyn Fn(&str) -> bool) {
@@ -236,6 +249,11 @@ attempts_max = "> 1"
                 "[expect]",
                 "[planted]\ndefect = \"two-claimer\"\n[expect]",
                 "did you mean `two-claimers`?",
+            ),
+            (
+                "workers = 2",
+                "workers = 2\naudit_every_s = 4\naudit_horizon_s = 5",
+                "topology: the service refuses its settings: audit_horizon",
             ),
             (
                 "layout = \"cluster\"",

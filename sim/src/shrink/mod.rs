@@ -1,6 +1,6 @@
 //! Shrinking: the smallest plan that still fails in the same way.
 //!
-//! Operations and faults are removed, then what is left is made simpler; the seed stays. What may be tried with a system's own tables, the
+//! Much is guessed away at once, operations and faults are removed, then what is left is made simpler; the seed stays. What may be tried with a system's own tables, the
 //! system says ([`System::simpler`]).
 //!
 //! **Invariant**: the result was run and fails with the finding it was asked for, by oracle and fingerprint; it is a function of the plan and
@@ -8,6 +8,7 @@
 
 pub mod ddmin;
 mod file;
+mod leap;
 mod pass;
 mod trial;
 

@@ -6,7 +6,7 @@
 use std::cell::Cell;
 
 use super::{
-    Goal, Size, ddmin,
+    Goal, Size, ddmin, leap,
     trial::{Failure, Trials},
 };
 use crate::{fault::Fault, plan::Plan, range::Latency, system::System};
@@ -20,7 +20,7 @@ pub(super) struct Best<'a, S: System> {
 
 impl<S: System> Best<'_, S> {
     /// Takes the first of `plans` that fails; answers with its position.
-    fn take(&mut self, plans: &[Plan<S>], trials: &mut Trials<'_>) -> Option<usize> {
+    pub(super) fn take(&mut self, plans: &[Plan<S>], trials: &mut Trials<'_>) -> Option<usize> {
         let (position, plan, failure) = trials.first(plans)?;
         self.size.set(Size::of(&plan));
         self.plan = plan;
@@ -32,6 +32,8 @@ impl<S: System> Best<'_, S> {
 /// All passes, again and again until none finds anything. False when it was broken off.
 pub(super) fn all<S: System>(best: &mut Best<'_, S>, trials: &mut Trials<'_>, goal: &Goal) -> bool {
     conditions(best, trials, goal);
+    leap::all(best, trials);
+    tables(best, trials);
     loop {
         let before = serde_json::to_vec(&best.plan).expect("a plan is plain data");
         faults(best, trials);

@@ -15,6 +15,7 @@ macro_rules! each_scenario {
 
 mod appointments;
 mod child;
+mod defects;
 mod determinism;
 mod disk;
 mod enumerate;

@@ -115,12 +115,34 @@ pub enum DatabaseEvent {
     AnswerLost {
         /// What was committed: `accept`, `settle`, ...
         request: String,
+        /// The appointments that it was about, as far as the request names them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        appointments: Vec<String>,
+        /// The outbox entries that it was about.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        entries: Vec<i64>,
     },
     /// At the end: requests that took longer than they needed.
     Delayed {
         /// How many.
         requests: u64,
     },
+}
+
+/// Which appointments and which outbox entries a request names.
+fn about(request: &Request) -> (Vec<String>, Vec<i64>) {
+    match request {
+        Request::Accept { new, .. } => (vec![new.id.to_string()], Vec::new()),
+        Request::Cancel { id, .. } | Request::Repair { id, .. } => {
+            (vec![id.to_string()], Vec::new())
+        }
+        Request::Settle { settlements, .. } => {
+            let entries = settlements.iter().map(|one| one.entry_id).collect();
+            (Vec::new(), entries)
+        }
+        Request::Redrive { entry_id, .. } => (Vec::new(), vec![*entry_id]),
+        _ => (Vec::new(), Vec::new()),
+    }
 }
 
 /// What a reply says was committed; `None` when it changed nothing.
@@ -203,20 +225,30 @@ impl Faults {
             .map(|_| DatabaseEvent::Delayed { requests })
     }
 
-    /// Carries `request` out; `Err` with the name of what was committed when its answer is lost.
+    /// Carries `request` out; with what is lost when the caller is not to get its answer.
     pub(super) async fn call(
         &self,
         host: &Host,
         store: &Arc<dyn Store>,
         request: Request,
-    ) -> (Result<Reply, StoreError>, Option<&'static str>) {
+    ) -> (Result<Reply, StoreError>, Option<DatabaseEvent>) {
         let (before, after, lost) = self.draw();
+        let (appointments, entries) = if lost {
+            about(&request)
+        } else {
+            Default::default()
+        };
         pause(host, before).await;
         let answer = store.call(request).await;
         let name = answer.as_ref().ok().and_then(committed);
         pause(host, after).await;
         let name = name.and_then(|name| name.strip_prefix("committed:"));
-        (answer, name.filter(|_| lost))
+        let lost = name.filter(|_| lost).map(|name| DatabaseEvent::AnswerLost {
+            request: name.to_owned(),
+            appointments,
+            entries,
+        });
+        (answer, lost)
     }
 
     /// The waits before and after the commit, and whether its answer is lost. The same draws for every request, whatever comes of it.

@@ -30,7 +30,9 @@ enum Breaker<'a> {
     #[default]
     Closed,
     Open {
-        /// By the worker's own clock, which its breaker goes by.
+        /// By the world's clock: a breaker measures by its host's monotonic one.
+        since_us: u64,
+        /// By the worker's own clock: on a busy real machine the world hears of it late.
         since: Timestamp,
     },
     HalfOpen {
@@ -84,11 +86,19 @@ fn check(trace: &Trace) -> Findings {
         let id = log.appointment_id.as_ref().map_or("", |id| id.as_str());
         let call = (id, extra(log, "kind"));
         match log.evt {
-            Evt::BreakerOpened => *breaker = Breaker::Open { since: log.time },
+            Evt::BreakerOpened => {
+                *breaker = Breaker::Open {
+                    since_us: entry.at_us,
+                    since: log.time,
+                };
+            }
             Evt::BreakerClosed => *breaker = Breaker::Closed,
             Evt::BreakerHalfOpen => {
                 let early = match breaker {
-                    Breaker::Open { since } => log.time.since(*since) < shortest,
+                    Breaker::Open { since_us, since } => {
+                        Duration::from_micros(entry.at_us - *since_us) < shortest
+                            && log.time.since(*since) < shortest
+                    }
                     Breaker::Closed | Breaker::HalfOpen { .. } => true,
                 };
                 findings.examine(
@@ -105,17 +115,23 @@ fn check(trace: &Trace) -> Findings {
                     probes: BTreeSet::new(),
                 };
             }
-            Evt::AttemptStarted | Evt::ResolveStarted => {
+            Evt::AttemptStarted | Evt::ResolveStarted | Evt::ProbeStarted => {
                 if log.evt == Evt::AttemptStarted {
                     *started.entry(call).or_default() += 1;
                 }
                 findings.examine(
                     entry.at_us,
-                    start(breaker, call, bounded.then_some(policy.probes))
-                        .map(|wrong| format!("{id}: {wrong}")),
+                    start(breaker, call, bounded.then_some(policy.probes)).map(|wrong| {
+                        let what = if id.is_empty() { "a probe" } else { id };
+                        format!("{what}: {wrong}")
+                    }),
                 );
             }
-            Evt::ProviderAnswered | Evt::ProviderError | Evt::ProviderTimeout | Evt::Resolved => {
+            Evt::ProviderAnswered
+            | Evt::ProviderError
+            | Evt::ProviderTimeout
+            | Evt::Resolved
+            | Evt::Probed => {
                 if let Breaker::HalfOpen { probes } = breaker {
                     probes.remove(&call);
                 }
@@ -133,7 +149,7 @@ fn start<'a>(
 ) -> Option<String> {
     match breaker {
         Breaker::Closed => None,
-        Breaker::Open { since } => Some(format!(
+        Breaker::Open { since, .. } => Some(format!(
             "a call started while the breaker was open, since {since}"
         )),
         Breaker::HalfOpen { probes } => {

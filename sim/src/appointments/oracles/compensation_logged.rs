@@ -1,13 +1,16 @@
 //! Every compensation is in the log: that it was queued, and how it ended.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cell::OnceCell,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use rehearsal_core::log::Evt;
 
 use crate::{
     appointments::{
         event::Event,
-        history::{Trace, disturbed, logs_of, rows, transitions},
+        history::{Disturbances, Trace, logs_of, rows, transitions},
     },
     oracle::{Findings, Oracle},
 };
@@ -27,13 +30,13 @@ fn check(trace: &Trace) -> Findings {
             .or_default()
             .insert(&step.change);
     }
-    let disturbed = disturbed(trace);
     let queued = |steps: &BTreeSet<&str>| steps.contains("compensation_queued");
-    let logs = if !disturbed && steps.values().any(queued) {
+    let logs = if steps.values().any(queued) {
         logs_of(trace)
     } else {
         BTreeMap::new()
     };
+    let disturbances = OnceCell::new();
     for (entry, row) in rows(trace) {
         let id = row.id.as_str();
         let happened = |change: &str| steps.get(id).is_some_and(|steps| steps.contains(change));
@@ -45,7 +48,12 @@ fn check(trace: &Trace) -> Findings {
             logs.get(id)
                 .and_then(|lines| lines.iter().position(|(_, event)| event.evt == wanted))
         };
-        let wrong = if !happened("compensation_queued") || disturbed {
+        let hidden = || {
+            disturbances
+                .get_or_init(|| Disturbances::of(trace))
+                .may_hide(id)
+        };
+        let wrong = if !happened("compensation_queued") || hidden() {
             None
         } else {
             let queued = first(Evt::CompensationQueued);

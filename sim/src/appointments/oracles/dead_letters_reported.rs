@@ -1,6 +1,9 @@
 //! Whatever was given up says why, is in the log, and, where the provider may hold a booking, in the auditor's report.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cell::OnceCell,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use rehearsal_core::{
     appointment::State,
@@ -12,14 +15,14 @@ use rehearsal_core::{
 use crate::{
     appointments::{
         event::Event,
-        history::{Trace, disturbed, extra, findings as reports, given, logs, outbox, rows},
+        history::{Disturbances, Trace, extra, findings as reports, given, logs, outbox, rows},
     },
     oracle::{Findings, Oracle},
 };
 
 pub(super) const ORACLE: Oracle<Event> = Oracle {
     name: "dead_letters_reported",
-    property: "every dead letter has a reason and a log line, and a dead cancel of a failed appointment a finding",
+    property: "every dead letter has a reason and a log line, and a dead cancel of a failed or confirmed appointment a finding",
     check,
 };
 
@@ -42,21 +45,26 @@ fn check(trace: &Trace) -> Findings {
         .map(|(_, row)| (row.id.as_str(), row.state))
         .collect();
     let audited = given(trace).is_none_or(|tables| tables.topology.auditor);
-    let disturbed = disturbed(trace);
+    let disturbances = OnceCell::new();
     for (at, entry) in outbox(trace) {
         let id = entry.appointment_id.as_str();
         let kind = entry.kind.as_str();
         let dead = entry.state == EntryState::Dead;
-        let failed = states.get(id) == Some(&State::Failed);
+        // A cancelled one has got its cancel another way.
+        let waits = matches!(states.get(id), Some(State::Failed | State::Confirmed));
         let wrong = if !dead {
             None
         } else if entry.last_error.as_deref().is_none_or(str::is_empty) {
             Some(format!("{id}: its {kind} was given up without a reason"))
-        } else if !logged.contains(&(id, kind)) && !disturbed {
+        } else if !logged.contains(&(id, kind))
+            && !disturbances
+                .get_or_init(|| Disturbances::of(trace))
+                .may_hide(id)
+        {
             Some(format!(
                 "{id}: its {kind} was given up and no log line says so"
             ))
-        } else if entry.kind == Kind::Cancel && failed && audited && !reported.contains(id) {
+        } else if entry.kind == Kind::Cancel && waits && audited && !reported.contains(id) {
             Some(format!(
                 "{id}: its cancel was given up and the auditor has not reported it"
             ))

@@ -1,11 +1,13 @@
 //! The log of each request tells its story: the events that its end demands, in their order, each with the request's id.
 
+use std::cell::OnceCell;
+
 use rehearsal_core::log::{Evt, LogEvent};
 
 use crate::{
     appointments::{
         event::Event,
-        history::{Trace, disturbed, given, logs_of, rows},
+        history::{Disturbances, Trace, given, logs_of, rows},
     },
     oracle::{Findings, Oracle},
     trace::Entry,
@@ -26,7 +28,11 @@ fn check(trace: &Trace) -> Findings {
         .map(|tables| tables.logs.clone())
         .unwrap_or_default();
     let by_id = logs_of(trace);
-    let disturbed = disturbed(trace);
+    let disturbances = OnceCell::new();
+    let hidden = |id: &str| {
+        let disturbances = disturbances.get_or_init(|| Disturbances::of(trace));
+        disturbances.may_hide(id)
+    };
     for (at, row) in rows(trace) {
         let lines = by_id.get(row.id.as_str()).map_or(&[][..], Vec::as_slice);
         let stranger = lines
@@ -41,7 +47,7 @@ fn check(trace: &Trace) -> Findings {
                 event.request_id
             )),
             // A process that died, or never heard that its commit succeeded, could not write the line.
-            (None, Some(_)) if disturbed => None,
+            (None, Some(_)) if hidden(row.id.as_str()) => None,
             (None, Some(evt)) => {
                 let found: Vec<_> = lines.iter().map(|(_, event)| event.evt.as_str()).collect();
                 Some(format!(
@@ -84,7 +90,10 @@ fn missing(lines: &[(&Entry<Event>, &LogEvent)], expected: &[Evt]) -> Option<Evt
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::{super::fixture, *};
+    use crate::appointments::database::DatabaseEvent;
 
     #[test]
     fn a_missing_line_and_a_wrong_order_are_caught() {
@@ -123,6 +132,47 @@ mod tests {
             tables.logs.confirmed = vec![Evt::RequestAccepted, Evt::RetryScheduled];
         });
         fixture::catches(&ORACLE, &strict, "`retry_scheduled` is not in its place");
+    }
+
+    #[test]
+    fn a_lost_answer_excuses_the_requests_that_it_was_about_and_no_others() {
+        let missing = fixture::without(fixture::confirmed(), |event| {
+            fixture::is_log(event, Evt::RequestAccepted)
+        });
+        let lost = |appointment: &str| {
+            let event = Event::Database(DatabaseEvent::AnswerLost {
+                request: "accept".to_owned(),
+                appointments: vec![appointment.to_owned()],
+                entries: Vec::new(),
+            });
+            let mut story = missing.clone();
+            story.insert(2, (12, "database", event));
+            story
+        };
+        assert_eq!(fixture::judge(&ORACLE, &lost("a-1")).violations, []);
+        fixture::catches(&ORACLE, &lost("a-2"), "is not in its place");
+    }
+
+    #[test]
+    fn a_fault_that_was_over_long_before_excuses_nothing() {
+        let mut story = fixture::without(fixture::confirmed(), |event| {
+            fixture::is_log(event, Evt::RequestAccepted)
+        });
+        let over_at = |story: &fixture::Story| {
+            let mut trace = fixture::disturbed(story);
+            let mut end = trace.entries[1].clone();
+            end.event = crate::trace::Event::FaultEnded {
+                fault: 0,
+                effect: BTreeMap::new(),
+            };
+            trace.entries.insert(2, end);
+            trace
+        };
+        assert_eq!((ORACLE.check)(&over_at(&story)).violations, []);
+        for (at_ms, ..) in &mut story {
+            *at_ms += 60_000;
+        }
+        assert_eq!((ORACLE.check)(&over_at(&story)).violations.len(), 1);
     }
 
     #[test]

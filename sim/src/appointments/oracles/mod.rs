@@ -27,6 +27,7 @@ mod fencing;
 mod retry_spacing;
 mod bulkhead;
 mod breaker_recovers;
+mod probes_decide;
 mod integrity_check;
 mod nothing_leaks;
 
@@ -57,6 +58,7 @@ pub(super) fn all() -> Vec<Oracle<Event>> {
         retry_spacing::ORACLE,
         bulkhead::ORACLE,
         breaker_recovers::ORACLE,
+        probes_decide::ORACLE,
         integrity_check::ORACLE,
         nothing_leaks::ORACLE,
     ]

@@ -1,9 +1,13 @@
 //! Retries keep their distance: each waits as long as was decided, what was decided lies within the backoff's bounds, and a provider that asked
 //! to be left alone is.
 //!
-//! A wait is early only if both the worker's own clock and the world's say so: workers' clocks may differ, or jump.
+//! A wait is early only if both the worker's own clock and the world's say so: workers' clocks may differ, or jump. A clock that was set back
+//! between a claim and its attempt was right to claim: what it showed a moment ago counts, too.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use rehearsal_core::{
     delivery::Policy,
@@ -30,6 +34,31 @@ pub(super) const ORACLE: Oracle<Event> = Oracle {
 
 /// Log lines count whole milliseconds.
 const ROUNDING: Duration = Duration::from_millis(2);
+
+/// Between a claim and its attempt there is no more than this.
+const RECENT_US: u64 = 1_000_000;
+
+/// What each process's clock has shown of late: when, and by how much it was ahead of the world's, in microseconds.
+#[derive(Default)]
+struct Clocks<'a>(BTreeMap<(&'a str, u32), VecDeque<(u64, i64)>>);
+
+impl<'a> Clocks<'a> {
+    /// Takes a line's time; by how much the same clock has been further ahead just before.
+    fn lead(&mut self, entry: &'a Entry<Event>, line: &LogEvent) -> Duration {
+        let shown = self.0.entry((&*entry.host, entry.boot)).or_default();
+        let ahead = line.time.as_micros() - entry.at_us.cast_signed();
+        shown.push_back((entry.at_us, ahead));
+        // The last one from before stays: a process may have been silent until then.
+        while shown
+            .get(1)
+            .is_some_and(|(at_us, _)| at_us + RECENT_US < entry.at_us)
+        {
+            shown.pop_front();
+        }
+        let most = shown.iter().map(|(_, ahead)| *ahead).max().unwrap_or(ahead);
+        Duration::from_micros(most.abs_diff(ahead))
+    }
+}
 
 /// What is known of one appointment's booking or cancel.
 #[derive(Default)]
@@ -58,6 +87,7 @@ fn check(trace: &Trace) -> Findings {
     let tables = given(trace);
     let policy = tables.map_or_else(Policy::default, |tables| tables.service.delivery());
     let mut threads: BTreeMap<(&str, &str), Thread> = BTreeMap::new();
+    let mut clocks = Clocks::default();
     for (entry, event) in trace.system() {
         match event {
             Event::Provider(ProviderEvent::Called { op, key, .. }) => {
@@ -73,13 +103,14 @@ fn check(trace: &Trace) -> Findings {
                 threads.entry((key, op.as_str())).or_default().sent = asked;
             }
             Event::Log(line) => {
+                let lead = clocks.lead(entry, line);
                 let Some(id) = &line.appointment_id else {
                     continue;
                 };
                 let thread = threads
                     .entry((id.as_str(), extra(line, "kind")))
                     .or_default();
-                thread.take(entry, line, &policy, |wrong| {
+                thread.take(entry, (line, lead), &policy, |wrong| {
                     findings.examine(entry.at_us, wrong.map(|wrong| format!("{id}: {wrong}")));
                 });
             }
@@ -109,7 +140,7 @@ impl Thread {
     fn take(
         &mut self,
         entry: &Entry<Event>,
-        line: &LogEvent,
+        (line, lead): (&LogEvent, Duration),
         policy: &Policy,
         mut examine: impl FnMut(Option<String>),
     ) {
@@ -118,8 +149,8 @@ impl Thread {
                 let Some((due, due_us)) = self.due.take() else {
                     return;
                 };
-                let early =
-                    line.time.plus(ROUNDING) < due && entry.at_us + micros(ROUNDING) < due_us;
+                let early = line.time.plus(lead + ROUNDING) < due
+                    && entry.at_us + micros(ROUNDING) < due_us;
                 examine(early.then(|| {
                     let before = Duration::from_micros(due_us - entry.at_us);
                     format!("an attempt started {before:?} before its time")
@@ -286,6 +317,22 @@ mod tests {
             }
         });
         assert_eq!(fixture::judge(&ORACLE, &ahead).violations, []);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_just_before_was_right_to_claim() {
+        let shows = |at_ms: u64, ahead: Duration| {
+            let mut story = retried(100, 60);
+            let mut line = fixture::log(Evt::Deferred).with("kind", "cancel");
+            line.time = Timestamp::default().plus(Duration::from_millis(at_ms) + ahead);
+            let place = story.iter().position(|(ms, ..)| *ms == 60).unwrap();
+            story.insert(place, (at_ms, "service", Event::Log(line)));
+            story
+        };
+        let set_back = shows(59, Duration::from_secs(1));
+        assert_eq!(fixture::judge(&ORACLE, &set_back).violations, []);
+        let right = shows(59, Duration::ZERO);
+        fixture::catches(&ORACLE, &right, "started 70ms before its time");
     }
 
     #[test]

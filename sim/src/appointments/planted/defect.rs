@@ -189,7 +189,6 @@ impl Defect {
             Self::BlockingAccept
             | Self::UnlimitedBulkhead
             | Self::BreakerNeverCloses
-            | Self::BreakerIgnoresGeneration
             | Self::LostProbe
             | Self::BreakerBypassed
             | Self::HighWaterMark => "outages",
@@ -202,10 +201,11 @@ impl Defect {
             Self::GivesUpWithoutCompensation => "exhausted",
             Self::EndlessRefund => "hopeless",
             Self::AttemptAsFence => "lost_answers",
-            Self::TimeoutAsSuccess
-            | Self::TimeoutAsFailure
-            | Self::CancelWithoutTombstone
-            | Self::RefusalTakenForBooking => "unaudited",
+            Self::BreakerIgnoresGeneration => "late_results",
+            Self::TimeoutAsSuccess | Self::TimeoutAsFailure | Self::RefusalTakenForBooking => {
+                "unaudited"
+            }
+            Self::CancelWithoutTombstone => "tombstones",
             Self::AuditorRepairsInFlight => "late_bookings",
             Self::LeaseShorterThanTimeout
             | Self::CrashAfterSendResends
