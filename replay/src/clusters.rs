@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use crate::{
     diff::{Difference, DifferenceKind, shortened},
     pairs::Pair,
+    run::Outcome,
 };
 
 /// Each cluster keeps so many examples.
@@ -31,14 +32,14 @@ pub struct Cluster {
     pub path: String,
     /// How many pairs have it.
     pub count: u64,
-    /// The first ones.
+    /// The smallest ones, the smallest first.
     pub examples: Vec<Example>,
 }
 
 /// One pair of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Example {
-    /// The request's place in the capture.
+    /// The request's place in the capture; for a final state, the entity's place in the plan.
     pub seq: u64,
     /// What was asked.
     pub asked: String,
@@ -53,7 +54,11 @@ pub struct Example {
 
 /// The clusters of a run.
 #[derive(Clone, Debug, Default)]
-pub struct Clusters(BTreeMap<(String, DifferenceKind, String), Cluster>);
+pub struct Clusters(
+    BTreeMap<(String, DifferenceKind, String), Cluster>,
+    /// For each fingerprint, how large its examples are.
+    BTreeMap<String, Vec<usize>>,
+);
 
 impl Clusters {
     /// Counts the differences of one pair: each fingerprint once.
@@ -82,14 +87,21 @@ impl Clusters {
                 examples: Vec::new(),
             });
             cluster.count += 1;
-            if cluster.examples.len() < EXAMPLES {
-                cluster.examples.push(Example {
+            let sizes = self.1.entry(cluster.fingerprint.clone()).or_default();
+            let size = size(pair);
+            let place = sizes.partition_point(|known| *known <= size);
+            if place < EXAMPLES {
+                sizes.insert(place, size);
+                sizes.truncate(EXAMPLES);
+                let example = Example {
                     seq: pair.seq,
                     asked: shortened(&format!("{} {}", pair.asked.0, pair.asked.1)),
                     at: difference.exact.as_deref().map(shortened),
                     legacy: difference.legacy.clone(),
                     candidate: difference.candidate.clone(),
-                });
+                };
+                cluster.examples.insert(place, example);
+                cluster.examples.truncate(EXAMPLES);
             }
         }
     }
@@ -118,13 +130,19 @@ impl Clusters {
     }
 }
 
+/// How much there is to read in an example: the target and both bodies.
+fn size(pair: &Pair<'_>) -> usize {
+    let body = |outcome: &Outcome| match outcome {
+        Outcome::Answered(answer) => answer.body.len(),
+        Outcome::Failed { .. } | Outcome::Skipped(_) => 0,
+    };
+    pair.asked.1.len() + body(pair.legacy) + body(pair.candidate)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        rules::Subject,
-        run::{Outcome, SkipReason},
-    };
+    use crate::{rules::Subject, run::SkipReason};
 
     #[test]
     fn a_million_causes_stay_bounded() {

@@ -195,6 +195,7 @@ fn report(
             pairs: count.states,
             skipped: count.states_skipped,
         },
+        reproducers: Vec::new(),
         timing: Timing::of(sides),
     }
 }

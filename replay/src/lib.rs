@@ -37,6 +37,8 @@ pub mod coverage;
 
 pub mod clusters;
 
+pub mod reproduce;
+
 pub mod verdict;
 
 pub mod report;

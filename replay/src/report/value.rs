@@ -9,6 +9,7 @@ use crate::{
     coverage::BehaviorReport,
     plan::SkippedRecords,
     report::Timing,
+    reproduce::Reproducer,
     run::{Accounting, Percentiles},
     sensitivity::{BlindSpot, Caught},
     verdict::{GateKind, MismatchRate, Stopping, Tally, Verdict},
@@ -58,6 +59,8 @@ pub struct Report {
     pub latency_ms: BTreeMap<&'static str, SideLatency>,
     /// Whether the final states agree.
     pub state: StateReport,
+    /// For clusters, the few requests that show them; who replays fills it in ([`crate::reproduce::inserted`]).
+    pub reproducers: Vec<Reproducer>,
     /// How long it took for real: the only part that differs between two runs of the same inputs.
     pub timing: Timing,
 }
