@@ -13,17 +13,21 @@ use self::{
 };
 use crate::{
     comparing::compare,
-    diff::shortened,
+    diff::{Conflict, shortened},
+    noise::Noise,
     plan::{Pace, Plan},
     report::{
         AccountingReport, CaptureReport, EndpointFinding, EndpointReport, FORMAT, GateReport,
-        Report, SensitivityReport, SideLatency, StateReport, Targets, Timing,
+        Report, RuleReport, SensitivityReport, SideLatency, StateReport, Targets, Timing,
     },
     rules::Rules,
     run::{Accounting, Observations, Outcome, SkipReason, Time},
     sensitivity::{Sample, Sensitivity},
     verdict::{Down, Evidence, Gate, Judgment, verdict},
 };
+
+/// So many violated pairings are told, those that most pairs show first; all are counted.
+const CONFLICTS: usize = 50;
 
 /// Judges what a run saw. `secondary` is what a second instance of legacy answered, where one ran: how legacy differs from itself.
 ///
@@ -37,7 +41,7 @@ pub fn judge(
     rules: &Rules,
     gate: &Gate,
 ) -> Report {
-    let mut count = Count::new(plan, rules, gate);
+    let mut count = Count::new(plan, gate);
     let compared = compare(plan, legacy, candidate, secondary, rules);
     for (one, planned) in compared.requests.iter().zip(&plan.requests) {
         let order = planned.order.as_deref();
@@ -76,15 +80,18 @@ pub fn judge(
             && matches!(plan.pace, Pace::Recorded | Pace::Times(_)),
     };
     let judgment = verdict(&evidence, gate);
-    let notes = notes(plan, &count, &judgment, &evidence, rules, gate);
+    let notes = notes(plan, &compared.hits, &judgment, &evidence, rules, gate);
     let found = Found {
         count,
         endpoints,
+        rules: rule_reports(plan, rules, &compared.hits, &sensitivity.hidden),
+        noise: compared.noise,
+        conflicts: compared.conflicts,
         sensitivity,
         judgment,
         notes,
     };
-    report(plan, [legacy, candidate], rules, gate, found)
+    report(plan, [legacy, candidate], secondary, gate, found)
 }
 
 fn down(side: &Observations) -> Option<Down> {
@@ -122,6 +129,9 @@ fn stopped(side: &Observations) -> bool {
 struct Found<'a> {
     count: Count<'a>,
     endpoints: Vec<EndpointReport>,
+    rules: Vec<RuleReport>,
+    noise: Option<Noise>,
+    conflicts: Vec<Conflict>,
     sensitivity: Sensitivity,
     judgment: Judgment,
     notes: Vec<String>,
@@ -130,7 +140,7 @@ struct Found<'a> {
 fn report(
     plan: &Plan,
     sides: [&Observations; 2],
-    rules: &Rules,
+    secondary: Option<&Observations>,
     gate: &Gate,
     found: Found<'_>,
 ) -> Report {
@@ -138,10 +148,15 @@ fn report(
     let Found {
         count,
         endpoints,
+        rules,
+        noise,
+        mut conflicts,
         sensitivity,
         judgment,
         notes,
     } = found;
+    let violated_pairings = conflicts.len() as u64;
+    conflicts.truncate(CONFLICTS);
     let by_side: BTreeMap<&'static str, Accounting> = sides
         .map(|side| (side.side.name(), side.accounting()))
         .into();
@@ -159,6 +174,7 @@ fn report(
         targets: Targets {
             legacy: sides[0].url.clone(),
             candidate: sides[1].url.clone(),
+            secondary: secondary.map(|side| side.url.clone()),
         },
         pace: plan.pace.to_string(),
         accounting: AccountingReport {
@@ -177,7 +193,10 @@ fn report(
         endpoints,
         behavior: count.behavior.report(),
         clusters: count.clusters.sorted(),
-        rules: rule_reports(plan, rules, &count.suppressed),
+        rules,
+        violated_pairings,
+        conflicts,
+        noise,
         sensitivity: SensitivityReport {
             mutations: sensitivity.mutations,
             caught: sensitivity.caught,

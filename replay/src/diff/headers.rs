@@ -51,6 +51,11 @@ const VOLATILE: [&str; 28] = [
 /// Headers whose values name a moment or a state of one machine, but whose presence is part of the contract. Sorted.
 const VOLATILE_VALUES: [&str; 3] = ["etag", "expires", "last-modified"];
 
+/// Whether another value of this header means nothing: it would be no mistake to find.
+pub(crate) fn is_volatile(name: &str) -> bool {
+    VOLATILE.binary_search(&name).is_ok() || VOLATILE_VALUES.binary_search(&name).is_ok()
+}
+
 /// A cookie's value of at least so many characters may be a token.
 const TOKEN: usize = 16;
 

@@ -22,3 +22,4 @@ pub use answer::Comparer;
 pub use category::{Category, categorize};
 pub use conflict::{Conflict, Rival, Witness};
 pub use difference::{Comparison, Difference, DifferenceKind, TEXT_LIMIT, shortened};
+pub(crate) use headers::is_volatile;

@@ -11,7 +11,6 @@ use crate::{
     pairs::Pair,
     plan::Plan,
     report::PairedAccounting,
-    rules::Rules,
     run::Outcome,
     sensitivity::Sample,
     sequential::Sequential,
@@ -29,7 +28,6 @@ pub(super) struct Count<'a> {
     pub(super) accounting: PairedAccounting,
     pub(super) endpoints: BTreeMap<String, Tally>,
     pub(super) clusters: Clusters,
-    pub(super) suppressed: Vec<u64>,
     pub(super) sessions: BTreeSet<&'a str>,
     pub(super) wrong_sessions: BTreeSet<&'a str>,
     pub(super) alone: (u64, u64),
@@ -44,7 +42,7 @@ pub(super) struct Count<'a> {
 }
 
 impl<'a> Count<'a> {
-    pub(super) fn new(plan: &Plan, rules: &Rules, gate: &Gate) -> Self {
+    pub(super) fn new(plan: &Plan, gate: &Gate) -> Self {
         Self {
             pairs: Tally::default(),
             states: Tally::default(),
@@ -52,7 +50,6 @@ impl<'a> Count<'a> {
             accounting: PairedAccounting::default(),
             endpoints: BTreeMap::new(),
             clusters: Clusters::default(),
-            suppressed: vec![0; rules.rules.len()],
             sessions: BTreeSet::new(),
             wrong_sessions: BTreeSet::new(),
             alone: (0, 0),
@@ -129,9 +126,6 @@ impl<'a> Count<'a> {
     }
 
     fn common(&mut self, pair: &Pair<'a>, category: Category, comparison: &Comparison) {
-        for rule in comparison.equated.iter().chain(&comparison.ignored) {
-            self.suppressed[*rule] += 1;
-        }
         match category {
             Category::Matched | Category::Ignored => self.sample.offer(*pair),
             Category::Mismatched | Category::FailedOneSide | Category::FailedBoth => {

@@ -2,7 +2,10 @@
 //!
 //! **Invariant**: nothing here decides; what a note says is in the report's figures too.
 
+use std::collections::BTreeMap;
+
 use crate::{
+    comparing::Hits,
     judge::count::Count,
     plan::Plan,
     report::{EndpointFinding, EndpointReport, RuleReport},
@@ -11,7 +14,12 @@ use crate::{
     verdict::{Evidence, Gate, GateKind, Judgment, Verdict, over, percent},
 };
 
-pub(super) fn rule_reports(plan: &Plan, rules: &Rules, suppressed: &[u64]) -> Vec<RuleReport> {
+pub(super) fn rule_reports(
+    plan: &Plan,
+    rules: &Rules,
+    hits: &[Hits],
+    hidden: &BTreeMap<usize, u64>,
+) -> Vec<RuleReport> {
     let rewritten = |rule: &crate::rules::Rule| {
         let fits = |planned: &&crate::plan::Planned| {
             let request = &planned.request;
@@ -25,14 +33,18 @@ pub(super) fn rule_reports(plan: &Plan, rules: &Rules, suppressed: &[u64]) -> Ve
             _ => 0,
         }
     };
-    let reports = rules.rules.iter().zip(suppressed);
+    let reports = rules.rules.iter().zip(hits).enumerate();
     reports
-        .map(|(rule, suppressed)| RuleReport {
+        .map(|(at, (rule, hits))| RuleReport {
             rule: rule.id.clone(),
             kind: rule.effect.kind(),
             reason: rule.reason.clone(),
-            suppressed: *suppressed,
+            suppressed: hits.suppressed,
+            last: hits.last,
             rewritten: rewritten(rule),
+            hidden_mutations: hidden.get(&at).copied().unwrap_or(0),
+            expires: rule.expires.map(|day| day.to_string()),
+            expired: rule.expired,
         })
         .collect()
 }
@@ -66,7 +78,7 @@ pub(super) fn endpoint_reports(count: &Count<'_>, limit: f64) -> Vec<EndpointRep
 
 pub(super) fn notes(
     plan: &Plan,
-    count: &Count<'_>,
+    hits: &[Hits],
     judgment: &Judgment,
     evidence: &Evidence,
     rules: &Rules,
@@ -91,10 +103,8 @@ pub(super) fn notes(
     let unseen: Vec<&str> = rules
         .rules
         .iter()
-        .zip(&count.suppressed)
-        .filter(|(rule, suppressed)| {
-            **suppressed == 0 && matches!(rule.effect, Effect::Ignore { .. })
-        })
+        .zip(hits)
+        .filter(|(rule, hits)| hits.suppressed == 0 && matches!(rule.effect, Effect::Ignore { .. }))
         .map(|(rule, _)| rule.id.as_str())
         .take(20)
         .collect();

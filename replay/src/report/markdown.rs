@@ -8,7 +8,7 @@ mod gate;
 use std::fmt::{self, Write};
 
 use self::{
-    differences::{clusters, rules},
+    differences::{clusters, noise, pairings, rules},
     gate::{behavior, endpoints, gate},
 };
 use crate::{
@@ -69,6 +69,8 @@ fn write(out: &mut String, report: &Report) -> fmt::Result {
     gate(out, report)?;
     endpoints(out, report)?;
     clusters(out, report)?;
+    pairings(out, report)?;
+    noise(out, report)?;
     rules(out, report)?;
     behavior(out, report)?;
     latency(out, report)?;
@@ -165,14 +167,21 @@ fn sensitivity(out: &mut String, report: &Report) -> fmt::Result {
     for (name, kind) in &sensitivity.by_mutation {
         writeln!(out, "| {name} | {} | {} |", kind.mutations, kind.caught)?;
     }
+    if !sensitivity.blind.is_empty() {
+        writeln!(
+            out,
+            "\n| not caught | times | at | place | hidden by |\n|---|---:|---|---|---|"
+        )?;
+    }
     for spot in &sensitivity.blind {
         writeln!(
             out,
-            "\n- not caught {} times: {} of `{}` at `{}`",
-            spot.count,
+            "| {} | {} | `{}` | `{}` | {} |",
             spot.mutation,
+            spot.count,
+            cell(&spot.endpoint),
             cell(&spot.path),
-            cell(&spot.endpoint)
+            cell(&spot.rules.join(", "))
         )?;
     }
     Ok(())

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use crate::{
     clusters::Cluster,
     coverage::BehaviorReport,
+    diff::Conflict,
+    noise::Noise,
     plan::SkippedRecords,
     report::Timing,
     reproduce::Reproducer,
@@ -53,6 +55,12 @@ pub struct Report {
     pub clusters: Vec<Cluster>,
     /// What each rule did.
     pub rules: Vec<RuleReport>,
+    /// How many pairings of invented values were violated, as far as they are kept.
+    pub violated_pairings: u64,
+    /// The first of them, each with its witnesses.
+    pub conflicts: Vec<Conflict>,
+    /// What a second instance of legacy showed; null without one.
+    pub noise: Option<Noise>,
     /// What the comparison would still catch.
     pub sensitivity: SensitivityReport,
     /// How long answers took, in milliseconds of a simulated host's time; a real one's is in [`Self::timing`].
@@ -85,6 +93,9 @@ pub struct Targets {
     pub legacy: String,
     /// The candidate's URL.
     pub candidate: String,
+    /// The URL of the second instance of legacy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secondary: Option<String>,
 }
 
 /// What became of every planned request: `planned = sent + skipped` and `sent = answered + failed`, for pairs and for each side.
@@ -180,8 +191,18 @@ pub struct RuleReport {
     pub reason: String,
     /// How many differences it suppressed, in answers and in final states.
     pub suppressed: u64,
+    /// The last request with one, by its place in the capture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last: Option<u64>,
     /// How many requests it changed.
     pub rewritten: u64,
+    /// How many of the tried mutations it hid.
+    pub hidden_mutations: u64,
+    /// Until when it holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
+    /// Whether that day has passed: it then suppressed nothing.
+    pub expired: bool,
 }
 
 /// The sensitivity of a report.

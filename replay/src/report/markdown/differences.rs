@@ -4,7 +4,7 @@
 
 use std::fmt::{self, Write};
 
-use super::{ROWS, cell, left_out};
+use super::{ROWS, cell, left_out, line};
 use crate::report::Report;
 
 pub(super) fn clusters(out: &mut String, report: &Report) -> fmt::Result {
@@ -59,20 +59,91 @@ pub(super) fn rules(out: &mut String, report: &Report) -> fmt::Result {
     }
     writeln!(
         out,
-        "| rule | kind | suppressed | rewritten | reason |\n|---|---|---:|---:|---|"
+        "| rule | kind | suppressed | rewritten | mutations hidden | reason |\n|---|---|---:|---:|---:|---|"
     )?;
     let mut shown: Vec<_> = report.rules.iter().collect();
-    shown.sort_by_key(|rule| std::cmp::Reverse(rule.suppressed + rule.rewritten));
+    shown.sort_by_key(|rule| {
+        std::cmp::Reverse(rule.suppressed + rule.rewritten + rule.hidden_mutations)
+    });
     for rule in shown.into_iter().take(2 * ROWS) {
         writeln!(
             out,
-            "| {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {}{} |",
             cell(&rule.rule),
             rule.kind,
             rule.suppressed,
             rule.rewritten,
+            rule.hidden_mutations,
+            if rule.expired { "(expired) " } else { "" },
             cell(&rule.reason)
         )?;
     }
     left_out(out, report.rules.len().saturating_sub(ROWS), "rules")
+}
+
+/// Invented values that stood beside the wrong one.
+pub(super) fn pairings(out: &mut String, report: &Report) -> fmt::Result {
+    if report.conflicts.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "\n## Swapped identifiers\n\n{} pairings of invented values were violated.\n",
+        report.violated_pairings
+    )?;
+    for conflict in report.conflicts.iter().take(ROWS) {
+        writeln!(
+            out,
+            "- {} (in {} pairs)",
+            line(&conflict.to_string()),
+            conflict.pairs
+        )?;
+    }
+    left_out(out, report.conflicts.len(), "pairings")
+}
+
+/// Where legacy does not agree with a second instance of itself.
+pub(super) fn noise(out: &mut String, report: &Report) -> fmt::Result {
+    let Some(noise) = &report.noise else {
+        return Ok(());
+    };
+    writeln!(
+        out,
+        "\n## Noise\n\nA second instance of legacy answered {} pairs too; it differs from legacy at {} places.\n",
+        noise.pairs,
+        noise.places.len()
+    )?;
+    writeln!(
+        out,
+        "| endpoint | place | kind | pairs | candidate differs | second legacy differs | only candidate | only second | p | so |\n|---|---|---|---:|---:|---:|---:|---:|---:|---|"
+    )?;
+    for place in noise.places.iter().take(ROWS) {
+        let so = match (place.worse, place.excused) {
+            (true, _) => "worse than noise: all count",
+            (false, true) => "noise",
+            (false, false) => "too little noise to excuse",
+        };
+        writeln!(
+            out,
+            "| `{}` | `{}` | {} | {} | {} | {} | {} | {} | {:.3e} | {so} |",
+            cell(&place.endpoint),
+            cell(&place.path),
+            place.kind,
+            place.pairs,
+            place.candidate,
+            place.noise,
+            place.only_candidate,
+            place.only_noise,
+            place.p
+        )?;
+    }
+    left_out(out, noise.places.len(), "places")?;
+    for blind in noise.blind.iter().take(ROWS) {
+        writeln!(
+            out,
+            "\n- so noisy that a wrong value cannot be seen: `{}`",
+            cell(blind)
+        )?;
+    }
+    Ok(())
 }
