@@ -6,6 +6,7 @@
 mod board;
 mod journal;
 mod judgments;
+mod reproducing;
 mod running;
 mod simulated;
 
@@ -16,6 +17,7 @@ use rehearsal_host::real::RealMachine;
 use rehearsal_replay::{
     plan::{self, Plan},
     report::{Report, human, junit, markdown},
+    reproduce::{Suspect, suspects},
     rules::Rules,
     run::{Options, Phase, Progress},
     verdict::{Gate, Verdict},
@@ -55,6 +57,8 @@ struct Replay {
     rules: Rules,
     options: Options,
     gate: Gate,
+    /// So many clusters are reproduced.
+    reproduce: usize,
 }
 
 /// A report in its three forms.
@@ -68,6 +72,8 @@ struct Rendered {
     verdict: String,
     /// Whether the run came to its end and was judged: a look at the capture.
     judged: bool,
+    /// Clusters that may be reproduced.
+    suspects: Vec<Suspect>,
 }
 
 /// Replays, judges, prints and writes.
@@ -98,12 +104,21 @@ pub(super) fn replay(flags: &ReplayFlags, printer: Printer) -> Result<Exit, Prob
             ..Options::default()
         },
         gate,
+        reproduce: flags.reproduce,
     };
     let rendered = match (&flags.legacy, &flags.candidate) {
         (Target::Sim, Target::Sim) => {
             check_simulated(flags)?;
             let artifacts = Artifacts::new(&flags.out)?;
-            let rendered = simulated::replay(replay, flags.seed, flags.candidate_defect, printer)?;
+            let (seed, defect) = (flags.seed, flags.candidate_defect);
+            let shared = simulated::Shared::new(replay);
+            let mut rendered = simulated::replay(&shared, seed, defect, printer)?;
+            let pace = flags.pace;
+            let mut trial = |part, fingerprint: &str| {
+                let part = plan::plan(part, shared.rules(), pace);
+                simulated::shows(&shared, part, seed, defect, fingerprint)
+            };
+            reproducing::reproduce(flags, &mut rendered, Some(&mut trial), printer)?;
             (artifacts, rendered)
         }
         (Target::Url(legacy), Target::Url(candidate)) => {
@@ -115,7 +130,9 @@ pub(super) fn replay(flags: &ReplayFlags, printer: Printer) -> Result<Exit, Prob
             };
             let transport = running::transport(&flags.live, &urls)?;
             let artifacts = Artifacts::new(&flags.out)?;
-            let rendered = running::replay(replay, &urls, &transport, flags, &artifacts, printer)?;
+            let mut rendered =
+                running::replay(replay, &urls, &transport, flags, &artifacts, printer)?;
+            reproducing::reproduce(flags, &mut rendered, None, printer)?;
             (artifacts, rendered)
         }
         _ => {
@@ -212,8 +229,9 @@ fn check_writes(flags: &ReplayFlags, plan: &Plan) -> Result<(), Problem> {
 }
 
 /// What a judgment looks like. `timing` is filled in at the end, by [`timed`].
-fn rendered(report: &Report) -> Rendered {
+fn rendered(plan: &Plan, report: &Report, reproduce: usize) -> Rendered {
     Rendered {
+        suspects: suspects(plan, &report.clusters, reproduce),
         exit: report.verdict.exit_code(),
         json: report.json(),
         human: human(report),

@@ -53,6 +53,9 @@ pub struct ReplayFlags {
     /// With --gate proven: decide as soon as the evidence is enough, whatever the number of pairs
     #[arg(long)]
     pub stream: bool,
+    /// Write a reproducer for each of the so many largest clusters of differences
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    pub reproduce: usize,
     /// Plant a difference in a simulated candidate, to see it found
     #[arg(long, value_parser = value::defect, value_name = "NAME")]
     pub candidate_defect: Option<Defect>,
@@ -71,7 +74,7 @@ pub struct ReplayFlags {
     /// What is printed to stdout
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
-    /// Where `replay.json` and `compare_report.md` are written
+    /// Where `replay.json`, `replay.junit.xml`, `compare_report.md` and `reproducers/` are written
     #[arg(long, default_value = "results", value_name = "DIR")]
     pub out: PathBuf,
 }

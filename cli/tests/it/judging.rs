@@ -117,3 +117,105 @@ fn every_replay_leaves_its_cases_for_a_ci_server() {
         assert!(cases.contains(words), "{words}: {cases}");
     }
 }
+
+#[test]
+fn each_planted_difference_has_a_reproducer_of_at_most_ten_requests() {
+    let (mut small, mut all) = (0, 0);
+    for defect in [
+        "truncate-patient-name",
+        "shift-time-by-hour",
+        "lose-cancel",
+        "first-provider",
+    ] {
+        let desk = Desk::new();
+        desk.put("c.jsonl", traffic());
+        let more = [
+            "--candidate-defect",
+            defect,
+            "--format",
+            "json",
+            "--reproduce",
+            "3",
+        ];
+        let ended = replayed(&desk, &more);
+        assert_eq!(ended.code, 1, "{defect}: {ended:?}");
+        let report = ended.json();
+        let reproducers = report["reproducers"].as_array().expect("a list").clone();
+        assert!(!reproducers.is_empty(), "{defect}: {report}");
+        for one in &reproducers {
+            assert_eq!(one["verified"], true, "{defect}: {one}");
+            all += 1;
+            small += u32::from(one["requests"].as_u64().expect("a number") <= 10);
+        }
+        // What is written shows the same cluster when it is replayed by the command that the report names.
+        let command = reproducers[0]["command"].as_str().expect("a command");
+        let words: Vec<&str> = command
+            .split(' ')
+            .skip(1)
+            .chain(["--format", "json"])
+            .collect();
+        let again = desk.run(&words);
+        assert_eq!(again.code, 1, "{command}: {again:?}");
+        let clusters = again.json()["clusters"].clone();
+        let same =
+            |cluster: &serde_json::Value| cluster["fingerprint"] == reproducers[0]["fingerprint"];
+        assert!(
+            clusters.as_array().expect("a list").iter().any(same),
+            "{clusters}"
+        );
+        assert!(
+            desk.get("results/compare_report.md")
+                .contains("## Reproducers")
+        );
+    }
+    assert!(
+        small * 10 >= all * 9,
+        "{small} of {all} have at most ten requests"
+    );
+}
+
+/// Appointments of several providers and sessions; each is read, some are cancelled and read again.
+fn traffic() -> String {
+    let mut text = json!({"format": "rehearsal.capture/1"}).to_string() + "\n";
+    let mut seq = 0;
+    let mut push = |session: usize, method: &str, target: String, body: Option<String>| {
+        let mut request = json!({"method": method, "target": target});
+        if let Some(body) = body {
+            request["headers"] = json!([["content-type", "application/json"]]);
+            request["body"] = json!({"utf8": body});
+        }
+        seq += 1;
+        let line = json!({
+            "v": 1, "seq": seq - 1, "ts_ns": seq * 2_000_000_000_u64,
+            "session": format!("s{session}"), "req": request, "resp": null,
+        });
+        let _ = writeln!(text, "{line}");
+    };
+    for number in 0..8_usize {
+        let provider = ["acme", "globex", "initech"][number % 3];
+        let body = json!({
+            "id": format!("a-{number}"),
+            "request_id": format!("r-{number}"),
+            "provider": provider,
+            "time": "2027-03-01T09:30:00-05:00",
+            "patient_name": "Maximiliana Featherstonehaugh",
+        });
+        push(
+            number % 4,
+            "POST",
+            "/appointments".to_owned(),
+            Some(body.to_string()),
+        );
+        push(number % 4, "GET", format!("/appointments/a-{number}"), None);
+        if number % 3 == 0 {
+            push(
+                number % 4,
+                "POST",
+                format!("/appointments/a-{number}/cancel"),
+                None,
+            );
+            push(number % 4, "GET", format!("/appointments/a-{number}"), None);
+        }
+    }
+    text
+}

@@ -166,7 +166,7 @@ pub(super) fn replay(
     } else {
         journal.finish();
     }
-    Ok(rendered(&report))
+    Ok(rendered(&replay.plan, &report, replay.reproduce))
 }
 
 /// Starts one run as a task of its own, so that the sides do not share a core when there are more.

@@ -7,7 +7,15 @@ use std::{
     time::Duration,
 };
 
-use rehearsal_replay::{judge::judge, rules::Side, run::Progress};
+use rehearsal_replay::{
+    clusters::Cluster,
+    judge::judge,
+    plan::Plan,
+    report::Report,
+    rules::{Rules, Side},
+    run::{Options, Progress},
+    verdict::Gate,
+};
 use rehearsal_sim::{
     appointments::shadow::{self, Simulated, defect::Defect},
     child, run,
@@ -28,19 +36,13 @@ const STEPS: usize = 100;
 /// # Errors
 /// When the simulation does not come to its end.
 pub(super) fn replay(
-    replay: Replay,
+    replay: &Shared,
     seed: u64,
     defect: Option<Defect>,
     printer: Printer,
 ) -> Result<Rendered, Problem> {
-    let replay = Shared {
-        plan: Arc::new(replay.plan),
-        rules: Arc::new(replay.rules),
-        replay_options: replay.options,
-        gate: replay.gate,
-    };
     let out = printer;
-    let bytes = child::run(LIMIT, || body(&replay, seed, defect, out));
+    let bytes = child::run(LIMIT, || body(replay, seed, defect, out));
     printer.overwrite("");
     let bytes = bytes.map_err(|error| {
         Problem::infrastructure(format!("the simulated replay ended early: {error}"))
@@ -50,15 +52,81 @@ pub(super) fn replay(
     answer.map_err(Problem::infrastructure)
 }
 
-/// A [`Replay`] as the simulated hosts share it.
-struct Shared {
-    plan: Arc<rehearsal_replay::plan::Plan>,
-    rules: Arc<rehearsal_replay::rules::Rules>,
-    replay_options: rehearsal_replay::run::Options,
-    gate: rehearsal_replay::verdict::Gate,
+/// Whether a replay of `plan` alone shows a cluster of this fingerprint; one that does not come to its end shows nothing.
+pub(super) fn shows(
+    replay: &Shared,
+    plan: Plan,
+    seed: u64,
+    defect: Option<Defect>,
+    fingerprint: &str,
+) -> bool {
+    let part = Shared {
+        plan: Arc::new(plan),
+        rules: replay.rules.clone(),
+        ..*replay
+    };
+    let found = child::run(LIMIT, || {
+        let quiet: Tell = Arc::new(Mutex::new(|_: Progress| ()));
+        let report = judged(&part, seed, defect, &quiet);
+        let same = |cluster: &Cluster| cluster.fingerprint == fingerprint;
+        let shown = report.is_ok_and(|report| report.clusters.iter().any(same));
+        vec![u8::from(shown)]
+    });
+    found.is_ok_and(|bytes| bytes == [1])
 }
 
+/// A [`Replay`] as the simulated hosts share it.
+pub(super) struct Shared {
+    plan: Arc<Plan>,
+    rules: Arc<Rules>,
+    options: Options,
+    gate: Gate,
+    reproduce: usize,
+}
+
+impl Shared {
+    /// Shares `replay`.
+    pub(super) fn new(replay: Replay) -> Self {
+        Self {
+            plan: Arc::new(replay.plan),
+            rules: Arc::new(replay.rules),
+            options: replay.options,
+            gate: replay.gate,
+            reproduce: replay.reproduce,
+        }
+    }
+
+    /// Its rules.
+    pub(super) fn rules(&self) -> &Rules {
+        &self.rules
+    }
+}
+
+type Tell = Arc<Mutex<dyn FnMut(Progress) + Send>>;
+
 fn body(replay: &Shared, seed: u64, defect: Option<Defect>, out: Printer) -> Vec<u8> {
+    let tell = move |progress: Progress| {
+        if progress
+            .done
+            .is_multiple_of((progress.total / STEPS).max(1))
+        {
+            out.overwrite(&told(progress));
+        }
+    };
+    let tell: Tell = Arc::new(Mutex::new(tell));
+    let report = judged(replay, seed, defect, &tell);
+    let answer: Result<Rendered, String> =
+        report.map(|report| rendered(&replay.plan, &report, replay.reproduce));
+    serde_json::to_vec(&answer).expect("a rendered report is plain data")
+}
+
+/// Runs both sides in this process, and judges them.
+fn judged(
+    replay: &Shared,
+    seed: u64,
+    defect: Option<Defect>,
+    tell: &Tell,
+) -> Result<Report, String> {
     let storage = Storage::Simulated(run::enter(seed));
     let sides = [
         Simulated {
@@ -70,38 +138,15 @@ fn body(replay: &Shared, seed: u64, defect: Option<Defect>, out: Printer) -> Vec
             defect,
         },
     ];
-    let tell = move |progress: Progress| {
-        if progress
-            .done
-            .is_multiple_of((progress.total / STEPS).max(1))
-        {
-            out.overwrite(&told(progress));
-        }
-    };
-    let tell: Arc<Mutex<dyn FnMut(Progress) + Send>> = Arc::new(Mutex::new(tell));
-    let observed = shadow::observe(
-        &replay.plan,
-        &replay.rules,
-        replay.replay_options,
-        &sides,
-        seed,
-        &storage,
-        &tell,
-    );
-    let answer: Result<Rendered, String> = match observed.as_deref() {
-        Ok([legacy, candidate]) => Ok(rendered(&judge(
-            &replay.plan,
-            legacy,
-            candidate,
-            None,
-            &replay.rules,
-            &replay.gate,
-        ))),
+    let options = replay.options;
+    let (plan, rules) = (&replay.plan, &replay.rules);
+    let observed = shadow::observe(plan, rules, options, &sides, seed, &storage, tell);
+    match observed.as_deref() {
+        Ok([legacy, candidate]) => Ok(judge(plan, legacy, candidate, None, rules, &replay.gate)),
         Ok(sides) => Err(format!(
             "the simulated replay observed {} of 2 sides",
             sides.len()
         )),
         Err(error) => Err(error.to_string()),
-    };
-    serde_json::to_vec(&answer).expect("a rendered report is plain data")
+    }
 }

@@ -20,6 +20,14 @@ pub enum Defect {
     UppercasePatientName,
     /// The appointment's time loses its zone and is stored as if it were UTC.
     DropTimeZone,
+    /// The appointment's time is stored an hour later.
+    ShiftTimeByHour,
+    /// Characters beyond ASCII become question marks in patient names.
+    AsciiPatientName,
+    /// The first word of a patient's name goes to its end.
+    SwapPatientName,
+    /// Patient names are stored as the log shows them.
+    MaskPatientName,
     /// A client's cancel is acknowledged and forgotten.
     LoseCancel,
     /// Every appointment goes to the first provider.
@@ -28,10 +36,14 @@ pub enum Defect {
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 9] = [
         Self::TruncatePatientName,
         Self::UppercasePatientName,
         Self::DropTimeZone,
+        Self::ShiftTimeByHour,
+        Self::AsciiPatientName,
+        Self::SwapPatientName,
+        Self::MaskPatientName,
         Self::LoseCancel,
         Self::FirstProvider,
     ];
@@ -42,6 +54,10 @@ impl Defect {
             Self::TruncatePatientName => "truncate-patient-name",
             Self::UppercasePatientName => "uppercase-patient-name",
             Self::DropTimeZone => "drop-time-zone",
+            Self::ShiftTimeByHour => "shift-time-by-hour",
+            Self::AsciiPatientName => "ascii-patient-name",
+            Self::SwapPatientName => "swap-patient-name",
+            Self::MaskPatientName => "mask-patient-name",
             Self::LoseCancel => "lose-cancel",
             Self::FirstProvider => "first-provider",
         }
@@ -69,6 +85,28 @@ impl Defect {
                     .map_or(details.time.len(), |at| clock + at);
                 details.time.truncate(zone);
                 details.time.push('Z');
+            }
+            Self::ShiftTimeByHour => {
+                // The hour stands behind the `T`; 23 becomes 00 of the same day, as a mistake would.
+                if let Some(digits) = details.time.get(11..13)
+                    && let Ok(hour) = digits.parse::<u8>()
+                {
+                    let later = format!("{:02}", (hour + 1) % 24);
+                    details.time.replace_range(11..13, &later);
+                }
+            }
+            Self::AsciiPatientName => {
+                let plain = |c: char| if c.is_ascii() { c } else { '?' };
+                details.patient_name = details.patient_name.chars().map(plain).collect();
+            }
+            Self::SwapPatientName => {
+                if let Some((first, rest)) = details.patient_name.split_once(' ') {
+                    details.patient_name = format!("{rest} {first}");
+                }
+            }
+            Self::MaskPatientName => {
+                let first: String = details.patient_name.chars().take(1).collect();
+                details.patient_name = first + "***";
             }
             Self::FirstProvider => {
                 new.provider = ProviderName::parse(super::PROVIDERS[0]).expect("a valid name");
@@ -145,7 +183,7 @@ mod tests {
             provider: ProviderName::parse("globex").unwrap(),
             details: Details {
                 time: "2026-03-01T09:30:00-05:00".to_owned(),
-                patient_name: "Maximiliana Featherstonehaugh".to_owned(),
+                patient_name: "Maximiliana Fëatherstonehaugh".to_owned(),
                 email: None,
                 note: None,
             },

@@ -1,0 +1,158 @@
+//! Reproducers on disk: `reproducers/NN-CLUSTER.jsonl` beside the results, each a capture that `rehearsal replay` takes.
+//!
+//! **Invariant**: how many trials a cluster has is counted and not timed, so the same inputs leave the same files.
+
+use std::path::Path;
+
+use rehearsal_replay::{
+    capture::{Capture, Exchange, Manifest, Writer},
+    reproduce::{Reproducer, Suspect, inserted, lines, markdown, reduce, subset},
+};
+
+use super::{Rendered, read};
+use crate::{
+    artifact::{Artifacts, plain},
+    flags::{replay::ReplayFlags, value::Target},
+    printer::Printer,
+    problem::Problem,
+};
+
+/// The folder below the results.
+const FOLDER: &str = "reproducers";
+/// So many runs are spent on a cluster: enough to shrink a hundred requests to a few.
+const TRIALS: u64 = 60;
+/// A file's name has so many characters of its cluster's.
+const NAME: usize = 60;
+
+/// Runs a part of the capture and says whether it shows a cluster of this fingerprint.
+pub(super) type Trial<'t> = &'t mut dyn FnMut(Capture, &str) -> bool;
+
+/// Makes and writes the reproducers of what was judged, and puts them into its reports. Without a `trial` nothing is run.
+///
+/// # Errors
+/// When the capture cannot be read again, or the disk does not take a file.
+pub(super) fn reproduce(
+    flags: &ReplayFlags,
+    rendered: &mut Rendered,
+    mut trial: Option<Trial<'_>>,
+    printer: Printer,
+) -> Result<(), Problem> {
+    if rendered.suspects.is_empty() {
+        return Ok(());
+    }
+    let folder = Artifacts::new(&flags.out.join(FOLDER))?;
+    let capture = read(&flags.capture)?;
+    let mut reproducers = Vec::new();
+    for (at, suspect) in rendered.suspects.iter().enumerate() {
+        let total = rendered.suspects.len();
+        printer.overwrite(&format!("  reproducing cluster {} of {total}", at + 1));
+        let trials = if trial.is_some() { TRIALS } else { 0 };
+        let reduced = reduce(suspect, trials, |requests| {
+            let part = subset(&capture, requests);
+            trial
+                .as_mut()
+                .is_some_and(|trial| trial(part, &suspect.fingerprint))
+        });
+        let name = name(at + 1, suspect);
+        let kept = subset(&capture, &reduced.requests);
+        folder.write(&name, &bytes(kept, suspect))?;
+        let file = flags.out.join(FOLDER).join(&name);
+        reproducers.push(Reproducer {
+            fingerprint: suspect.fingerprint.clone(),
+            command: command(flags, &file),
+            file: file.display().to_string(),
+            requests: reduced.requests.len() as u64,
+            verified: reduced.verified,
+            trials: reduced.trials,
+        });
+    }
+    printer.overwrite("");
+    rendered.json = inserted(&rendered.json, &reproducers);
+    rendered.markdown.push_str(&markdown(&reproducers));
+    rendered.human.push_str(&lines(&reproducers));
+    Ok(())
+}
+
+/// `01-GET_things_id_value_name.jsonl`.
+fn name(number: usize, suspect: &Suspect) -> String {
+    let words: Vec<String> = plain(&suspect.fingerprint)
+        .split('_')
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect();
+    let short: String = words.join("_").chars().take(NAME).collect();
+    format!("{number:02}-{short}.jsonl")
+}
+
+fn bytes(capture: Capture, suspect: &Suspect) -> Vec<u8> {
+    let exporter = format!("a reproducer of: {}", suspect.fingerprint);
+    let count = capture.exchanges.len() as u64;
+    let manifest = Manifest::new(Some(exporter), Some(count));
+    let renumbered = (0..).zip(capture.exchanges);
+    let renumbered = renumbered.map(|(seq, exchange)| Exchange { seq, ..exchange });
+    let written = Writer::plain(Vec::new(), &manifest).and_then(|mut writer| {
+        for exchange in renumbered {
+            writer.write(&exchange)?;
+        }
+        writer.finish()
+    });
+    written.expect("memory takes what is written to it")
+}
+
+/// The command line that replays a reproducer as the capture was replayed.
+fn command(flags: &ReplayFlags, file: &Path) -> String {
+    let mut words = vec!["rehearsal".to_owned(), "replay".to_owned()];
+    let mut push = |word: &str| words.push(quoted(word));
+    push(&file.display().to_string());
+    let mut flag = |name: &str, value: &str| {
+        push(name);
+        push(value);
+    };
+    flag("--legacy", &flags.legacy.to_string());
+    flag("--candidate", &flags.candidate.to_string());
+    if let Some(rules) = &flags.rules {
+        flag("--rules", &rules.display().to_string());
+    }
+    if let Some(defect) = flags.candidate_defect {
+        flag("--candidate-defect", &defect.to_string());
+    }
+    if flags.legacy == Target::Sim {
+        flag("--seed", &flags.seed.to_string());
+    }
+    flag("--pace", &flags.pace.to_string());
+    flag("--out", &flags.out.join("reproduced").display().to_string());
+    if flags.allow_writes {
+        push("--allow-writes");
+    }
+    words.join(" ")
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let simple = |c: char| c.is_ascii_alphanumeric() || "-_./:=%+@,".contains(c);
+    if !word.is_empty() && word.chars().all(simple) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_words_are_safe() {
+        let suspect = |fingerprint: &str| Suspect {
+            fingerprint: fingerprint.to_owned(),
+            slices: Vec::new(),
+        };
+        assert_eq!(
+            name(3, &suspect("GET /things/{id} value /a/*/b")),
+            "03-GET_things_id_value_a_b.jsonl"
+        );
+        assert_eq!(name(12, &suspect(&"x".repeat(500))).len(), 60 + 9);
+        assert_eq!(quoted("a b'c"), "'a b'\\''c'");
+        assert_eq!(quoted("http://h:80/a"), "http://h:80/a");
+    }
+}
