@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     diff::{Difference, DifferenceKind, shortened},
+    hypothesis::Hypothesis,
     pairs::Pair,
     run::Outcome,
 };
@@ -34,6 +35,11 @@ pub struct Cluster {
     pub count: u64,
     /// The smallest ones, the smallest first.
     pub examples: Vec<Example>,
+    /// The tested cause that explains most of it.
+    pub hypothesis: Option<Hypothesis>,
+    /// The kind, as data.
+    #[serde(skip)]
+    pub difference: DifferenceKind,
 }
 
 /// One pair of a cluster.
@@ -85,6 +91,8 @@ impl Clusters {
                 path,
                 count: 0,
                 examples: Vec::new(),
+                hypothesis: None,
+                difference: difference.kind,
             });
             cluster.count += 1;
             let sizes = self.1.entry(cluster.fingerprint.clone()).or_default();
@@ -125,6 +133,8 @@ impl Clusters {
             path: String::new(),
             count: 0,
             examples: Vec::new(),
+            hypothesis: None,
+            difference: DifferenceKind::Failed,
         });
         others.count += 1;
     }

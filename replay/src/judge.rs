@@ -12,9 +12,12 @@ use self::{
     details::{endpoint_reports, notes, rule_reports},
 };
 use crate::{
-    comparing::compare,
+    clusters::Cluster,
+    comparing::{Compared, compare},
     diff::{Conflict, shortened},
+    hypothesis::{Fingerprint, explain, explain_state},
     noise::Noise,
+    pairs::STATE,
     plan::{Pace, Plan},
     report::{
         AccountingReport, CaptureReport, EndpointFinding, EndpointReport, FORMAT, GateReport,
@@ -25,6 +28,9 @@ use crate::{
     sensitivity::{Sample, Sensitivity},
     verdict::{Down, Evidence, Gate, Judgment, verdict},
 };
+
+/// For so many clusters a cause is looked for: those that a report shows.
+const EXPLAINED: usize = 25;
 
 /// So many violated pairings are told, those that most pairs show first; all are counted.
 const CONFLICTS: usize = 50;
@@ -50,6 +56,11 @@ pub fn judge(
     for one in &compared.states {
         count.state(&one.pair, one.category, &one.comparison);
     }
+    let clusters = explained(
+        plan,
+        &compared,
+        std::mem::take(&mut count.clusters).sorted(),
+    );
     let sample = std::mem::replace(&mut count.sample, Sample::new(""));
     let sensitivity = sample.measure(&compared.comparer);
     let endpoints = endpoint_reports(&count, gate.limit);
@@ -84,6 +95,7 @@ pub fn judge(
     let found = Found {
         count,
         endpoints,
+        clusters,
         rules: rule_reports(plan, rules, &compared.hits, &sensitivity.hidden),
         noise: compared.noise,
         conflicts: compared.conflicts,
@@ -92,6 +104,23 @@ pub fn judge(
         notes,
     };
     report(plan, [legacy, candidate], secondary, gate, found)
+}
+
+/// The largest clusters with the cause of each, where one is found.
+fn explained(plan: &Plan, compared: &Compared<'_, '_>, mut clusters: Vec<Cluster>) -> Vec<Cluster> {
+    for cluster in clusters.iter_mut().take(EXPLAINED) {
+        let fingerprint = Fingerprint {
+            endpoint: &cluster.endpoint,
+            kind: cluster.difference,
+            path: &cluster.path,
+        };
+        cluster.hypothesis = if cluster.endpoint == STATE {
+            explain_state(compared, fingerprint)
+        } else {
+            explain(plan, compared, fingerprint)
+        };
+    }
+    clusters
 }
 
 fn down(side: &Observations) -> Option<Down> {
@@ -129,6 +158,7 @@ fn stopped(side: &Observations) -> bool {
 struct Found<'a> {
     count: Count<'a>,
     endpoints: Vec<EndpointReport>,
+    clusters: Vec<Cluster>,
     rules: Vec<RuleReport>,
     noise: Option<Noise>,
     conflicts: Vec<Conflict>,
@@ -148,6 +178,7 @@ fn report(
     let Found {
         count,
         endpoints,
+        clusters,
         rules,
         noise,
         mut conflicts,
@@ -192,7 +223,7 @@ fn report(
         },
         endpoints,
         behavior: count.behavior.report(),
-        clusters: count.clusters.sorted(),
+        clusters,
         rules,
         violated_pairings,
         conflicts,

@@ -112,6 +112,9 @@ fn differences(row: &mut impl FnMut(&str, &str) -> fmt::Result, report: &Report)
             "differs",
             &format!("{} times: {}", cluster.count, cluster.fingerprint),
         )?;
+        if let Some(cause) = &cluster.hypothesis {
+            row("", &cause.to_string())?;
+        }
         if let Some(example) = cluster.examples.first() {
             let value =
                 |value: &Option<String>| value.clone().unwrap_or_else(|| "(absent)".to_owned());

@@ -68,6 +68,8 @@ fn cluster(endpoint: &str, seqs: &[u64]) -> Cluster {
         path: "/x".to_owned(),
         count: seqs.len() as u64,
         examples: seqs.iter().map(example).collect(),
+        hypothesis: None,
+        difference: crate::diff::DifferenceKind::Value,
     }
 }
 

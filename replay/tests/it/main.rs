@@ -1,5 +1,6 @@
 //! Integration tests of the replay room, one binary.
 
+mod bench;
 mod captures;
 mod comparing;
 mod divergences;
@@ -7,6 +8,7 @@ mod reports;
 mod rules;
 mod runs;
 mod sabotage;
+mod sabotage_table;
 mod server;
 mod shipped_rules;
 mod raw;

@@ -25,6 +25,9 @@ pub(super) fn clusters(out: &mut String, report: &Report) -> fmt::Result {
             cluster.kind,
             cell(&cluster.endpoint)
         )?;
+        if let Some(cause) = &cluster.hypothesis {
+            writeln!(out, "Supposed cause: {}.\n", line(&cause.to_string()))?;
+        }
         writeln!(
             out,
             "| request | asked | legacy | candidate |\n|---:|---|---|---|"
