@@ -1,7 +1,7 @@
 //! Reproducers: for each cluster of differences the few requests that show it.
 //!
 //! A cluster's smallest example is cut out of the capture with what it may depend on, in three widening slices: earlier requests of the same
-//! entity; those of the sessions that touched it and of the entities that these touched; all before it. Where a slice can be run again, the first
+//! entity, and those whose answers invent what they carry; those of the sessions that touched it and of the entities that these touched; all before it. Where a slice can be run again, the first
 //! that shows the cluster is shrunk by delta debugging. Where it cannot (a running service has changed by then), the first slice is handed over
 //! as it is, and says that it was not run.
 //!
@@ -181,13 +181,33 @@ impl<'p> Index<'p> {
         let before = |at: &usize| *at < end;
         let related: Vec<usize> = related.into_iter().filter(before).collect();
         let all: Vec<usize> = (end.saturating_sub(WIDEST)..end).collect();
-        let mut slices = vec![narrow];
-        for wider in [last(related), all] {
+        let mut slices = vec![self.fed(narrow)];
+        for wider in [self.fed(last(related)), all] {
             if slices.iter().all(|slice| slice.len() < wider.len()) {
                 slices.push(wider);
             }
         }
         slices
+    }
+}
+
+impl Index<'_> {
+    /// The slice with the requests whose answers invent what it carries, and theirs.
+    fn fed(&self, slice: Vec<usize>) -> Vec<usize> {
+        let mut fed: BTreeSet<usize> = slice.iter().copied().collect();
+        let mut open = slice;
+        while let Some(at) = open.pop() {
+            for value in &self.plan.requests[at].uses {
+                let producer = self.plan.values.get(*value).map(|value| value.producer);
+                let producer = producer.and_then(|seq| self.places.get(&seq));
+                if let Some(producer) = producer
+                    && fed.insert(*producer)
+                {
+                    open.push(*producer);
+                }
+            }
+        }
+        fed.into_iter().collect()
     }
 }
 
