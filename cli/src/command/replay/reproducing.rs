@@ -40,6 +40,10 @@ pub(super) fn reproduce(
     if rendered.suspects.is_empty() {
         return Ok(());
     }
+    if flags.capture.as_os_str() == "-" {
+        printer.talk("  reproducers  none: stdin cannot be read again, a file can");
+        return Ok(());
+    }
     let folder = Artifacts::new(&flags.out.join(FOLDER))?;
     let capture = read(&flags.capture)?;
     let mut reproducers = Vec::new();
