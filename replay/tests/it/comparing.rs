@@ -16,7 +16,7 @@ use crate::{
     server::{captured, planned, reads, rules},
 };
 
-/// A tenth of a second in debug, the figure of the acceptance criterion in release.
+/// Few in debug; in release the figure of the acceptance criterion.
 const PAIRS: usize = if cfg!(debug_assertions) {
     4_000
 } else {
@@ -407,4 +407,75 @@ fn without_an_answer_of_the_second_instance_nothing_is_excused() {
     assert!(noisy_from(0, 1_000) > 100);
     assert_eq!(noisy_from(1_000, 2_000), 0);
     assert!(tally(&compared)[&Category::Mismatched] > 100);
+}
+
+#[test]
+fn lists_of_invented_ids_are_paired_by_their_partners() {
+    let rules = rules(
+        r#"
+[[rule]]
+id = "id"
+kind = "binding"
+reason = "each side invents its own"
+endpoint = "*"
+path = "/id"
+[[rule]]
+id = "listed"
+kind = "binding"
+reason = "the same ids, in lists"
+endpoint = "*"
+path = "/l/*/id"
+pairing = "id"
+[[rule]]
+id = "list"
+kind = "unordered"
+reason = "lists are sorted by id, which each side invents"
+endpoint = "*"
+path = "/l"
+key = "id"
+"#,
+    );
+    let requests = (0..5).map(|at| match at {
+        0..4 => ("POST", "/things".to_owned(), format!("{at}")),
+        _ => ("GET", "/things".to_owned(), String::new()),
+    });
+    let plan = planned(captured(requests), &rules);
+    let created = |prefix: &str, at: usize| answer(200, format!("{{\"id\":\"{prefix}{at}\"}}"));
+    let listed = |prefix: &str, order: [usize; 4], wrong: usize| {
+        let item = |at: &usize| {
+            let value = if *at == wrong { 100 } else { *at };
+            format!("{{\"id\":\"{prefix}{at}\",\"v\":{value}}}")
+        };
+        let items: Vec<String> = order.iter().map(item).collect();
+        answer(200, format!("{{\"l\":[{}]}}", items.join(",")))
+    };
+    let side_of = |role: Side, prefix: &'static str, order: [usize; 4], wrong: usize| {
+        side(role, &plan, move |at| match at {
+            0..4 => created(prefix, at),
+            _ => listed(prefix, order, wrong),
+        })
+    };
+    let legacy = side_of(Side::Legacy, "old", [0, 1, 2, 3], 9);
+    let sorted = side_of(Side::Candidate, "new", [2, 0, 3, 1], 9);
+    let agreed = compare(&plan, &legacy, &sorted, None, &rules);
+    assert_eq!(tally(&agreed), BTreeMap::from([(Category::Matched, 5)]));
+    let wrong = side_of(Side::Candidate, "new", [2, 0, 3, 1], 3);
+    let compared = compare(&plan, &legacy, &wrong, None, &rules);
+    let found: Vec<_> = compared.requests[4]
+        .comparison
+        .differences
+        .iter()
+        .map(|one| {
+            (
+                one.path.as_str(),
+                one.legacy.as_deref(),
+                one.candidate.as_deref(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        found,
+        [("/l/*/v", Some("3"), Some("100"))],
+        "the item of its partner"
+    );
 }
