@@ -12,7 +12,7 @@ use rehearsal_replay::{
     diff::Comparer,
     plan::{Pace, plan},
     rules::{Rules, Side, Subject},
-    run::{Answer, Latency, Observations, Outcome},
+    run::{Answer, Latency, Observations, Outcome, Time},
 };
 
 const RULES: &str = include_str!("../../scenarios/rules/legacy-to-v2.toml");
@@ -113,6 +113,8 @@ fn whole_run(criterion: &mut Criterion) {
         state: Vec::new(),
         latency: Latency::new(),
         duration_ns: 1,
+        time: Time::Virtual,
+        punctuality: None,
     };
     let legacy = observed(Side::Legacy, &|seq| {
         format!("\"reference\":\"bk-{seq}\",\"attempts\":1,\"bookings\":1")
