@@ -16,6 +16,7 @@ mod promote;
 mod replay;
 mod record;
 mod inspect;
+mod parity;
 mod metrics;
 mod real;
 mod serve;
@@ -75,6 +76,7 @@ fn dispatch(flags: Flags, printer: Printer) -> Result<Exit, Problem> {
         Command::Replay(flags) => replay::replay(&flags, printer),
         Command::Record(flags) => record::record(&flags, printer),
         Command::Inspect(flags) => inspect::inspect(&flags, printer),
+        Command::Parity(flags) => parity::parity(&flags, printer),
         Command::Metrics(flags) => metrics::metrics(&flags, printer),
         Command::Serve(flags) => serve::serve(flags, printer),
         Command::Provider(flags) => provider::provider(&flags, printer),

@@ -8,6 +8,7 @@ pub mod value;
 pub mod search;
 pub mod finding;
 pub mod replay;
+pub mod parity;
 pub mod service;
 
 use std::{num::NonZeroUsize, path::PathBuf};
@@ -16,6 +17,7 @@ use clap::{Args, Parser, Subcommand};
 
 use self::{
     finding::{PromoteFlags, ShowFlags, ShrinkFlags, WhyFlags},
+    parity::ParityFlags,
     replay::{InspectFlags, RecordFlags, ReplayFlags},
     search::{EnumerateFlags, ExploreFlags, MergeFlags, ScoreboardFlags, VerifyFlags},
     service::{LegacyFlags, ProviderFlags, ServeFlags},
@@ -66,6 +68,8 @@ pub enum Command {
     Record(RecordFlags),
     /// Say what is in a capture
     Inspect(InspectFlags),
+    /// Compare the rows of two stores under the rules of a replay
+    Parity(ParityFlags),
     /// Aggregate the figures of a session and a replay into one file
     Metrics(MetricsFlags),
     /// Serve the appointment service for real

@@ -56,6 +56,22 @@ impl<'a> Number<'a> {
         self.0.parse().unwrap_or(f64::NAN)
     }
 
+    /// Bytes that are equal for equal values.
+    pub(crate) fn digested(&self) -> Cow<'_, [u8]> {
+        let text = self.0.as_bytes();
+        let plain = text.iter().all(u8::is_ascii_digit) && !text.ends_with(b"0");
+        if plain {
+            return Cow::Borrowed(text);
+        }
+        let (negative, mut digits, exponent) = self.canonical();
+        if exponent == 0 && !negative && !digits.is_empty() {
+            return Cow::Owned(digits);
+        }
+        digits.push(if negative { b'-' } else { b'+' });
+        digits.extend_from_slice(&exponent.to_le_bytes());
+        Cow::Owned(digits)
+    }
+
     /// Sign, significant digits and the power of ten of the last one: equal for equal values.
     fn canonical(&self) -> (bool, Vec<u8>, i64) {
         let text = self.0.as_bytes();

@@ -12,6 +12,8 @@
 
 pub mod capture;
 pub mod json;
+
+pub mod mask;
 pub mod rules;
 
 pub mod plan;
@@ -30,6 +32,7 @@ pub mod hypothesis;
 pub mod statistics;
 
 pub mod sequential;
+pub mod parity;
 
 pub mod sensitivity;
 

@@ -37,6 +37,7 @@ fn every_command_explains_itself() {
         "replay",
         "record",
         "inspect",
+        "parity",
         "metrics",
         "serve",
         "provider",

@@ -9,6 +9,7 @@ mod session;
 mod explore;
 mod replay;
 mod enumerate;
+mod parity;
 mod real;
 mod replay_live;
 mod tidy;

@@ -16,14 +16,14 @@ const LINES: usize = 50;
 const LOOKS: usize = 20_000;
 
 /// A running server; killed when the test ends before it was stopped.
-struct Server {
+pub(crate) struct Server {
     child: Child,
     log: BufReader<ChildStderr>,
-    address: String,
+    pub(crate) address: String,
 }
 
 impl Server {
-    fn start(desk: &Desk, arguments: &[&str]) -> Self {
+    pub(crate) fn start(desk: &Desk, arguments: &[&str]) -> Self {
         let mut command = desk.command(arguments);
         let mut child = command
             .stderr(Stdio::piped())
@@ -49,7 +49,7 @@ impl Server {
     }
 
     /// Sends one request on a connection of its own and returns status and body.
-    fn send(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+    pub(crate) fn send(&self, method: &str, path: &str, body: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(&self.address).expect("it listens");
         let head = format!(
             "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n",

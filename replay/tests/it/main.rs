@@ -4,6 +4,8 @@ mod bench;
 mod captures;
 mod comparing;
 mod divergences;
+mod mask;
+mod parity;
 mod reports;
 mod rules;
 mod runs;

@@ -1,0 +1,223 @@
+//! What is masked: names of fields and headers, as data, `rehearsal.mask/1`.
+//!
+//! **Invariant**: names are compared without case and punctuation, so that `patient_name`, `patientName` and `Patient-Name` are one.
+
+use serde::Deserialize;
+
+/// The format's name and major version.
+const FORMAT: &str = "rehearsal.mask/1";
+
+/// What is masked unless a file says otherwise; it is its own reference.
+const SHIPPED: &str = include_str!("default.toml");
+
+/// Which fields and headers are masked.
+#[derive(Clone, Debug)]
+pub struct MaskRules {
+    fields: Names,
+    headers: Names,
+    keep: Names,
+    keep_values: Vec<String>,
+}
+
+/// Why a file of mask rules cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{file}: {message}")]
+pub struct MaskRulesError {
+    /// The file as the user named it.
+    pub file: String,
+    /// Where, what was found and what was expected.
+    pub message: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    format: String,
+    fields: Vec<String>,
+    #[serde(default)]
+    headers: Vec<String>,
+    #[serde(default)]
+    keep: Vec<String>,
+    #[serde(default)]
+    keep_values: Vec<String>,
+}
+
+/// Names, some of them with a `*` at their begin or end.
+#[derive(Clone, Debug, Default)]
+struct Names(Vec<Name>);
+
+#[derive(Clone, Debug)]
+enum Name {
+    Whole(String),
+    Begin(String),
+    End(String),
+    Within(String),
+}
+
+impl MaskRules {
+    /// What is masked by default.
+    ///
+    /// # Panics
+    /// Never: the shipped rules are read in a test.
+    pub fn shipped() -> Self {
+        Self::read("default.toml", SHIPPED).expect("the shipped rules can be read")
+    }
+
+    /// Reads `text`; `file` is the name to use in errors.
+    ///
+    /// # Errors
+    /// Where the text is not a file of mask rules, what was found and what was expected.
+    pub fn read(file: &str, text: &str) -> Result<Self, MaskRulesError> {
+        let fail = |message: String| MaskRulesError {
+            file: file.to_owned(),
+            message,
+        };
+        let document: Document = toml::from_str(text).map_err(|error| fail(error.to_string()))?;
+        if document.format != FORMAT {
+            return Err(fail(format!(
+                "found format {:?}, expected {FORMAT:?}",
+                document.format
+            )));
+        }
+        let names = |key: &str, names: Vec<String>| {
+            let names: Result<Vec<Name>, String> =
+                names.iter().map(|name| Name::parse(name)).collect();
+            names
+                .map(Names)
+                .map_err(|error| fail(format!("`{key}`: {error}")))
+        };
+        Ok(Self {
+            fields: names("fields", document.fields)?,
+            headers: names("headers", document.headers)?,
+            keep: names("keep", document.keep)?,
+            keep_values: document.keep_values,
+        })
+    }
+
+    /// Whether the values of a field of this name are masked.
+    pub(super) fn is_field(&self, name: &str) -> bool {
+        let name = normal(name);
+        self.fields.has(&name) && !self.keep.has(&name)
+    }
+
+    /// Whether a header of this name is masked whole.
+    pub(super) fn is_header(&self, name: &str) -> bool {
+        let name = normal(name);
+        (self.headers.has(&name) || self.fields.has(&name)) && !self.keep.has(&name)
+    }
+
+    /// Whether what stands under this name is left as it is.
+    pub(super) fn is_kept(&self, name: &str) -> bool {
+        !self.keep.0.is_empty() && self.keep.has(&normal(name))
+    }
+
+    /// Whether this value is never masked.
+    pub(super) fn keeps_value(&self, value: &str) -> bool {
+        self.keep_values.iter().any(|kept| kept == value)
+    }
+}
+
+impl Name {
+    fn parse(text: &str) -> Result<Self, String> {
+        let name = normal(text);
+        if name.is_empty() {
+            return Err(format!(
+                "found {text:?}, expected a name such as `patient_name` or `*_name`"
+            ));
+        }
+        Ok(match (text.starts_with('*'), text.ends_with('*')) {
+            (false, false) => Self::Whole(name),
+            (true, false) => Self::End(name),
+            (false, true) => Self::Begin(name),
+            (true, true) => Self::Within(name),
+        })
+    }
+}
+
+impl Names {
+    fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|known| match known {
+            Name::Whole(known) => known == name,
+            Name::Begin(known) => name.starts_with(known),
+            Name::End(known) => name.ends_with(known),
+            Name::Within(known) => name.contains(known),
+        })
+    }
+}
+
+fn normal(name: &str) -> String {
+    name.chars()
+        .filter(|c| c.is_alphanumeric())
+        .flat_map(char::to_lowercase)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_have_no_case_and_no_punctuation() {
+        let rules = MaskRules::shipped();
+        for name in [
+            "name",
+            "patient_name",
+            "patientName",
+            "Patient-Name",
+            "contactEmail",
+            "PHONE",
+            "ssn",
+            "access_token",
+            "password",
+        ] {
+            assert!(rules.is_field(name), "{name}");
+        }
+        for name in [
+            "id",
+            "request_id",
+            "state",
+            "provider",
+            "time",
+            "filename",
+            "hostname",
+            "attempts",
+        ] {
+            assert!(!rules.is_field(name), "{name}");
+        }
+        assert!(rules.is_header("X-Api-Key") && rules.is_header("x-forwarded-for"));
+        assert!(!rules.is_header("content-type") && !rules.is_header("host"));
+    }
+
+    #[test]
+    fn errors_name_what_is_wrong() {
+        let error = |text: &str| {
+            MaskRules::read("m.toml", text)
+                .expect_err("wrong")
+                .to_string()
+        };
+        assert!(
+            error("format = \"rehearsal.mask/2\"\nfields = []")
+                .contains("expected \"rehearsal.mask/1\"")
+        );
+        let unknown = error("format = \"rehearsal.mask/1\"\nfeilds = []");
+        assert!(
+            unknown.contains("line 2") && unknown.contains("`fields`"),
+            "{unknown}"
+        );
+        assert!(error("format = \"rehearsal.mask/1\"\nfields = [\"*\"]").contains("found \"*\""));
+    }
+
+    #[test]
+    fn a_file_may_keep_what_the_defaults_mask() {
+        let rules = MaskRules::read(
+            "m.toml",
+            "format = \"rehearsal.mask/1\"\nfields = [\"*name\"]\nkeep = [\"provider_name\"]",
+        )
+        .expect("rules");
+        assert!(
+            rules.is_field("clinicName")
+                && !rules.is_field("providerName")
+                && rules.is_kept("provider-name")
+        );
+    }
+}

@@ -1,0 +1,127 @@
+//! Values and their masks: shape kept, nothing left, nothing shared.
+
+use std::collections::BTreeSet;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use proptest::prelude::*;
+
+use super::*;
+
+fn key() -> MaskKey {
+    MaskKey::new(b"a key for tests, no secret").expect("a key")
+}
+
+fn masked(value: &str) -> String {
+    let image = mask(&key(), value);
+    assert_ne!(image, value);
+    assert_eq!(image, mask(&key(), value), "one value, one mask");
+    image
+}
+
+fn is(value: &str, pattern: &str) -> String {
+    let image = masked(value);
+    assert!(whole(pattern).is_match(&image), "{value} -> {image}");
+    image
+}
+
+#[test]
+fn shapes_stay() {
+    is("Ada Lovelace", "[A-Z][a-z]{2} [A-Z][a-z]{7}");
+    is(
+        "O'Hara-Smith, J.",
+        "[A-Z]'[A-Z][a-z]{3}-[A-Z][a-z]{4}, [A-Z]\\.",
+    );
+    is(
+        "ada.lovelace+x@mail.example.org",
+        r"[a-z]{3}\.[a-z]{8}\+[a-z]@[a-z]{4}\.[a-z]{7}\.org",
+    );
+    is("+1 (202) 555-0142", r"\+1 \([1-9]\d{2}\) \d{3}-\d{4}");
+    is("+442079460958", r"\+44[1-9]\d{9}");
+    is("020 7946 0958", r"0\d{2} \d{4} \d{4}");
+    is("078-05-1120", r"0\d{2}-0?\d{1,2}-[1-9]\d{3}");
+    is("123456789", "[1-9][0-9]{8}");
+    is("9f86d081884c7d65", "[0-9a-f]{16}");
+    is("sk_live_4eC39HqLyjWD", "[a-z]{2}_[a-z]{4}_[A-Za-z0-9]{12}");
+    is(
+        "123e4567-e89b-42d3-a456-426614174000",
+        "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-a[0-9a-f]{3}-[0-9a-f]{12}",
+    );
+    is("1985-02-28", r"\d{4}-\d{2}-\d{2}")
+        .parse::<Date>()
+        .expect("a real date");
+    is("1985-02-28T10:00:00Z", r"\d{4}-\d{2}-\d{2}T10:00:00Z");
+    is("192.0.2.17", r"\d+\.\d+\.\d+\.\d+")
+        .parse::<IpAddr>()
+        .expect("an address");
+    masked("2001:db8::1").parse::<IpAddr>().expect("an address");
+    is("Émile Zoë", r"\p{Lu}\p{Ll}{4} [A-Z][a-z]\p{Ll}");
+    is("Анна", r"\p{Lu}\p{Ll}{3}");
+    assert_eq!(masked("山田太郎").chars().count(), 4);
+    assert_eq!(masked(" Ada ").trim().len(), 3);
+}
+
+#[test]
+fn case_and_spelling_do_not_change_who_it_is() {
+    assert_eq!(
+        masked("ADA LOVELACE").to_lowercase(),
+        masked("Ada Lovelace").to_lowercase()
+    );
+    assert_eq!(masked("lovelace"), masked("ada lovelace")[4..]);
+    let digits = |text: String| {
+        text.chars()
+            .filter(char::is_ascii_digit)
+            .collect::<String>()
+    };
+    assert_eq!(digits(masked("202-555-0142")), masked("2025550142"));
+}
+
+#[test]
+fn a_jwt_stays_readable_and_says_nothing_else() {
+    let payload = r#"{"sub":"ada@example.org","name":"Ada Lovelace","exp":1700000000}"#;
+    let token = format!(
+        "eyJhbGciOiJIUzI1NiJ9.{}.c2lnbmF0dXJl",
+        URL_SAFE_NO_PAD.encode(payload)
+    );
+    let image = masked(&token);
+    let parts: Vec<&str> = image.split('.').collect();
+    let payload =
+        String::from_utf8(URL_SAFE_NO_PAD.decode(parts[1]).expect("base64")).expect("text");
+    assert!(payload.contains("\"exp\":1700000000"), "{payload}");
+    assert!(
+        !payload.contains("Ada") && !payload.contains("ada@"),
+        "{payload}"
+    );
+    assert!(payload.contains(&masked("Ada Lovelace")), "{payload}");
+    assert_ne!(parts[2], "c2lnbmF0dXJl");
+}
+
+#[test]
+fn short_values_share_no_mask() {
+    let check = |values: Vec<String>| {
+        let images: BTreeSet<String> = values.iter().map(|value| mask(&key(), value)).collect();
+        assert_eq!(images.len(), values.len());
+    };
+    let letters = || LOWER.iter().map(|byte| char::from(*byte));
+    check(
+        letters()
+            .flat_map(|a| letters().map(move |b| format!("{a}{b}")))
+            .collect(),
+    );
+    check((0..1_200).map(|number| number.to_string()).collect());
+    check((0..1_000).map(|number| format!("{number:04x}")).collect());
+    check(
+        (0..1_200)
+            .map(|number| format!("Patient {number:05}"))
+            .collect(),
+    );
+}
+
+proptest! {
+    /// Two different values of any shape have different masks, of their length.
+    #[test]
+    fn masks_are_one_to_one(a in "[a-zA-Z0-9 @.+é-]{1,24}", b in "[a-zA-Z0-9 @.+é-]{1,24}") {
+        let (one, other) = (mask(&key(), &a), mask(&key(), &b));
+        prop_assert_eq!(a == b, one == other, "{} and {} -> {}", a, b, one);
+        prop_assert_eq!(a.len(), one.len());
+    }
+}

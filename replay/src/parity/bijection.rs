@@ -1,0 +1,192 @@
+//! Invented values, paired up one to one over all rows of both sides.
+//!
+//! **Invariant**: whatever the order of the rows, a value of one side keeps one partner: one that it has in rows without any other difference
+//! before all others, then the one it has in most rows, then the one that comes first. Every row that says otherwise is a violation, with a row that says so as its witness.
+
+use std::collections::BTreeMap;
+
+/// Two values that stand at the same place of a pair of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Bond {
+    /// The kind of value: values are paired up within a kind.
+    pub(super) rule: u16,
+    pub(super) left: u64,
+    pub(super) right: u64,
+    /// The pair of rows, by the left one's number.
+    pub(super) pair: u32,
+    /// Whether the rows may differ elsewhere: then a rule may forgive what this says.
+    pub(super) open: bool,
+    /// Where in the rows.
+    pub(super) place: u32,
+}
+
+/// A pair of rows in which a value is not with its partner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Violation {
+    /// The pair of rows that breaks the pairing.
+    pub(super) bond: Bond,
+    /// One that makes it.
+    pub(super) witness: Bond,
+}
+
+/// All violations, by pair of rows.
+pub(super) fn violations(mut bonds: Vec<Bond>) -> Vec<Violation> {
+    bonds.sort_unstable();
+    let mut kinds: Vec<(Bond, u32)> = Vec::new();
+    for bond in &bonds {
+        match kinds.last_mut() {
+            Some((first, count)) if same(first, bond) => {
+                *count += 1;
+                if first.open && !bond.open {
+                    *first = *bond;
+                }
+            }
+            _ => kinds.push((*bond, 1)),
+        }
+    }
+    let torn = torn(&mut kinds);
+    if torn.is_empty() {
+        return Vec::new();
+    }
+    // What undoubted rows say first, then the most frequent, then the first in the order of rows.
+    kinds.retain(|(bond, _)| torn.contains_key(&(bond.rule, bond.left, bond.right)));
+    kinds.sort_unstable_by_key(|(bond, count)| {
+        (bond.open, std::cmp::Reverse(*count), bond.pair, *bond)
+    });
+    let (mut forth, mut back) = (BTreeMap::new(), BTreeMap::new());
+    let mut broken: BTreeMap<(u16, u64, u64), Bond> = BTreeMap::new();
+    for (bond, _) in &kinds {
+        let (left, right) = ((bond.rule, bond.left), (bond.rule, bond.right));
+        match (forth.get(&left), back.get(&right)) {
+            (None, None) => {
+                forth.insert(left, *bond);
+                back.insert(right, *bond);
+            }
+            (Some(witness), _) | (None, Some(witness)) => {
+                broken.insert((bond.rule, bond.left, bond.right), *witness);
+            }
+        }
+    }
+    let mut violations: Vec<Violation> = bonds
+        .into_iter()
+        .filter_map(|bond| {
+            let witness = broken.get(&(bond.rule, bond.left, bond.right))?;
+            Some(Violation {
+                bond,
+                witness: *witness,
+            })
+        })
+        .collect();
+    violations.sort_unstable_by_key(|violation| (violation.bond.pair, violation.bond.place));
+    violations
+}
+
+/// The pairings that touch a value with two partners, found without an index: nearly always there are none.
+fn torn(kinds: &mut [(Bond, u32)]) -> BTreeMap<(u16, u64, u64), ()> {
+    let mut values = (BTreeMap::new(), BTreeMap::new());
+    for pair in kinds.windows(2) {
+        let (a, b) = (pair[0].0, pair[1].0);
+        if (a.rule, a.left) == (b.rule, b.left) {
+            values.0.insert((a.rule, a.left), ());
+        }
+    }
+    kinds.sort_unstable_by_key(|(bond, _)| (bond.rule, bond.right, bond.left));
+    for pair in kinds.windows(2) {
+        let (a, b) = (pair[0].0, pair[1].0);
+        if (a.rule, a.right) == (b.rule, b.right) {
+            values.1.insert((a.rule, a.right), ());
+        }
+    }
+    if values.0.is_empty() && values.1.is_empty() {
+        return BTreeMap::new();
+    }
+    // A value with two partners drags in all partners of those, and so on.
+    let mut torn = BTreeMap::new();
+    loop {
+        let before = torn.len();
+        for (bond, _) in &*kinds {
+            let (left, right) = ((bond.rule, bond.left), (bond.rule, bond.right));
+            if values.0.contains_key(&left) || values.1.contains_key(&right) {
+                values.0.insert(left, ());
+                values.1.insert(right, ());
+                torn.insert((bond.rule, bond.left, bond.right), ());
+            }
+        }
+        if torn.len() == before {
+            return torn;
+        }
+    }
+}
+
+fn same(a: &Bond, b: &Bond) -> bool {
+    (a.rule, a.left, a.right) == (b.rule, b.left, b.right)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn bonds(pairs: &[(u64, u64)]) -> Vec<Bond> {
+        (0..)
+            .zip(pairs)
+            .map(|(pair, (left, right))| Bond {
+                rule: 0,
+                left: *left,
+                right: *right,
+                pair,
+                open: false,
+                place: 0,
+            })
+            .collect()
+    }
+
+    fn check(pairs: &[(u64, u64)], expect: &[(u32, u32)]) {
+        let found: Vec<(u32, u32)> = violations(bonds(pairs))
+            .iter()
+            .map(|violation| (violation.bond.pair, violation.witness.pair))
+            .collect();
+        assert_eq!(found, expect, "{pairs:?}");
+    }
+
+    #[test]
+    fn a_pairing_that_holds_has_no_violation() {
+        check(&[], &[]);
+        check(&[(1, 10), (2, 20), (1, 10), (3, 30)], &[]);
+    }
+
+    #[test]
+    fn the_pairing_of_most_rows_is_the_right_one() {
+        check(&[(1, 99), (1, 10), (1, 10)], &[(0, 1)]);
+        check(&[(1, 10), (2, 10), (2, 10)], &[(0, 1)]);
+        check(&[(1, 10), (1, 11)], &[(1, 0)]);
+        // Two references that were swapped in one row each.
+        check(
+            &[(1, 10), (1, 10), (2, 20), (2, 20), (1, 20), (2, 10)],
+            &[(4, 0), (5, 2)],
+        );
+    }
+
+    #[test]
+    fn each_rule_has_pairings_of_its_own() {
+        let mut bonds = bonds(&[(1, 10), (1, 11)]);
+        bonds[1].rule = 1;
+        assert!(violations(bonds).is_empty());
+    }
+
+    proptest! {
+        /// Without the rows that violate it, what is left is a bijection; and no rows violate one.
+        #[test]
+        fn what_is_left_is_a_bijection(pairs in prop::collection::vec((0_u64..6, 0_u64..6), 0..40)) {
+            let broken: Vec<u32> = violations(bonds(&pairs)).iter().map(|one| one.bond.pair).collect();
+            let (mut forth, mut back) = (BTreeMap::new(), BTreeMap::new());
+            for (at, (left, right)) in (0..).zip(&pairs) {
+                if !broken.contains(&at) {
+                    prop_assert_eq!(*forth.entry(left).or_insert(right), right);
+                    prop_assert_eq!(*back.entry(right).or_insert(left), left);
+                }
+            }
+        }
+    }
+}

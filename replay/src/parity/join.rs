@@ -1,0 +1,235 @@
+//! Two tables, joined by key: what digests settle, and what is left for the comparer.
+//!
+//! **Invariant**: every row with a key is in exactly one pair, or alone on its side. Rows that share a key on one side are paired by digest
+//! first and then in their order; what is left over is alone.
+
+use std::collections::BTreeMap;
+
+use crate::parity::{
+    Table,
+    bijection::{Bond, Violation, violations},
+    canonical::MarkKind,
+    table::Digested,
+};
+
+/// What the join found.
+#[derive(Debug)]
+pub struct Joined<'t, 'r> {
+    pub(super) left: &'t Table<'r>,
+    pub(super) right: &'t Table<'r>,
+    /// Pairs of rows that were settled as matches.
+    pub(super) matched: u64,
+    /// Pairs that the comparer has to see, in the order of the left side: row numbers.
+    pub(super) open: Vec<(u32, u32)>,
+    /// Rows that the other side lacks, in order.
+    pub(super) alone: [Vec<u32>; 2],
+    /// Keys that more than one row of a side has.
+    pub(super) repeated: [u64; 2],
+    /// In how many settled pairs each rule acted.
+    pub(super) acted: Vec<u64>,
+    /// Violated pairings: row numbers, path, and the witness's row numbers.
+    pub(super) violated: Vec<Violated>,
+}
+
+/// An invented value that is not with its partner.
+#[derive(Clone, Debug)]
+pub(super) struct Violated {
+    pub(super) rows: (u32, u32),
+    pub(super) path: String,
+    pub(super) witness: (u32, u32),
+    pub(super) witness_path: String,
+}
+
+/// Joins two tables; `rules` is how many rules there are.
+pub fn join<'t, 'r>(left: &'t Table<'r>, right: &'t Table<'r>, rules: usize) -> Joined<'t, 'r> {
+    let mut joined = Joined {
+        left,
+        right,
+        matched: 0,
+        open: Vec::new(),
+        alone: [Vec::new(), Vec::new()],
+        repeated: [0, 0],
+        acted: vec![0; rules],
+        violated: Vec::new(),
+    };
+    let pairs = pairs(left, right, &mut joined);
+    let bonds = bonds(left, right, &pairs);
+    let violations = violations(bonds);
+    joined.settle(&pairs, &violations);
+    joined.open.sort_unstable();
+    for alone in &mut joined.alone {
+        alone.sort_unstable();
+    }
+    joined
+}
+
+/// A pair of rows, by their places in the tables, and whether the digests settle it.
+type Pair = (u32, u32, bool);
+
+fn pairs(left: &Table<'_>, right: &Table<'_>, joined: &mut Joined<'_, '_>) -> Vec<Pair> {
+    let (a, b) = (&left.rows, &right.rows);
+    let mut pairs = Vec::with_capacity(a.len().min(b.len()));
+    let (mut i, mut j) = (0, 0);
+    while i < a.len() || j < b.len() {
+        let key = match (a.get(i), b.get(j)) {
+            (Some(one), Some(other)) => one.key.min(other.key),
+            (Some(one), None) | (None, Some(one)) => one.key,
+            (None, None) => break,
+        };
+        let ends = (end(a, i, key), end(b, j, key));
+        if (ends.0 - i, ends.1 - j) == (1, 1) {
+            pairs.push((place(i), place(j), is_settled(&a[i], &b[j])));
+        } else {
+            group(&a[i..ends.0], &b[j..ends.1], (i, j), &mut pairs, joined);
+        }
+        (i, j) = ends;
+    }
+    pairs
+}
+
+fn end(rows: &[Digested], from: usize, key: u128) -> usize {
+    from + rows[from..].iter().take_while(|row| row.key == key).count()
+}
+
+/// Rows of one key, of which a side has none or more than one.
+fn group(
+    a: &[Digested],
+    b: &[Digested],
+    from: (usize, usize),
+    pairs: &mut Vec<Pair>,
+    joined: &mut Joined<'_, '_>,
+) {
+    joined.repeated[0] += u64::from(a.len() > 1);
+    joined.repeated[1] += u64::from(b.len() > 1);
+    let mut free: Vec<usize> = (0..b.len()).collect();
+    let mut waiting = Vec::new();
+    for (at, row) in a.iter().enumerate() {
+        match free.iter().position(|other| is_settled(row, &b[*other])) {
+            Some(twin) => {
+                let twin = free.remove(twin);
+                pairs.push((place(from.0 + at), place(from.1 + twin), true));
+            }
+            None => waiting.push(at),
+        }
+    }
+    let mut free = free.into_iter();
+    for at in waiting {
+        match free.next() {
+            Some(twin) => pairs.push((place(from.0 + at), place(from.1 + twin), false)),
+            None => joined.alone[0].push(a[at].number),
+        }
+    }
+    joined.alone[1].extend(free.map(|at| b[at].number));
+}
+
+fn is_settled(a: &Digested, b: &Digested) -> bool {
+    a.meaning.digest == b.meaning.digest
+        && !a.meaning.open
+        && !b.meaning.open
+        && a.meaning.dropped & b.meaning.dropped == 0
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a table has at most 2^32 rows"
+)]
+fn place(at: usize) -> u32 {
+    at as u32
+}
+
+fn bonds(left: &Table<'_>, right: &Table<'_>, pairs: &[Pair]) -> Vec<Bond> {
+    let mut bonds = Vec::new();
+    for (i, j, settled) in pairs {
+        let (a, b) = (&left.rows[*i as usize], &right.rows[*j as usize]);
+        let mut others = right.marks(b).iter().peekable();
+        for mark in left.marks(a) {
+            let name = (mark.rule, mark.kind, mark.place);
+            while others
+                .next_if(|other| (other.rule, other.kind, other.place) < name)
+                .is_some()
+            {}
+            let Some(other) = others.next_if(|other| (other.rule, other.kind, other.place) == name)
+            else {
+                continue;
+            };
+            // In rows that differ, an array's items may stand elsewhere: there the comparer pairs them up.
+            let known = match mark.kind {
+                MarkKind::Bound => true,
+                MarkKind::BoundInArray => *settled,
+                MarkKind::Spelling => false,
+            };
+            if known {
+                bonds.push(Bond {
+                    rule: left.kind(mark.rule),
+                    left: mark.value,
+                    right: other.value,
+                    pair: a.number,
+                    open: !settled,
+                    place: mark.place,
+                });
+            }
+        }
+    }
+    bonds
+}
+
+impl Joined<'_, '_> {
+    /// How many keys more than one row has, on the left and on the right side.
+    pub fn repeated(&self) -> [u64; 2] {
+        self.repeated
+    }
+
+    fn settle(&mut self, pairs: &[Pair], violations: &[Violation]) {
+        let mut named = BTreeMap::new();
+        for violation in violations {
+            named.insert(violation.bond.pair, (0, 0));
+            named.insert(violation.witness.pair, (0, 0));
+        }
+        if !named.is_empty() {
+            for (i, j, _) in pairs {
+                let number = self.left.rows[*i as usize].number;
+                if let Some(rows) = named.get_mut(&number) {
+                    *rows = (number, self.right.rows[*j as usize].number);
+                }
+            }
+        }
+        let rows = |bond: &Bond| named[&bond.pair];
+        let path = |bond: &Bond| {
+            let known = self.left.places().get(&bond.place);
+            known.cloned().unwrap_or_else(|| "/*".to_owned())
+        };
+        let violated = violations.iter().map(|violation| Violated {
+            rows: rows(&violation.bond),
+            path: path(&violation.bond),
+            witness: rows(&violation.witness),
+            witness_path: path(&violation.witness),
+        });
+        self.violated = violated.collect();
+        self.violated.sort_by_key(|violated| violated.rows);
+        for (i, j, settled) in pairs {
+            let (a, b) = (&self.left.rows[*i as usize], &self.right.rows[*j as usize]);
+            let violates = violations
+                .binary_search_by_key(&a.number, |violation| violation.bond.pair)
+                .is_ok();
+            if *settled && !violates {
+                self.matched += 1;
+                let mut acted = a.meaning.acted | b.meaning.acted | self.spelled(a, b);
+                while acted != 0 {
+                    self.acted[acted.trailing_zeros() as usize] += 1;
+                    acted &= acted - 1;
+                }
+            } else {
+                self.open.push((a.number, b.number));
+            }
+        }
+    }
+
+    /// The rules that made two values of a settled pair equal: marks stand in the same order on both sides.
+    fn spelled(&self, a: &Digested, b: &Digested) -> u64 {
+        let marks = self.left.marks(a).iter().zip(self.right.marks(b));
+        let acted = marks.filter(|(one, other)| one.value != other.value);
+        acted.fold(0, |acted, (one, _)| {
+            acted | 1_u64.checked_shl(u32::from(one.rule)).unwrap_or(0)
+        })
+    }
+}
