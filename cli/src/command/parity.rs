@@ -179,7 +179,7 @@ fn read(
         table
             .push(row)
             .map_err(|bad| Problem::usage(format!("{name}: {bad}")))?;
-        if table.len() % EVERY == 0 {
+        if table.len().is_multiple_of(EVERY) {
             stopped(interrupt)?;
             if let Some(printer) = printer {
                 printer.overwrite(&format!("  reading {name}: {} rows", table.len()));

@@ -33,7 +33,7 @@ pub struct ParityFlags {
     /// Which differences are meant: the rules of a replay; those about `state` or `*` speak of rows
     #[arg(long, value_name = "FILE")]
     pub rules: Option<PathBuf>,
-    /// The fields that name a row: id, tenant,id, or LEFT=RIGHT where the sides differ [default: request_id where both sides have it, else id]
+    /// The fields that name a row: id, tenant,id, or LEFT=RIGHT where the sides differ [default: `request_id` where both sides have it, else `id`]
     #[arg(long, value_parser = Key::parse, value_name = "FIELDS")]
     pub key: Option<Key>,
     /// Compare only these top-level fields

@@ -26,7 +26,8 @@ fn row(number: u32) -> Value {
 }
 
 fn lines(rows: &[Value]) -> String {
-    rows.iter().map(|row| format!("{row}\n")).collect()
+    rows.iter()
+        .fold(String::new(), |text, row| text + &row.to_string() + "\n")
 }
 
 fn parity(desk: &Desk, left: &str, right: &str, more: &[&str]) -> Ended {

@@ -17,10 +17,17 @@ pub(super) trait Scalars {
     fn number(&mut self, name: &str, masked: bool, text: &str) -> Option<String>;
 }
 
+/// What an open level takes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Expects {
+    Key,
+    Value,
+    Item,
+}
+
 /// An object or array that is open.
 struct Level {
-    object: bool,
-    key_next: bool,
+    expects: Expects,
     name: String,
     masked: bool,
     kept: bool,
@@ -45,8 +52,14 @@ pub(super) fn json(text: &str, scalars: &mut dyn Scalars) -> Option<String> {
                 at += 1;
             }
             b',' | b':' => {
-                if let Some(level) = levels.last_mut() {
-                    level.key_next = level.object && *byte == b',';
+                if let Some(level) = levels.last_mut()
+                    && level.expects != Expects::Item
+                {
+                    level.expects = if *byte == b',' {
+                        Expects::Key
+                    } else {
+                        Expects::Value
+                    };
                 }
                 at += 1;
             }
@@ -55,9 +68,9 @@ pub(super) fn json(text: &str, scalars: &mut dyn Scalars) -> Option<String> {
                 let plain = unescaped(content);
                 at = end;
                 match levels.last_mut() {
-                    Some(level) if level.object && level.key_next => level.name = plain,
-                    level => {
-                        if let Some(new) = replaced(level, &plain, scalars, true) {
+                    Some(level) if level.expects == Expects::Key => level.name = plain,
+                    _ => {
+                        if let Some(new) = replaced(levels.last(), &plain, scalars, true) {
                             let quoted = serde_json::to_string(&new).ok()?;
                             out.push_str(&quoted[..quoted.len() - 1]);
                             out.push_str(&text[from + 1 + content.len()..end]);
@@ -69,7 +82,7 @@ pub(super) fn json(text: &str, scalars: &mut dyn Scalars) -> Option<String> {
             b'-' | b'0'..=b'9' => {
                 let number = |byte: &&u8| byte.is_ascii_digit() || b"+-.eE".contains(byte);
                 at += bytes[at..].iter().take_while(number).count();
-                if let Some(new) = replaced(levels.last_mut(), &text[from..at], scalars, false) {
+                if let Some(new) = replaced(levels.last(), &text[from..at], scalars, false) {
                     out.push_str(&new);
                     continue;
                 }
@@ -78,7 +91,7 @@ pub(super) fn json(text: &str, scalars: &mut dyn Scalars) -> Option<String> {
                 at += bytes[at..]
                     .iter()
                     .take_while(|byte| byte.is_ascii_lowercase())
-                    .count()
+                    .count();
             }
             b' ' | b'\t' | b'\n' | b'\r' => at += 1,
             _ => return None,
@@ -91,8 +104,7 @@ pub(super) fn json(text: &str, scalars: &mut dyn Scalars) -> Option<String> {
 fn below(above: Option<&Level>, object: bool, scalars: &dyn Scalars) -> Level {
     let name = above.map_or(String::new(), |above| above.name.clone());
     Level {
-        object,
-        key_next: object,
+        expects: if object { Expects::Key } else { Expects::Item },
         masked: above.is_some_and(|above| above.masked) || scalars.is_field(&name),
         kept: above.is_some_and(|above| above.kept) || scalars.is_kept(&name),
         name,
@@ -100,12 +112,12 @@ fn below(above: Option<&Level>, object: bool, scalars: &dyn Scalars) -> Level {
 }
 
 fn replaced(
-    level: Option<&mut Level>,
+    level: Option<&Level>,
     text: &str,
     scalars: &mut dyn Scalars,
     string: bool,
 ) -> Option<String> {
-    let (name, masked, kept) = match &level {
+    let (name, masked, kept) = match level {
         Some(level) => {
             let kept = level.kept || scalars.is_kept(&level.name);
             (

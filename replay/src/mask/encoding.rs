@@ -3,7 +3,7 @@
 //! **Invariant**: what is not masked keeps its bytes: a character that was escaped is escaped again, in the same case, and a `+` that
 //! meant a blank is one again.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt::Write as _};
 
 /// How a byte was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +42,12 @@ pub(super) fn respelled(
             {
                 spelled.push(char::from(byte));
             }
-            Spelling::Lower => spelled += &format!("%{byte:02x}"),
-            _ => spelled += &format!("%{byte:02X}"),
+            Spelling::Lower => {
+                let _ = write!(spelled, "%{byte:02x}");
+            }
+            _ => {
+                let _ = write!(spelled, "%{byte:02X}");
+            }
         }
     }
     Cow::Owned(spelled)

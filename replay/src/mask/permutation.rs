@@ -76,7 +76,7 @@ mod tests {
             );
             seen.insert(digits);
         }
-        assert_eq!(seen.len() as u32, size, "{radices:?}");
+        assert_eq!(seen.len(), size as usize, "{radices:?}");
     }
 
     #[test]

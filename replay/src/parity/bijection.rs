@@ -3,7 +3,7 @@
 //! **Invariant**: whatever the order of the rows, a value of one side keeps one partner: one that it has in rows without any other difference
 //! before all others, then the one it has in most rows, then the one that comes first. Every row that says otherwise is a violation, with a row that says so as its witness.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Two values that stand at the same place of a pair of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,7 +49,7 @@ pub(super) fn violations(mut bonds: Vec<Bond>) -> Vec<Violation> {
         return Vec::new();
     }
     // What undoubted rows say first, then the most frequent, then the first in the order of rows.
-    kinds.retain(|(bond, _)| torn.contains_key(&(bond.rule, bond.left, bond.right)));
+    kinds.retain(|(bond, _)| torn.contains(&(bond.rule, bond.left, bond.right)));
     kinds.sort_unstable_by_key(|(bond, count)| {
         (bond.open, std::cmp::Reverse(*count), bond.pair, *bond)
     });
@@ -82,34 +82,34 @@ pub(super) fn violations(mut bonds: Vec<Bond>) -> Vec<Violation> {
 }
 
 /// The pairings that touch a value with two partners, found without an index: nearly always there are none.
-fn torn(kinds: &mut [(Bond, u32)]) -> BTreeMap<(u16, u64, u64), ()> {
-    let mut values = (BTreeMap::new(), BTreeMap::new());
+fn torn(kinds: &mut [(Bond, u32)]) -> BTreeSet<(u16, u64, u64)> {
+    let mut values = (BTreeSet::new(), BTreeSet::new());
     for pair in kinds.windows(2) {
         let (a, b) = (pair[0].0, pair[1].0);
         if (a.rule, a.left) == (b.rule, b.left) {
-            values.0.insert((a.rule, a.left), ());
+            values.0.insert((a.rule, a.left));
         }
     }
     kinds.sort_unstable_by_key(|(bond, _)| (bond.rule, bond.right, bond.left));
     for pair in kinds.windows(2) {
         let (a, b) = (pair[0].0, pair[1].0);
         if (a.rule, a.right) == (b.rule, b.right) {
-            values.1.insert((a.rule, a.right), ());
+            values.1.insert((a.rule, a.right));
         }
     }
     if values.0.is_empty() && values.1.is_empty() {
-        return BTreeMap::new();
+        return BTreeSet::new();
     }
     // A value with two partners drags in all partners of those, and so on.
-    let mut torn = BTreeMap::new();
+    let mut torn = BTreeSet::new();
     loop {
         let before = torn.len();
         for (bond, _) in &*kinds {
             let (left, right) = ((bond.rule, bond.left), (bond.rule, bond.right));
-            if values.0.contains_key(&left) || values.1.contains_key(&right) {
-                values.0.insert(left, ());
-                values.1.insert(right, ());
-                torn.insert((bond.rule, bond.left, bond.right), ());
+            if values.0.contains(&left) || values.1.contains(&right) {
+                values.0.insert(left);
+                values.1.insert(right);
+                torn.insert((bond.rule, bond.left, bond.right));
             }
         }
         if torn.len() == before {

@@ -239,14 +239,12 @@ impl<'r> Canonical<'r> {
                     return false;
                 }
             }
-            let when = match &rule.effect {
-                Effect::Map { when, .. }
-                | Effect::Ignore { when, .. }
-                | Effect::Drop { when, .. } => when,
-                _ => {
-                    walk.meaning.open = true;
-                    return false;
-                }
+            let (Effect::Map { when, .. }
+            | Effect::Ignore { when, .. }
+            | Effect::Drop { when, .. }) = &rule.effect
+            else {
+                walk.meaning.open = true;
+                return false;
             };
             let fits = match side {
                 Side::Legacy => when.fits(Some(value), None),

@@ -29,8 +29,11 @@ pub struct Batch {
     pub left: Vec<u32>,
     /// Of the right side.
     pub right: Vec<u32>,
-    pairs: Vec<(Option<u32>, Option<u32>)>,
+    pairs: Vec<Places>,
 }
+
+/// The numbers of a row and its twin; a row without one stands alone.
+type Places = (Option<u32>, Option<u32>);
 
 /// What the comparer made of the rows that were left to it.
 #[derive(Debug)]
@@ -93,8 +96,8 @@ impl<'j, 't, 'r> Detail<'j, 't, 'r> {
         let left = alone(0).map(|row| (Some(*row), None));
         let right = alone(1).map(|row| (None, Some(*row)));
         let pairs: Vec<_> = pairs.chain(left).chain(right).collect();
-        let batch = |pairs: &[(Option<u32>, Option<u32>)]| {
-            let numbers = |side: fn(&(Option<u32>, Option<u32>)) -> Option<u32>| {
+        let batch = |pairs: &[Places]| {
+            let numbers = |side: fn(&Places) -> Option<u32>| {
                 let numbers: BTreeSet<u32> = pairs.iter().filter_map(side).collect();
                 numbers.into_iter().collect()
             };

@@ -3,7 +3,7 @@
 //! **Invariant**: only GET is sent, every answer that is not 200 (or, for an id, 404) ends the reading, and no page is asked for twice.
 //! What a service does not list cannot be compared this way: then its database can, or an export of it.
 
-use std::{collections::BTreeSet, fs, path::Path, time::Duration};
+use std::{collections::BTreeSet, fmt::Write as _, fs, path::Path, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -24,7 +24,7 @@ use super::{
 use crate::{command::real::runtime, problem::Problem};
 
 /// A page or a row takes at most this long.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 /// A page has at most this many bytes.
 const PAGE: usize = 256 << 20;
 /// A listing has at most this many pages.
@@ -277,7 +277,7 @@ fn encoded(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
             encoded.push(char::from(byte));
         } else {
-            encoded += &format!("%{byte:02X}");
+            let _ = write!(encoded, "%{byte:02X}");
         }
     }
     encoded

@@ -33,15 +33,12 @@ impl Queried {
         client
             .batch_execute(BEGIN)
             .map_err(|error| Problem::infrastructure(format!("{name}: {}", told(&error))))?;
-        let rows = match want.query {
-            Some(query) => query.trim().trim_end_matches(';').to_owned(),
-            None => {
-                let quoted = want
-                    .table
-                    .split('.')
-                    .map(|part| format!("\"{}\"", part.replace('"', "\"\"")));
-                format!("SELECT * FROM {}", quoted.collect::<Vec<_>>().join("."))
-            }
+        let rows = if let Some(query) = want.query {
+            query.trim().trim_end_matches(';').to_owned()
+        } else {
+            let parts = want.table.split('.');
+            let quoted = parts.map(|part| format!("\"{}\"", part.replace('"', "\"\"")));
+            format!("SELECT * FROM {}", quoted.collect::<Vec<_>>().join("."))
         };
         let query = format!("SELECT row_to_json(r)::text FROM ({rows}) AS r");
         client.prepare(&query).map_err(|error| {
@@ -90,13 +87,11 @@ impl Source for Queried {
 
 /// What the server said, or the driver if it said nothing.
 fn told(error: &postgres::Error) -> String {
-    match error.as_db_error() {
-        Some(error) => error.message().to_owned(),
-        None => {
-            let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
-            format!("{error}{}", cause.unwrap_or_default())
-        }
+    if let Some(error) = error.as_db_error() {
+        return error.message().to_owned();
     }
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
+    format!("{error}{}", cause.unwrap_or_default())
 }
 
 /// The URL without what stands between the user's name and the host, and without a password among its parameters.

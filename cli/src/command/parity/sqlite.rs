@@ -123,7 +123,6 @@ impl Source for Database {
         let mut statement = self.connection.prepare(&self.query).map_err(broken)?;
         let fields: Vec<(String, Field)> = statement
             .column_names()
-            .into_iter()
             .map(|name| {
                 (
                     format!("{}:", serde_json::Value::from(name)),
