@@ -4,7 +4,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Write},
+    io::{self, BufWriter, Write},
     path::{Path, PathBuf},
 };
 
@@ -66,20 +66,27 @@ pub fn plain(name: &str) -> String {
 /// # Errors
 /// When the disk does not take it; the file of this name is then what it was.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Problem> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let beside = path.with_file_name(format!(".{name}.{}.part", std::process::id()));
+    let beside = beside(path);
     place(&beside, path, bytes).map_err(|error| {
         // The half that was written is worth nothing; if it cannot be removed either, the first error says more.
         let _ = fs::remove_file(&beside);
-        let kind = error.kind();
-        let message = format!("{}: cannot be written: {error}", path.display());
-        match kind {
-            io::ErrorKind::NotFound
-            | io::ErrorKind::PermissionDenied
-            | io::ErrorKind::IsADirectory => Problem::usage(message),
-            _ => Problem::infrastructure(message),
-        }
+        unwritable(path, &error)
     })
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{}.part", std::process::id()))
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> Problem {
+    let message = format!("{}: cannot be written: {error}", path.display());
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied | io::ErrorKind::IsADirectory => {
+            Problem::usage(message)
+        }
+        _ => Problem::infrastructure(message),
+    }
 }
 
 fn place(beside: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -87,6 +94,65 @@ fn place(beside: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(beside, path)
+}
+
+/// A file that is written piece by piece, beside its place, and takes its name when it is whole. Dropped before that, it leaves nothing.
+#[derive(Debug)]
+pub struct Growing {
+    path: PathBuf,
+    beside: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl Growing {
+    /// A file that will be `path`.
+    ///
+    /// # Errors
+    /// When no file can be made there.
+    pub fn create(path: &Path) -> Result<Self, Problem> {
+        let beside = beside(path);
+        let made = if path.is_dir() {
+            Err(io::ErrorKind::IsADirectory.into())
+        } else {
+            File::create(&beside)
+        };
+        let file = made.map_err(|error| unwritable(path, &error))?;
+        Ok(Self {
+            path: path.to_owned(),
+            beside,
+            file: BufWriter::with_capacity(1 << 20, file),
+        })
+    }
+
+    /// Gives the file its name.
+    ///
+    /// # Errors
+    /// When the disk does not take it; what had this name before is then still there.
+    pub fn finish(mut self) -> Result<(), Problem> {
+        let placed = self
+            .file
+            .flush()
+            .and_then(|()| self.file.get_ref().sync_all())
+            .and_then(|()| fs::rename(&self.beside, &self.path));
+        placed.map_err(|error| unwritable(&self.path, &error))
+    }
+}
+
+impl Write for Growing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for Growing {
+    fn drop(&mut self) {
+        // Once it has its name, there is nothing beside it.
+        let _ = fs::remove_file(&self.beside);
+    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod why;
 mod promote;
 mod replay;
 mod record;
+mod import;
 mod inspect;
 mod parity;
 mod metrics;
@@ -75,6 +76,7 @@ fn dispatch(flags: Flags, printer: Printer) -> Result<Exit, Problem> {
         Command::Promote(flags) => promote::promote::<Appointments>(&flags, printer),
         Command::Replay(flags) => replay::replay(&flags, printer),
         Command::Record(flags) => record::record(&flags, printer),
+        Command::Import(flags) => import::import(&flags, printer),
         Command::Inspect(flags) => inspect::inspect(&flags, printer),
         Command::Parity(flags) => parity::parity(&flags, printer),
         Command::Metrics(flags) => metrics::metrics(&flags, printer),

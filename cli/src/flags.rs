@@ -8,6 +8,7 @@ pub mod value;
 pub mod search;
 pub mod finding;
 pub mod replay;
+pub mod capture;
 pub mod parity;
 pub mod service;
 
@@ -16,9 +17,10 @@ use std::{num::NonZeroUsize, path::PathBuf};
 use clap::{Args, Parser, Subcommand};
 
 use self::{
+    capture::{ImportFlags, InspectFlags},
     finding::{PromoteFlags, ShowFlags, ShrinkFlags, WhyFlags},
     parity::ParityFlags,
-    replay::{InspectFlags, RecordFlags, ReplayFlags},
+    replay::{RecordFlags, ReplayFlags},
     search::{EnumerateFlags, ExploreFlags, MergeFlags, ScoreboardFlags, VerifyFlags},
     service::{LegacyFlags, ProviderFlags, ServeFlags},
     value::{EngineName, Format, Seeds},
@@ -66,6 +68,8 @@ pub enum Command {
     Replay(ReplayFlags),
     /// Record an hour of the legacy model's traffic, in simulation, as a capture
     Record(RecordFlags),
+    /// Convert captures of any format into one of our own; mask and filter it
+    Import(ImportFlags),
     /// Say what is in a capture
     Inspect(InspectFlags),
     /// Compare the rows of two stores under the rules of a replay

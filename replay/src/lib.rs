@@ -14,6 +14,7 @@ pub mod capture;
 pub mod json;
 
 pub mod mask;
+pub mod profile;
 pub mod rules;
 
 pub mod plan;

@@ -1,4 +1,4 @@
-//! What was typed after the commands that work on captures: `replay`, `record`, `inspect`.
+//! What was typed after the commands that replay and record: `replay`, `record`.
 //!
 //! **Invariant**: what may differ stands in the rule file alone; a flag chooses sides, pace, gate and places.
 
@@ -111,15 +111,4 @@ pub struct RecordFlags {
     /// The capture to write; gzip if its name ends in .gz
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
-}
-
-/// `rehearsal inspect`.
-#[derive(Debug, Args)]
-pub struct InspectFlags {
-    /// The capture
-    #[arg(value_name = "CAPTURE")]
-    pub capture: PathBuf,
-    /// What is printed to stdout
-    #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
 }

@@ -36,6 +36,7 @@ fn every_command_explains_itself() {
         "promote",
         "replay",
         "record",
+        "import",
         "inspect",
         "parity",
         "metrics",

@@ -3,6 +3,7 @@
 mod binary;
 mod finding;
 mod help;
+mod import;
 mod judging;
 mod bad_input;
 mod session;

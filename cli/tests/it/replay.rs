@@ -118,9 +118,17 @@ fn a_capture_is_inspected_and_its_writes_are_kept_from_running_services() {
     let desk = Desk::new();
     desk.put("c.jsonl", capture());
     let inspection = desk.run(&["inspect", "c.jsonl", "--format", "json"]).json();
-    assert_eq!(inspection["exchanges"], 5);
-    assert_eq!(inspection["methods"], json!({"GET": 1, "POST": 4}));
-    assert_eq!(inspection["span_s"], 4.0);
+    let profile = &inspection["profile"];
+    assert_eq!(profile["exchanges"], 5);
+    assert_eq!(profile["methods"], json!({"GET": 1, "POST": 4}));
+    assert_eq!(
+        (&profile["span_s"], &profile["share_of_writes"]),
+        (&json!(4.0), &json!(0.8))
+    );
+    assert_eq!(
+        profile["request_ids"],
+        json!({"with_id": 3, "repeated": 0, "complete": true})
+    );
     insta::assert_snapshot!(desk.run(&["inspect", "c.jsonl"]).out);
 }
 

@@ -1,0 +1,125 @@
+//! What was typed after the commands that read captures and replay nothing: `import`, `inspect`.
+//!
+//! **Invariant**: the same files and flags give the same capture; a key is named by its place, never typed.
+
+use std::{path::PathBuf, str::FromStr, time::Duration};
+
+use clap::Args;
+use jiff::Timestamp;
+use rehearsal_replay::{capture, rules::Template};
+
+use super::value::{self, Format};
+
+/// `rehearsal import`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Formats are found out by content, then by extension: our JSON lines, GoReplay, HAR, mitmproxy, Envoy, nginx, OTLP.
+A masked capture replays like the original: one value has one mask, of its own length and shape. docs/masking.md
+says what is found and what is not.
+
+Examples:
+  rehearsal import hour.gor --out hour.jsonl.zst
+  rehearsal import captures/ --out all.jsonl.gz --mask key.txt
+  zcat big.har.gz | rehearsal import - --out some.jsonl --sample 10% --method GET --path '/orders/{id}'")]
+pub struct ImportFlags {
+    /// Captures: files, folders, or - for standard input
+    #[arg(required = true, value_name = "CAPTURE")]
+    pub captures: Vec<PathBuf>,
+    /// The capture to write; compressed if its name ends in .gz or .zst
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// The captures' format, where it is not to be found out
+    #[arg(long, value_name = "FORMAT")]
+    pub from: Option<capture::Format>,
+    /// Stop at the first record that cannot be read, and write nothing
+    #[arg(long)]
+    pub strict: bool,
+    /// Mask what is personal, with the key in this file: at least 16 bytes that nobody else knows
+    #[arg(long, value_name = "KEYFILE")]
+    pub mask: Option<PathBuf>,
+    /// Mask with the key in this environment variable
+    #[arg(long, conflicts_with = "mask", value_name = "NAME")]
+    pub mask_env: Option<String>,
+    /// Which fields and headers are masked, instead of the shipped ones
+    #[arg(long, value_name = "FILE")]
+    pub mask_rules: Option<PathBuf>,
+    /// Only requests with these methods
+    #[arg(long, value_delimiter = ',', value_name = "METHODS")]
+    pub method: Vec<String>,
+    /// Only requests to these paths: /orders, /orders/{id}, /api/{rest...}
+    #[arg(long, value_parser = template, value_name = "PATH")]
+    pub path: Vec<Template>,
+    /// Only requests sent from this time on: 2027-03-01T09:30:00Z, or 10m after the first
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<Moment>,
+    /// Only requests sent before this time
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<Moment>,
+    /// Only so many of all entities, each with all of its requests; without an entity, sessions
+    #[arg(long, value_parser = value::percent, value_name = "SHARE")]
+    pub sample: Option<f64>,
+    /// What is printed to stdout
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// `rehearsal inspect`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rehearsal inspect hour.gor
+  rehearsal inspect captures/ --format markdown
+  zcat big.har.gz | rehearsal inspect - --from har --format json")]
+pub struct InspectFlags {
+    /// Captures: files, folders, or - for standard input
+    #[arg(required = true, value_name = "CAPTURE")]
+    pub captures: Vec<PathBuf>,
+    /// The captures' format, where it is not to be found out
+    #[arg(long, value_name = "FORMAT")]
+    pub from: Option<capture::Format>,
+    /// Stop at the first record that cannot be read
+    #[arg(long)]
+    pub strict: bool,
+    /// What is printed to stdout
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// A time, or one after the first request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// Nanoseconds since the epoch.
+    At(u64),
+    /// After the first request.
+    After(Duration),
+}
+
+impl Moment {
+    /// In nanoseconds since the epoch, in a capture whose first request was sent at `first_ns`.
+    pub fn ns(self, first_ns: u64) -> u64 {
+        match self {
+            Self::At(ns) => ns,
+            Self::After(time) => {
+                first_ns.saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
+            }
+        }
+    }
+}
+
+impl FromStr for Moment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(time) = text.parse::<Timestamp>() {
+            return Ok(Self::At(u64::try_from(time.as_nanosecond()).unwrap_or(0)));
+        }
+        value::duration(text).map(Self::After).map_err(|_| {
+            format!("found {text:?}, expected a time such as 2027-03-01T09:30:00Z, or one after the first request such as 10m")
+        })
+    }
+}
+
+fn template(text: &str) -> Result<Template, String> {
+    Template::parse(text)
+        .map_err(|error| format!("{error}, expected a path such as /orders/{{id}}"))
+}

@@ -1,0 +1,261 @@
+//! `rehearsal import` and `inspect`: converting, filtering, masking, and a masked capture that replays like the original.
+//!
+//! **Invariant**: a command that fails leaves nothing behind, not even beside the file it was to write.
+
+use std::{io::Write, process::Stdio};
+
+use serde_json::{Value, json};
+
+use crate::binary::{Desk, Ended};
+
+const KEY: &str = "a key for tests, no secret\n";
+
+/// Appointments of people, read back, with one record that cannot be read.
+fn capture(people: u64) -> String {
+    let mut lines = vec![json!({"format": "rehearsal.capture/1"}).to_string()];
+    let mut push = |method: &str, target: String, body: Option<Value>, answer: Value| {
+        let seq = lines.len() as u64 - 1;
+        let mut request = json!({"method": method, "target": target, "headers": [["authorization", "Bearer tok-8f2e9a77b1"]]});
+        if let Some(body) = body {
+            request["headers"]
+                .as_array_mut()
+                .expect("headers")
+                .push(json!(["content-type", "application/json"]));
+            request["body"] = json!({"utf8": body.to_string()});
+        }
+        let time = (seq + 1) * 1_000_000_000;
+        let answer = json!({"ts_ns": time + 5_000_000, "latency_ns": 5_000_000, "status": 200,
+            "headers": [["content-type", "application/json"]], "body": {"utf8": answer.to_string()}});
+        lines.push(json!({"v": 1, "seq": seq, "ts_ns": time, "session": "s-1", "req": request, "resp": answer}).to_string());
+    };
+    for number in 1..=people {
+        let name = format!("Maximiliana Featherstonehaugh the {number}th");
+        let body = json!({"id": format!("a-{number}"), "request_id": format!("r-{number}"), "provider": "acme",
+            "time": "2027-03-01T09:30:00Z", "patient_name": name, "email": format!("max{number}@example.org")});
+        push(
+            "POST",
+            "/appointments".to_owned(),
+            Some(body),
+            json!({"id": format!("a-{number}"), "patient_name": name}),
+        );
+        push(
+            "GET",
+            format!("/appointments/a-{number}"),
+            None,
+            json!({"id": format!("a-{number}"), "note": format!("for {name}")}),
+        );
+    }
+    lines.insert(3, "{\"v\":1,".to_owned());
+    lines
+        .iter()
+        .fold(String::new(), |text, line| text + line + "\n")
+}
+
+fn desk() -> Desk {
+    let desk = Desk::new();
+    desk.put("c.jsonl", capture(20));
+    desk.put("key.txt", KEY);
+    desk
+}
+
+fn import(desk: &Desk, more: &[&str]) -> Ended {
+    desk.run(&[&["import", "c.jsonl", "--format", "json"], more].concat())
+}
+
+#[test]
+fn a_capture_is_converted_whole_and_what_is_skipped_has_its_place() {
+    let desk = desk();
+    for out in ["o.jsonl", "o.jsonl.gz", "o.jsonl.zst"] {
+        let ended = import(&desk, &["--out", out]);
+        let summary = ended.json();
+        assert_eq!(
+            (ended.code, &summary["read"], &summary["written"]),
+            (0, &json!(40), &json!(40)),
+            "{ended:?}"
+        );
+        let skipped = &summary["skipped"]["malformed"];
+        assert_eq!(skipped["count"], 1);
+        assert!(
+            skipped["first"][0]
+                .as_str()
+                .is_some_and(|first| first.contains("c.jsonl") && first.contains("line 4")),
+            "{skipped}"
+        );
+        let profile = desk.run(&["inspect", out, "--format", "json"]).json();
+        assert_eq!(
+            (
+                &profile["profile"]["exchanges"],
+                &profile["profile"]["skipped"]
+            ),
+            (&json!(40), &json!({}))
+        );
+    }
+    let ended = import(&desk, &["--out", "strict.jsonl", "--strict"]);
+    assert_eq!(ended.code, 2, "{ended:?}");
+    assert!(ended.err.contains("line 4"), "{}", ended.err);
+    assert!(
+        !desk.names().iter().any(|name| name.contains("strict")),
+        "{:?}",
+        desk.names()
+    );
+}
+
+#[test]
+fn standard_input_and_folders_are_captures_as_well() {
+    let desk = desk();
+    let mut command = desk.command(&["import", "-", "--out", "o.jsonl", "--format", "json"]);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    child
+        .stdin
+        .take()
+        .expect("a pipe")
+        .write_all(capture(3).as_bytes())
+        .expect("it reads");
+    let ended = Ended::of(child.wait_with_output().expect("it ends"));
+    assert_eq!(
+        (ended.code, &ended.json()["written"]),
+        (0, &json!(6)),
+        "{ended:?}"
+    );
+    desk.put("many/a.jsonl", capture(2));
+    desk.put("many/b.jsonl", capture(3));
+    let ended = desk.run(&["import", "many", "--out", "m.jsonl", "--format", "json"]);
+    assert_eq!(ended.json()["written"], 10, "{ended:?}");
+}
+
+#[test]
+fn filters_leave_out_what_is_not_wanted_and_count_it() {
+    let desk = desk();
+    let check = |more: &[&str], written: u64, left_out: Value| {
+        let summary = import(&desk, &[&["--out", "o.jsonl"], more].concat()).json();
+        assert_eq!(
+            (&summary["written"], &summary["left_out"]),
+            (&json!(written), &left_out),
+            "{more:?}"
+        );
+    };
+    check(&["--method", "get,put"], 20, json!({"method": 20}));
+    check(&["--path", "/appointments/{id}"], 20, json!({"path": 20}));
+    check(
+        &["--since", "10s", "--until", "1970-01-01T00:00:21Z"],
+        10,
+        json!({"time": 30}),
+    );
+    let sampled = import(&desk, &["--out", "o.jsonl", "--sample", "40%"]).json();
+    let written = sampled["written"].as_u64().expect("a count");
+    assert!(
+        written > 0 && written < 40 && written % 2 == 0,
+        "an entity keeps all of its requests: {sampled}"
+    );
+    let ended = import(&desk, &["--out", "none.jsonl", "--method", "PATCH"]);
+    assert_eq!(ended.code, 2, "{ended:?}");
+    assert!(
+        ended.err.contains("left out by method: 40"),
+        "{}",
+        ended.err
+    );
+    assert!(!desk.names().iter().any(|name| name.contains("none")));
+}
+
+#[test]
+fn a_masked_capture_says_nothing_of_people_and_replays_like_the_original() {
+    let desk = desk();
+    let ended = import(&desk, &["--out", "m.jsonl", "--mask", "key.txt"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let masked = desk.get("m.jsonl");
+    for secret in [
+        "Maximiliana",
+        "Featherstonehaugh",
+        "@example.org",
+        "8f2e9a77b1",
+        KEY.trim(),
+    ] {
+        assert!(!masked.contains(secret), "{secret} is left");
+    }
+    assert!(
+        masked.contains("masked with the key") && masked.contains("\\\"provider\\\":\\\"acme\\\"")
+    );
+    let again = desk
+        .command(&[
+            "import",
+            "c.jsonl",
+            "--out",
+            "n.jsonl",
+            "--mask-env",
+            "TEST_MASK",
+        ])
+        .env("TEST_MASK", KEY)
+        .output();
+    assert!(again.expect("it starts").status.success());
+    assert_eq!(
+        desk.get("n.jsonl"),
+        masked,
+        "the same key gives the same masks"
+    );
+    let verdict = |capture: &str| {
+        let arguments = [
+            "replay",
+            capture,
+            "--legacy",
+            "sim",
+            "--candidate",
+            "sim",
+            "--format",
+            "json",
+        ];
+        let ended = desk.run(
+            &[
+                &arguments[..],
+                &["--candidate-defect", "truncate-patient-name"],
+            ]
+            .concat(),
+        );
+        let report = ended.json();
+        (
+            ended.code,
+            report["verdict"].clone(),
+            report["pairs"].clone(),
+            report["state"]["pairs"].clone(),
+        )
+    };
+    let plain = verdict("c.jsonl");
+    assert_eq!(plain.0, 1, "the planted difference is found");
+    assert_eq!(verdict("m.jsonl"), plain);
+}
+
+#[test]
+fn keys_that_are_no_keys_are_refused_before_anything_is_written() {
+    let desk = desk();
+    desk.put("short.txt", "short");
+    desk.put("rules.toml", "format = \"rehearsal.mask/1\"\nfeilds = []");
+    let check = |more: &[&str], said: &str| {
+        let ended = import(&desk, &[&["--out", "o.jsonl"], more].concat());
+        assert_eq!((ended.code, ended.out.as_str()), (2, ""), "{ended:?}");
+        assert!(ended.err.contains(said), "{}", ended.err);
+        assert!(!desk.names().iter().any(|name| name.contains("o.jsonl")));
+    };
+    check(
+        &["--mask", "short.txt"],
+        "short.txt: found 5 bytes, expected a key of at least 16",
+    );
+    check(&["--mask", "none.txt"], "none.txt: cannot be read");
+    check(
+        &["--mask-env", "NO_SUCH_KEY"],
+        "--mask-env NO_SUCH_KEY: found no such variable",
+    );
+    check(&["--mask-rules", "rules.toml"], "found no key");
+    check(
+        &["--mask", "key.txt", "--mask-rules", "rules.toml"],
+        "rules.toml: TOML parse error at line 2",
+    );
+    check(&["--since", "10"], "found \"10\", expected a time such as");
+    check(&["--from", "pcap"], "pcap");
+    desk.put("empty.jsonl", "{\"format\":\"rehearsal.capture/1\"}\n");
+    let ended = desk.run(&["inspect", "empty.jsonl"]);
+    assert_eq!(ended.code, 2, "{ended:?}");
+}
