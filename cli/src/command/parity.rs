@@ -11,6 +11,8 @@ mod sqlite;
 
 use std::{fs, thread};
 
+use jiff::civil::Date;
+use rehearsal_host::{Machine, real::RealMachine};
 use rehearsal_replay::{
     json::{Json, parse},
     parity::{Columns, Detail, Key, ParityReport, Table, human, join, markdown},
@@ -109,7 +111,12 @@ fn rules(flags: &ParityFlags) -> Result<Rules, Problem> {
         return Ok(Rules::default());
     };
     let text = fs::read_to_string(file).map_err(|error| Problem::unreadable(file, &error))?;
-    Ok(Rules::read(&file.to_string_lossy(), &text)?)
+    let mut rules = Rules::read(&file.to_string_lossy(), &text)?;
+    let now = RealMachine::new().now().to_string();
+    if let Some(today) = now.get(..10).and_then(|day| day.parse::<Date>().ok()) {
+        rules.expire(today);
+    }
+    Ok(rules)
 }
 
 /// The key that was asked for, or the first usual one that the first rows of both sides have.
