@@ -30,8 +30,8 @@ impl Distinct {
         let kept = self.smallest.len() as u64;
         match self.smallest.last() {
             Some(largest) if self.estimated => {
-                let share = (*largest as f64 + 1.0) / 2_f64.powi(64);
-                (((kept - 1) as f64 / share).round() as u64, false)
+                let estimate = (u128::from(kept - 1) << 64) / (u128::from(*largest) + 1);
+                (u64::try_from(estimate).unwrap_or(u64::MAX), false)
             }
             _ => (kept, true),
         }
