@@ -100,20 +100,8 @@ pub(super) fn notes(
                 .to_owned(),
         );
     }
-    let unseen: Vec<&str> = rules
-        .rules
-        .iter()
-        .zip(hits)
-        .filter(|(rule, hits)| hits.suppressed == 0 && matches!(rule.effect, Effect::Ignore { .. }))
-        .map(|(rule, _)| rule.id.as_str())
-        .take(20)
-        .collect();
-    if !unseen.is_empty() {
-        notes.push(format!(
-            "`ignore` rules that forgave nothing here: {}",
-            unseen.join(", ")
-        ));
-    }
+    let suppressed: Vec<u64> = hits.iter().map(|hits| hits.suppressed).collect();
+    notes.extend(rules.wear(&suppressed).notes());
     notes
 }
 
