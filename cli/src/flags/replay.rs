@@ -85,7 +85,7 @@ pub struct LiveFlags {
     /// A request has to be answered within this long
     #[arg(long, default_value = "30s", value_parser = value::duration, value_name = "TIME")]
     pub timeout: Duration,
-    /// At most so many requests, and connections, at once on each side; more wait, and the report says so
+    /// At most so many requests at once on each side; more wait, and the report says so
     #[arg(long, default_value = "1024", value_name = "N")]
     pub in_flight: NonZeroUsize,
     /// Speak HTTP/2: at once on http://, if the service agrees on https://

@@ -308,18 +308,20 @@ pub(crate) fn in_request(request: &Request, mut each: impl FnMut(&str)) {
     }
     for (name, value) in &request.headers {
         if name.eq_ignore_ascii_case("cookie") {
-            cookies(value).for_each(|(_, value)| each(value));
+            for (_, value) in cookies(value) {
+                each(value);
+            }
         }
-        in_header(name, value)
-            .iter()
-            .for_each(|spot| each(&spot.identity));
+        for spot in in_header(name, value) {
+            each(&spot.identity);
+        }
     }
     if let Some(body) = request.body.whole()
         && let Ok(body) = decoded(&request.headers, body)
     {
-        in_body(&request.headers, &body, &subject)
-            .iter()
-            .for_each(|spot| each(&spot.identity));
+        for spot in in_body(&request.headers, &body, &subject) {
+            each(&spot.identity);
+        }
     }
 }
 

@@ -14,6 +14,9 @@ use crate::{
 pub struct Timing {
     /// The whole command, in milliseconds.
     pub wall_ms: u64,
+    /// From the first sending to the last answer, in milliseconds, by running side.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub run_ms: BTreeMap<&'static str, u64>,
     /// How long answers of running services took, by side.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub latency_ms: BTreeMap<&'static str, SideLatency>,
@@ -42,6 +45,7 @@ impl Timing {
         let mut timing = Self::default();
         for side in sides.into_iter().filter(|side| side.time == Time::Real) {
             let name = side.side.name();
+            timing.run_ms.insert(name, side.duration_ns / 1_000_000);
             timing.latency_ms.insert(name, SideLatency::of(side));
             if let Some(kept) = side.punctuality {
                 timing.punctuality.insert(name, kept);
@@ -52,27 +56,38 @@ impl Timing {
     }
 }
 
-/// What there is to say about a target that could not keep up.
+/// What there is to say about a pace that was not kept, and whose doing it was.
 fn behind(side: &Observations, kept: &Punctuality) -> Option<String> {
     if kept.kept_up() {
         return None;
     }
+    let own = kept.late - kept.waited - kept.held_back;
     let mut note = format!(
-        "{} did not keep up with the intended pace: {} of {} requests ({:.1} %) left more than {} ms after their time, p99 {} ms late; {} waited for an earlier \
-         answer that they depend on",
+        "the intended pace was not kept with {}: {} of {} requests ({:.1} %) left more than {} ms after their time, p99 {} ms late",
         side.side.name(),
         kept.late,
         kept.sent,
         kept.late_share() * 100.0,
         LATE_NS / 1_000_000,
         side.latency.late().p99,
-        kept.waited,
     );
-    if kept.held_back > 0 {
-        note += &format!(
-            ", {} for the limit of requests in flight: there the load was that of a closed loop, not of the capture",
-            kept.held_back
-        );
+    let reasons = [
+        (
+            kept.waited,
+            "because an earlier answer that they depend on was not there yet: the target did not keep up",
+        ),
+        (
+            kept.held_back,
+            "because as many requests as allowed were under way: the target did not keep up, and the load was that of a closed loop, not of the capture",
+        ),
+        (
+            own,
+            "because the replaying machine was too busy to send them in time",
+        ),
+    ];
+    let told = reasons.into_iter().filter(|(count, _)| *count > 0);
+    for (count, reason) in told {
+        note = format!("{note}; {count} {reason}");
     }
     Some(note)
 }

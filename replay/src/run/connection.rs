@@ -56,10 +56,13 @@ pub(super) enum Link {
     Two(http2::SendRequest<Full<Bytes>>),
 }
 
+/// What moves the bytes of an HTTP/1.1 connection.
+type Driver = http1::Connection<TokioIo<Stream>, Full<Bytes>>;
+
 /// An HTTP/1.1 connection, and what moves its bytes while somebody waits for them.
 pub(super) struct One {
     sender: http1::SendRequest<Full<Bytes>>,
-    driver: Option<Pin<Box<http1::Connection<TokioIo<Stream>, Full<Bytes>>>>>,
+    driver: Option<Pin<Box<Driver>>>,
 }
 
 impl One {
@@ -116,13 +119,11 @@ impl Dialer {
         deadline: Duration,
     ) -> (Result<Response<Bytes>, Broken>, Option<Link>) {
         let work = self.attempt(link, request);
-        match self.host.timeout(deadline, work).await {
-            Ok(done) => done,
-            Err(_) => {
-                let message = format!("{}: no whole answer within {deadline:?}", self.address);
-                (Err(broken(FailureReason::Timeout, message)), None)
-            }
+        if let Ok(done) = self.host.timeout(deadline, work).await {
+            return done;
         }
+        let message = format!("{}: no whole answer within {deadline:?}", self.address);
+        (Err(broken(FailureReason::Timeout, message)), None)
     }
 
     async fn attempt(
@@ -310,7 +311,7 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// At most `most` connections are kept, each for at most `limits.idle`.
+    /// At most `most` idle connections are kept, each for at most `limits.idle`.
     pub(super) fn new(dialer: Dialer, most: usize, limits: ClientLimits) -> Self {
         Self {
             dialer: Arc::new(dialer),
@@ -363,13 +364,6 @@ impl Pool {
             if !stale && self.idle.len() <= self.most {
                 return;
             }
-            self.drop_oldest();
-        }
-    }
-
-    /// Makes room for a new connection where so many are open.
-    pub(super) fn make_room(&mut self, in_flight: usize) {
-        if in_flight + self.idle.len() >= self.most {
             self.drop_oldest();
         }
     }

@@ -144,6 +144,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn one_late_request_in_a_hundred_is_kept_up_and_more_are_not() {
+        let check = |late, held_back, expect| {
+            let kept = Punctuality {
+                sent: 1_000,
+                late,
+                waited: 0,
+                held_back,
+            };
+            assert_eq!(kept.kept_up(), expect, "{kept:?}");
+        };
+        check(10, 0, true);
+        check(11, 0, false);
+        check(1, 1, false);
+        assert!(Punctuality::default().kept_up());
+    }
+
+    #[test]
     fn waiting_to_be_sent_counts_as_latency() {
         let mut latency = Latency::new();
         for request in 0..100u64 {

@@ -11,7 +11,7 @@ use crate::{rules::Side, run::Time};
 pub struct Options {
     /// A request has to be answered within this long.
     pub deadline: Duration,
-    /// At most this many requests, and connections, at once; more requests wait, and are late.
+    /// At most this many requests at once; more wait, and are late.
     pub in_flight: usize,
     /// Between the last answer and the reading of the final state: time for work that a service does later.
     pub settle: Duration,
@@ -31,6 +31,8 @@ impl Default for Options {
             settle: Duration::from_secs(30),
             client: ClientLimits {
                 body_bytes: 16 << 20,
+                // A target under load takes its time to accept: that is lateness, not a failure.
+                connect: Duration::from_secs(10),
                 // Common servers close a connection that was idle for 5 s or longer; a request that meets the closing would be lost.
                 idle: Duration::from_secs(4),
                 ..ClientLimits::default()

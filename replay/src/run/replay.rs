@@ -35,6 +35,10 @@ use crate::{
     },
 };
 
+/// So many idle connections are kept for the sessions that opened them, whatever the limit of requests in flight: with fewer than there are
+/// sessions, each would lose its own before its next request.
+const IDLE: usize = 1024;
+
 /// A plan, whom to run it against, and how.
 #[derive(Clone, Copy, Debug)]
 pub struct Run<'r> {
@@ -91,7 +95,7 @@ impl Run<'_> {
         let dialer = Dialer::new(self.host, self.target, options.client);
         let mut running = Running {
             run: self,
-            pool: Pool::new(dialer, options.in_flight.max(1), options.client),
+            pool: Pool::new(dialer, options.in_flight.max(IDLE), options.client),
             start: self.host.elapsed(),
             latency: Latency::new(),
             punctuality: Punctuality::default(),
@@ -175,7 +179,7 @@ struct Running<'r, 'j, P> {
     progress: P,
 }
 
-impl<'r, P: FnMut(Progress) + Send> Running<'r, '_, P> {
+impl<P: FnMut(Progress) + Send> Running<'_, '_, P> {
     fn now_ns(&self) -> u64 {
         nanos(self.run.host.elapsed().saturating_sub(self.start))
     }
@@ -305,7 +309,7 @@ impl<'r, P: FnMut(Progress) + Send> Running<'r, '_, P> {
                     Ok(request) => {
                         let sent_ns = self.now_ns();
                         self.punctual(phase, sent_ns.saturating_sub(jobs[at].at_ns), waited, held);
-                        in_flight.push(self.send(at, jobs[at].session, request, in_flight.len()));
+                        in_flight.push(self.send(at, jobs[at].session, request));
                     }
                     Err(reason) => {
                         outcomes[at] = Outcome::Skipped(reason);
@@ -384,12 +388,8 @@ impl<'r, P: FnMut(Progress) + Send> Running<'r, '_, P> {
         at: usize,
         session: u32,
         request: http::Request<Bytes>,
-        in_flight: usize,
     ) -> impl Future<Output = Exchanged> + Send + use<P> {
         let link = self.pool.take(session, self.now_ns());
-        if link.is_none() {
-            self.pool.make_room(in_flight);
-        }
         let (dialer, host, start) = (self.pool.dialer(), self.run.host.clone(), self.start);
         let deadline = self.run.options.deadline;
         async move {

@@ -280,12 +280,20 @@ fn http2_is_spoken_by_prior_knowledge() {
     });
 }
 
+/// Whom the client trusts, what it offers, what the server offers, and the version they speak or why they do not.
+type Handshake = (
+    Trust,
+    &'static [&'static str],
+    &'static [&'static str],
+    Result<&'static str, &'static str>,
+);
+
 #[test]
 fn tls_is_checked_and_agrees_on_the_protocol() {
     on_this_machine(|host| async move {
         let authority = || Trust::from_pem(AUTHORITY).expect("a certificate");
         let stranger = || Trust::from_pem(CERTIFICATE).expect("a certificate");
-        let cases: [(Trust, &[&str], &[&str], Result<&str, &str>); 5] = [
+        let cases: [Handshake; 5] = [
             (
                 authority(),
                 &["http/1.1"],

@@ -195,15 +195,13 @@ fn a_value_that_never_came_keeps_its_requests_from_being_sent() {
         recorded(("GET", "/orders?cursor=pg-7654321", ""), "{}"),
         recorded(("GET", "/orders", ""), "{}"),
     ];
-    let (run, log) = replayed(
-        exchanges,
-        &Rules::default(),
-        Side::Legacy,
-        |asked| match asked.head.starts_with("POST") {
-            true => answer(500, "", "no"),
-            false => answer(200, "", "{}"),
-        },
-    );
+    let (run, log) = replayed(exchanges, &Rules::default(), Side::Legacy, |asked| {
+        if asked.head.starts_with("POST") {
+            answer(500, "", "no")
+        } else {
+            answer(200, "", "{}")
+        }
+    });
     let accounting = run.accounting();
     assert_eq!((accounting.answered, accounting.skipped), (2, 2));
     assert_eq!(

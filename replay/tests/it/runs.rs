@@ -7,9 +7,11 @@ use std::{
 
 use rehearsal_replay::{
     capture::Body,
+    judge::judge,
     plan::{Pace, plan},
     rules::{Rules, Side},
-    run::{Observations, Outcome, Phase, Progress, SkipReason, Target, side},
+    run::{Observations, Options, Outcome, Phase, Progress, SkipReason, Target, Time, side},
+    verdict::Gate,
 };
 
 use crate::server::{captured, observed, on_this_machine, options, planned, reads, rules, service};
@@ -184,5 +186,40 @@ fn a_run_can_be_a_task_of_a_host() {
         ))
         .await;
         assert_eq!(run.accounting().failed_by_reason, [("connect", 1)].into());
+    });
+}
+
+#[test]
+fn a_target_that_cannot_keep_up_is_told_in_the_report() {
+    on_this_machine(|host| async move {
+        let slow = |_: &crate::raw::Asked| {
+            let text = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_owned();
+            crate::raw::Reaction::Trickle(text, Duration::from_millis(1))
+        };
+        let (url, _) = crate::raw::raw(&host, slow).await;
+        let rules = Rules::default();
+        let plan = plan(reads(30), &rules, Pace::Rate(2_000.0));
+        let options = Options {
+            in_flight: 2,
+            time: Time::Real,
+            ..options()
+        };
+        let target = Target::new(Side::Legacy, url);
+        let never = std::future::pending();
+        let run = side(&host, &target, &plan, &rules, &options, never, |_| ()).await;
+        let kept = run.punctuality.expect("the pace has times");
+        assert_eq!(kept.sent, 30);
+        assert!(
+            kept.held_back > 0 && kept.held_back <= kept.late,
+            "{kept:?}"
+        );
+        assert!(run.latency.response().p99 > run.latency.service().p99);
+        let report = judge(&plan, &run, &run, None, &rules, &Gate::default());
+        assert!(
+            report.latency_ms.is_empty(),
+            "real time stands in `timing` alone"
+        );
+        let notes = report.timing.notes.join("; ");
+        assert!(notes.contains("that of a closed loop"), "{notes}");
     });
 }
