@@ -4,11 +4,16 @@ use bytes::Bytes;
 use jiff::civil::date;
 use rehearsal_replay::{
     diff::{Comparer, DifferenceKind},
-    rules::{Rules, Subject},
+    judge::judge,
+    rules::{Rules, Side, Subject},
     run::Answer,
+    verdict::Gate,
 };
 
-use crate::server::rules;
+use crate::{
+    reports::{answer as reported, observations},
+    server::{planned, reads, rules},
+};
 
 const GET: Subject<'_> = Subject::Request {
     method: "GET",
@@ -308,6 +313,44 @@ fn an_expired_rule_suppresses_nothing() {
     assert_eq!(ignored(&rules), (1, 0), "the last day counts");
     rules.expire(date(2026, 7, 1));
     assert_eq!(ignored(&rules), (0, 1));
+}
+
+#[test]
+fn a_report_tells_of_expired_rules_and_those_that_will_be() {
+    let mut rules = rule("ignore", "where = \"/a\"\nexpires = 2026-06-30");
+    let plan = planned(reads(10), &rules);
+    let same = |role| {
+        observations(
+            role,
+            &plan,
+            |_| reported(200, "{}".to_owned()),
+            |_| unreachable!(),
+        )
+    };
+    let (legacy, candidate) = (same(Side::Legacy), same(Side::Candidate));
+    let mut told = |today, expect: &str| {
+        rules.expire(today);
+        let report = judge(&plan, &legacy, &candidate, None, &rules, &Gate::default());
+        let told = report.notes.iter().any(|note| note.contains(expect));
+        assert!(told, "{:?}", report.notes);
+        assert!(
+            report
+                .notes
+                .iter()
+                .filter(|note| note.contains("expire"))
+                .count()
+                < 2
+        );
+    };
+    told(
+        date(2026, 7, 1),
+        "have expired and suppress nothing any more: r (line",
+    );
+    told(date(2026, 6, 15), "expire soon: r (line");
+    told(
+        date(2026, 1, 1),
+        "rules that suppressed nothing here: r (line",
+    );
 }
 
 #[test]
