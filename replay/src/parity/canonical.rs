@@ -231,19 +231,16 @@ impl<'r> Canonical<'r> {
         let known = self.rules_of(walk, place);
         for at in &known.one_sided {
             let rule = &rules.rules[*at];
+            // In doubt the field stays in the digest: if the other side lacks it, the digests differ and the comparer decides.
             match given_holds(rule.given.as_ref(), side, walk.row) {
                 Some(true) => {}
                 Some(false) => continue,
-                None => {
-                    walk.meaning.open = true;
-                    return false;
-                }
+                None => return false,
             }
             let (Effect::Map { when, .. }
             | Effect::Ignore { when, .. }
             | Effect::Drop { when, .. }) = &rule.effect
             else {
-                walk.meaning.open = true;
                 return false;
             };
             let fits = match side {
@@ -254,7 +251,6 @@ impl<'r> Canonical<'r> {
                 continue;
             }
             if !matches!(rule.effect, Effect::Drop { .. }) {
-                walk.meaning.open = true;
                 return false;
             }
             acted(walk, *at);
