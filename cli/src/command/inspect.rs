@@ -3,10 +3,10 @@
 //! **Invariant**: it replays nothing and judges nothing; what was skipped is counted with its reason and its first places. Captures are read
 //! as a stream, so that one of any length fits.
 
-use std::{collections::BTreeMap, fmt::Write, path::Path};
+use std::{collections::BTreeMap, fmt::Write};
 
 use rehearsal_replay::{
-    capture::{self, Capture, Options, SourceFile, Stream, Unreadable, open_all},
+    capture::{self, Options, SourceFile, Stream, Unreadable, open_all},
     profile::{EndpointProfile, Percentiles, Places, Profile, Profiler},
 };
 use serde::Serialize;
@@ -93,14 +93,6 @@ pub(super) fn inspect(flags: &InspectFlags, printer: Printer) -> Result<Exit, Pr
         Format::Markdown => inspection.markdown(),
     })?;
     Ok(Exit::Pass)
-}
-
-/// Reads a whole capture into memory, as a replay needs it.
-///
-/// # Errors
-/// Where it cannot be used, and why.
-pub(super) fn read(path: &Path) -> Result<Capture, Problem> {
-    Ok(capture::load_all(&[path.to_owned()], &Options::default())?)
 }
 
 /// How far a stream is read, and whether to go on.

@@ -10,11 +10,12 @@ mod reproducing;
 mod running;
 mod simulated;
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, slice};
 
 use jiff::civil::Date;
 use rehearsal_host::real::RealMachine;
 use rehearsal_replay::{
+    capture::{self, Capture, Unreadable},
     plan::{self, Plan},
     report::{Report, human, junit, markdown},
     reproduce::{Suspect, suspects},
@@ -24,7 +25,6 @@ use rehearsal_replay::{
 };
 
 use self::judgments::Judgments;
-use super::inspect::read;
 use crate::{
     artifact::Artifacts,
     exit::Exit,
@@ -85,7 +85,7 @@ pub(super) fn replay(flags: &ReplayFlags, printer: Printer) -> Result<Exit, Prob
     let (mut rules, rules_text) = rules(flags)?;
     rules.expire(flags.today.unwrap_or_else(today));
     let proof = judgments::proof(flags)?;
-    let capture = read(&flags.capture)?;
+    let capture = captured(flags)?;
     let judgments = Judgments::read(flags, &capture.sha256, &rules_text)?;
     let gate = Gate {
         kind: flags.gate,
@@ -158,6 +158,22 @@ pub(super) fn replay(flags: &ReplayFlags, printer: Printer) -> Result<Exit, Prob
         flags.out.join(COMPARISON).display()
     ));
     Ok(exit(rendered.exit))
+}
+
+/// The capture asked for, whole in memory.
+fn captured(flags: &ReplayFlags) -> Result<Capture, Problem> {
+    let options = capture::Options {
+        unreadable: if flags.strict {
+            Unreadable::Stop
+        } else {
+            Unreadable::Count
+        },
+        ..capture::Options::default()
+    };
+    Ok(capture::load_all(
+        slice::from_ref(&flags.capture),
+        &options,
+    )?)
 }
 
 /// The rules asked for, and their text: a file's, or those that ship for two simulated sides, or none.

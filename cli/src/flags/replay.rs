@@ -20,9 +20,12 @@ Examples:
   rehearsal replay scenarios/captures/legacy-hour.jsonl.gz --legacy sim --candidate sim
   rehearsal replay hour.gor --legacy http://127.0.0.1:8081 --candidate http://127.0.0.1:8080 --rules rules.toml --allow-writes")]
 pub struct ReplayFlags {
-    /// The capture: our own JSON lines or GoReplay's .gor, gzip or not
+    /// The capture: a file of any format that is read, a folder of them, or - for stdin
     #[arg(value_name = "CAPTURE")]
     pub capture: PathBuf,
+    /// Stop at the first record that cannot be read, instead of counting it
+    #[arg(long)]
+    pub strict: bool,
     /// What is replaced: `sim` for the legacy model in simulation, or the URL of a running service
     #[arg(long, value_name = "sim|URL")]
     pub legacy: Target,

@@ -108,7 +108,7 @@ fn captures() {
     inspect(
         "cut.jsonl.gz",
         &whole[..whole.len() / 2],
-        &["cut.jsonl.gz", "byte ", "the whole gzip stream"],
+        &["cut.jsonl.gz", "byte ", "the whole compressed stream"],
     );
     inspect("empty.jsonl", b"", &["empty.jsonl", "an empty file"]);
     inspect(
@@ -181,6 +181,24 @@ fn replays() {
         "http://127.0.0.1:1",
     ];
     check(&desk, &mixed, &["expected both sim or both URLs"]);
+    desk.put("s.jsonl", format!("{CAPTURE}{{\"v\":1}}\n"));
+    check(
+        &desk,
+        &[
+            "replay",
+            "s.jsonl",
+            "--strict",
+            "--legacy",
+            "sim",
+            "--candidate",
+            "sim",
+        ],
+        &[
+            "s.jsonl: line 3, byte ",
+            "missing field",
+            "the reading is strict",
+        ],
+    );
     desk.put("w.jsonl", CAPTURE.replace("GET", "DELETE"));
     let running = [
         "replay",

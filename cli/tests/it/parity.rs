@@ -154,14 +154,20 @@ fn a_rule_that_has_expired_forgives_nothing() {
     desk.put("a.jsonl", "{\"id\":1,\"n\":1}\n{\"id\":2,\"n\":1}\n");
     desk.put("b.jsonl", "{\"id\":1,\"n\":1}\n{\"id\":2,\"n\":2}\n");
     let rule = |expires: &str| {
-        format!("format = \"rehearsal.rules/1\"\nname = \"t\"\n[[rule]]\nid = \"n\"\nkind = \"ignore\"\nreason = \"r\"\nendpoint = \"state\"\nwhere = \"/n\"\nexpires = {expires}\n")
+        format!(
+            "format = \"rehearsal.rules/1\"\nname = \"t\"\n[[rule]]\nid = \"n\"\nkind = \"ignore\"\nreason = \"r\"\nendpoint = \"state\"\nwhere = \"/n\"\nexpires = {expires}\n"
+        )
     };
     desk.put("old.toml", rule("2020-01-31"));
     desk.put("new.toml", rule("9000-01-31"));
     let run = |rules: &str| parity(&desk, "a.jsonl", "b.jsonl", &["--rules", rules]);
     assert_eq!(counts(&run("new.toml").json()), [1, 1, 0, 0, 0]);
     let ended = run("old.toml");
-    assert_eq!((ended.code, counts(&ended.json())), (1, [1, 0, 1, 0, 0]), "{ended:?}");
+    assert_eq!(
+        (ended.code, counts(&ended.json())),
+        (1, [1, 0, 1, 0, 0]),
+        "{ended:?}"
+    );
 }
 
 #[test]

@@ -74,13 +74,13 @@ impl<R: Read> Input<R> {
             self.filled -= self.start;
             self.start = 0;
         }
-        if self.buffer.len() > KEEP && self.filled < KEEP / 2 {
-            self.buffer.truncate(KEEP);
-            self.buffer.shrink_to(KEEP);
-        }
-        if self.buffer.len() < self.filled + READ {
-            self.buffer
-                .resize(self.filled + READ.max(self.filled / 2), 0);
+        let needed = self.filled + READ;
+        let large = self.buffer.len() > KEEP && needed < KEEP / 2;
+        if large || self.buffer.len() < needed {
+            // A new buffer comes zeroed from the system; growing the old one would write every byte.
+            let mut buffer = vec![0; READ + self.filled * 3 / 2];
+            buffer[..self.filled].copy_from_slice(&self.buffer[..self.filled]);
+            self.buffer = buffer;
         }
         let read = loop {
             match self.codec.read(&mut self.buffer[self.filled..]) {

@@ -3,14 +3,47 @@
 //! **Invariant**: what is read leniently is flagged, and a body that is not wholly there is never taken for a whole one.
 //! It deliberately undoes the transfer coding (chunks), which belongs to a connection, and keeps the content coding, which belongs to the message.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use crate::capture::{Body, Flag, Headers, header};
 
+/// Room for as many headers as most messages have.
+const HEADERS: usize = 12;
+
+/// What a header's name may be made of (RFC 9110, 5.6.2).
+static TOKEN: [bool; 256] = {
+    let mut token = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        token[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(
+                byte,
+                b'!' | b'#'
+                    | b'$'
+                    | b'%'
+                    | b'&'
+                    | b'\''
+                    | b'*'
+                    | b'+'
+                    | b'-'
+                    | b'.'
+                    | b'^'
+                    | b'_'
+                    | b'`'
+                    | b'|'
+                    | b'~'
+            );
+        byte += 1;
+    }
+    token
+};
+
 /// A message: start line, headers and body.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Message {
-    pub(crate) start: String,
+pub(crate) struct Message<'a> {
+    pub(crate) start: Cow<'a, str>,
     pub(crate) headers: Headers,
     pub(crate) body: Body,
     pub(crate) flags: Vec<Flag>,
@@ -20,7 +53,10 @@ pub(crate) struct Message {
 ///
 /// # Errors
 /// For people: what is wrong with the start line.
-pub(crate) fn parse(payload: &[u8], bodiless: impl Fn(&str) -> bool) -> Result<Message, String> {
+pub(crate) fn parse(
+    payload: &[u8],
+    bodiless: impl Fn(&str) -> bool,
+) -> Result<Message<'_>, String> {
     let (line, mut rest) = split_line(payload);
     let start = text(line.strip_suffix(b"\r").unwrap_or(line));
     if !start.contains("HTTP/") {
@@ -31,7 +67,7 @@ pub(crate) fn parse(payload: &[u8], bodiless: impl Fn(&str) -> bool) -> Result<M
     if !line.ends_with(b"\r") {
         flags.push(Flag::LineFeedOnly);
     }
-    let mut headers = Headers::new();
+    let mut headers = Headers::with_capacity(HEADERS);
     let mut blank = false;
     while !rest.is_empty() {
         let (line, after) = split_line(rest);
@@ -156,15 +192,20 @@ fn split_line(bytes: &[u8]) -> (&[u8], &[u8]) {
 fn header_line(line: &[u8]) -> Option<(String, String)> {
     let colon = memchr::memchr(b':', line)?;
     let (name, value) = (&line[..colon], &line[colon + 1..]);
-    let token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
-    (!name.is_empty() && name.iter().all(token)).then(|| (text(name), text(value.trim_ascii())))
+    let token = |byte: &u8| TOKEN[usize::from(*byte)];
+    (!name.is_empty() && name.iter().all(token)).then(|| {
+        (
+            text(name).into_owned(),
+            text(value.trim_ascii()).into_owned(),
+        )
+    })
 }
 
 /// UTF-8 where it is, Latin-1 (each byte a character) where it is not.
-fn text(bytes: &[u8]) -> String {
+fn text(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
-        Ok(text) => text.to_owned(),
-        Err(_) => bytes.iter().map(|byte| char::from(*byte)).collect(),
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => Cow::Owned(bytes.iter().map(|byte| char::from(*byte)).collect()),
     }
 }
 

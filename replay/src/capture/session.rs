@@ -61,7 +61,12 @@ impl Connections {
             0
         };
         let mut session = String::with_capacity(conn.len() + 3);
-        let _ = write!(session, "{conn}-{era}");
+        session.push_str(conn);
+        if era == 0 {
+            session.push_str("-0");
+        } else {
+            let _ = write!(session, "-{era}");
+        }
         exchange.session = Some(session);
     }
 }

@@ -10,7 +10,7 @@ use crate::capture::input::Input;
 /// What a broken value may swallow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Resync {
-    /// Nothing beyond the line before the next `{` that begins a line.
+    /// Nothing beyond the line before the next `{` that begins a line and cannot belong to the value: no comma, colon or bracket is before it.
     LineStart,
     /// All up to the end.
     Never,
@@ -41,6 +41,8 @@ struct Scan {
     depth: u32,
     within: Within,
     line_start: bool,
+    /// The last byte that was no white space.
+    last: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +67,7 @@ impl Scan {
             depth: 0,
             within: Within::Brackets,
             line_start: false,
+            last: 0,
         }
     }
 
@@ -96,7 +99,9 @@ impl Scan {
             match byte {
                 b'"' => self.within = Within::Text,
                 b'{' | b'[' => {
-                    if self.line_start && byte == b'{' && self.resync == Resync::LineStart {
+                    let goes_on = matches!(self.last, 0 | b',' | b':' | b'[');
+                    let begins = self.line_start && byte == b'{' && !goes_on;
+                    if begins && self.resync == Resync::LineStart {
                         return Some((at, true));
                     }
                     self.depth += 1;
@@ -115,7 +120,10 @@ impl Scan {
                 _ if self.depth == 0 => self.within = Within::Scalar,
                 _ => {}
             }
-            self.line_start = false;
+            if !matches!(byte, b' ' | b'\r' | b'\t') {
+                self.line_start = false;
+                self.last = byte;
+            }
             at += 1;
         }
         None

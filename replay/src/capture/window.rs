@@ -51,8 +51,8 @@ struct Early {
 pub(crate) struct Window {
     /// By time, then by their order in the files.
     slots: VecDeque<Slot>,
-    /// Requests without a response: their time by id and order.
-    open: BTreeMap<(Id, u64), u64>,
+    /// Requests without a response: their time by id and order. `None` until there is a response to look for one: many captures have none.
+    open: Option<BTreeMap<(Id, u64), u64>>,
     /// Responses that came before their request.
     early: BTreeMap<(Id, u64), Early>,
     early_order: BTreeMap<u64, Id>,
@@ -93,8 +93,8 @@ impl Window {
                 self.latest_ns = self.latest_ns.max(exchange.ts_ns);
                 let (ts_ns, ordinal) = (exchange.ts_ns, self.ordinal);
                 let early = self.early_response(&id, ts_ns);
-                if early.is_none() {
-                    self.open.insert((id.clone(), ordinal), ts_ns);
+                if let (None, Some(open)) = (&early, &mut self.open) {
+                    open.insert((id.clone(), ordinal), ts_ns);
                 }
                 self.insert(Some(id), exchange);
                 if let Some(response) = early {
@@ -152,13 +152,20 @@ impl Window {
     /// The oldest request that `response` may belong to; it is no longer open.
     fn open_request(&mut self, response: &ResponseHalf) -> Option<(u64, u64)> {
         let from = (response.id.clone(), 0);
-        let (key, ts_ns) = self
-            .open
+        let slots = &self.slots;
+        let open = self.open.get_or_insert_with(|| {
+            let ids = slots
+                .iter()
+                .filter_map(|slot| Some((slot, slot.id.clone()?)));
+            ids.map(|(slot, id)| ((id, slot.ordinal), slot.ts_ns))
+                .collect()
+        });
+        let (key, ts_ns) = open
             .range(from..)
             .take_while(|((id, _), _)| *id == response.id)
             .find(|(_, ts_ns)| response.ts_ns.abs_diff(**ts_ns) <= SPAN_NS)?;
         let (key, ts_ns) = (key.clone(), *ts_ns);
-        self.open.remove(&key);
+        open.remove(&key);
         Some((ts_ns, key.1))
     }
 
@@ -236,8 +243,8 @@ impl Window {
             return;
         };
         if let Some(id) = slot.id {
-            if slot.exchange.response.is_none() {
-                self.open.remove(&(id, slot.ordinal));
+            if let (None, Some(open)) = (&slot.exchange.response, &mut self.open) {
+                open.remove(&(id, slot.ordinal));
             }
             self.connections.name(&mut slot.exchange);
         }

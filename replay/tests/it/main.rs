@@ -2,6 +2,10 @@
 
 mod bench;
 mod captures;
+mod captures_files;
+mod captures_formats;
+mod captures_fuzz;
+mod captures_samples;
 mod comparing;
 mod divergences;
 mod mask;

@@ -9,7 +9,7 @@ use rehearsal_replay::{
     reproduce::{Reproducer, Suspect, inserted, lines, markdown, reduce, subset},
 };
 
-use super::{Rendered, read};
+use super::{Rendered, captured};
 use crate::{
     artifact::{Artifacts, plain},
     flags::{replay::ReplayFlags, value::Target},
@@ -45,7 +45,7 @@ pub(super) fn reproduce(
         return Ok(());
     }
     let folder = Artifacts::new(&flags.out.join(FOLDER))?;
-    let capture = read(&flags.capture)?;
+    let capture = captured(flags)?;
     let mut reproducers = Vec::new();
     for (at, suspect) in rendered.suspects.iter().enumerate() {
         let total = rendered.suspects.len();

@@ -1,0 +1,188 @@
+//! Captures of several files: folders, merging by time, names and hashes.
+
+use std::{fmt::Write as _, fs, path::PathBuf};
+
+use rehearsal_replay::capture::{Fault, Format, Options, Record, load_all, open_all};
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
+use crate::captures_samples::{HAR, NGINX};
+
+const MONKEYS: &str = "\n🐵🙈🙉\n";
+
+fn record(kind: u8, id: &str, second: u64, target: &str) -> String {
+    let ts = second * 1_000_000_000;
+    match kind {
+        1 => format!("1 {id} {ts}\nGET {target} HTTP/1.1\r\n\r\n{MONKEYS}"),
+        _ => format!("2 {id} {ts} 5\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nA{MONKEYS}"),
+    }
+}
+
+fn folder(files: &[(&str, String)]) -> TempDir {
+    let folder = TempDir::new().expect("a folder");
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(path, text).expect("a file");
+    }
+    folder
+}
+
+fn paths(folder: &TempDir) -> [PathBuf; 1] {
+    [folder.path().to_owned()]
+}
+
+fn targets(folder: &TempDir) -> Vec<String> {
+    let stream = open_all(&paths(folder), &Options::default()).expect("a folder");
+    stream
+        .filter_map(|record| match record.expect("readable") {
+            Record::Exchange(exchange) => Some(exchange.request.target),
+            Record::Skipped(_) => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_recording_in_pieces_is_one_capture() {
+    let piece = |records: &[String]| records.concat();
+    let folder = folder(&[
+        (
+            "rec_1.gor",
+            piece(&[record(2, "x", 13, ""), record(1, "y", 14, "/second")]),
+        ),
+        ("rec_0.gor", piece(&[record(1, "x", 12, "/first")])),
+        (
+            "sub/rec_2.gor",
+            piece(&[record(2, "y", 15, ""), record(1, "z", 16, "/third")]),
+        ),
+        (".hidden", "nothing that is read".to_owned()),
+        ("empty.gor", String::new()),
+    ]);
+    let capture = load_all(&paths(&folder), &Options::default()).expect("a capture");
+    let seen: Vec<(&str, bool, u64)> = capture
+        .exchanges
+        .iter()
+        .map(|exchange| {
+            (
+                &*exchange.request.target,
+                exchange.response.is_some(),
+                exchange.seq,
+            )
+        })
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            ("/first", true, 0),
+            ("/second", true, 1),
+            ("/third", false, 2)
+        ]
+    );
+    assert_eq!(capture.skipped, []);
+    assert_eq!(capture.format, Format::GoReplay);
+}
+
+#[test]
+fn files_that_overlap_are_merged_by_time() {
+    let even: Vec<String> = (0..50)
+        .map(|n| record(1, &format!("e{n}"), 10 + 2 * n, &format!("/{}", 2 * n)))
+        .collect();
+    let odd: Vec<String> = (0..50)
+        .map(|n| record(1, &format!("o{n}"), 11 + 2 * n, &format!("/{}", 2 * n + 1)))
+        .collect();
+    let folder = folder(&[("a.gor", odd.concat()), ("b.gor", even.concat())]);
+    let expected: Vec<String> = (0..100).map(|n| format!("/{n}")).collect();
+    assert_eq!(targets(&folder), expected);
+}
+
+#[test]
+fn very_many_files_are_opened_one_after_the_other() {
+    // One file an exchange, as a tap writes them; far more than may be open at once.
+    let files: Vec<(String, String)> = (0..400)
+        .map(|n| {
+            (
+                format!("{:03}.gor", 399 - n),
+                record(1, "x", 10 + n, &format!("/{n}")),
+            )
+        })
+        .collect();
+    let files: Vec<(&str, String)> = files
+        .iter()
+        .map(|(name, text)| (&**name, text.clone()))
+        .collect();
+    let folder = folder(&files);
+    let expected: Vec<String> = (0..400).map(|n| format!("/{n}")).collect();
+    assert_eq!(targets(&folder), expected);
+}
+
+#[test]
+fn files_are_hashed_and_counted() {
+    let folder = folder(&[("a.har", HAR.to_owned()), ("b.log", NGINX.to_owned())]);
+    let mut stream = open_all(&paths(&folder), &Options::default()).expect("a folder");
+    let total = stream.total_bytes().expect("files have a length");
+    assert_eq!(total, (HAR.len() + NGINX.len()) as u64);
+    let places: Vec<String> = (&mut stream)
+        .filter_map(|record| match record.expect("readable") {
+            Record::Skipped(skipped) => Some(skipped.place()),
+            Record::Exchange(_) => None,
+        })
+        .collect();
+    assert!(
+        places.iter().all(|place| place.contains("a.har: byte ")),
+        "{places:?}"
+    );
+    assert_eq!(stream.read_bytes(), total);
+    let files = stream.finish().expect("readable");
+    let hash = |text: &str| {
+        let digest = Sha256::digest(text);
+        digest.iter().fold(String::new(), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
+    };
+    let seen: Vec<(Option<Format>, &str)> = files
+        .iter()
+        .map(|file| (file.format, &*file.sha256))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            (Some(Format::Har), &*hash(HAR)),
+            (Some(Format::JsonLog), &*hash(NGINX))
+        ]
+    );
+    let capture = load_all(&paths(&folder), &Options::default()).expect("a capture");
+    assert_eq!(capture.format, Format::Mixed);
+    assert_eq!(capture.exchanges.len(), 7);
+    assert_eq!(
+        capture.sha256,
+        hash(&format!("{}\n{}\n", hash(HAR), hash(NGINX)))
+    );
+}
+
+#[test]
+fn what_is_no_capture_is_named() {
+    let check = |files: &[(&str, String)], fault: Fault, found: &str| {
+        let folder = folder(files);
+        let error = load_all(&paths(&folder), &Options::default()).expect_err("no capture");
+        assert_eq!(error.fault, fault);
+        assert!(error.to_string().contains(found), "{error}");
+    };
+    check(&[], Fault::Empty, "found no file");
+    check(
+        &[("a.gor", String::new())],
+        Fault::Empty,
+        "found an empty file",
+    );
+    check(
+        &[
+            ("a.gor", record(1, "x", 1, "/")),
+            ("notes.txt", "hello".to_owned()),
+        ],
+        Fault::UnknownFormat,
+        "notes.txt: byte 0: found \"hello\"",
+    );
+    let missing =
+        load_all(&[PathBuf::from("/nowhere/x.gor")], &Options::default()).expect_err("missing");
+    assert_eq!(missing.fault, Fault::Unreadable);
+}
