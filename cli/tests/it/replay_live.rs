@@ -33,10 +33,10 @@ impl Server {
         };
         for _ in 0..LOOKS {
             let text = fs::read_to_string(&log).expect("a log");
-            let lines = text
+            let mut lines = text
                 .split_inclusive('\n')
                 .filter(|line| line.ends_with('\n'));
-            if let Some(address) = lines.filter_map(address).next() {
+            if let Some(address) = lines.find_map(address) {
                 server.address = address;
                 return server;
             }
@@ -194,7 +194,7 @@ fn two_legacy_processes_are_alike_and_a_third_is_asked_as_well() {
 
 /// Starts the replay and waits until its journal holds more than its first line.
 fn begun(desk: &Desk, arguments: &[&str], bytes: u64) -> Child {
-    let child = desk
+    let mut child = desk
         .command(arguments)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -207,7 +207,9 @@ fn begun(desk: &Desk, arguments: &[&str], bytes: u64) -> Child {
         }
         std::thread::yield_now();
     }
-    panic!("the journal never grew beyond {bytes} bytes");
+    child.kill().expect("it runs");
+    let ended = child.wait().expect("it ends");
+    panic!("the journal never grew beyond {bytes} bytes; {ended}");
 }
 
 #[test]

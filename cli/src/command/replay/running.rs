@@ -3,7 +3,7 @@
 //! **Invariant**: all sides are replayed at once, from one plan. The first Ctrl-C ends the sending, and what is judged then says so; the second
 //! one ends the process.
 
-use std::{fs, future::Future, sync::Arc, time::Duration};
+use std::{fmt::Write as _, fs, future::Future, sync::Arc, time::Duration};
 
 use rehearsal_host::{
     Host,
@@ -211,7 +211,10 @@ fn started(
 /// What has to be the same for a journal to be gone on with.
 fn identity(replay: &Replay, urls: &Urls<'_>) -> String {
     let rules = Sha256::digest(format!("{:?}", replay.rules));
-    let rules: String = rules.iter().map(|byte| format!("{byte:02x}")).collect();
+    let rules = rules.iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    });
     let pace: Pace = replay.plan.pace;
     serde_json::json!({
         "format": "rehearsal.journal/1",
