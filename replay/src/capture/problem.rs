@@ -114,8 +114,12 @@ impl fmt::Display for CaptureError {
             place,
             found,
             expected,
-            ..
+            fault,
         } = self;
+        if *fault == Fault::Unreadable {
+            // The place is where the reading had come to: at a missing file, nowhere.
+            return write!(f, "{file}: cannot be read: {found}");
+        }
         write!(f, "{file}: {place}: found {found}, expected {expected}")
     }
 }
