@@ -30,6 +30,7 @@ mod parsed;
 mod parser;
 mod problem;
 mod session;
+mod sorter;
 mod source;
 mod target;
 mod times;

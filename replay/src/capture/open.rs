@@ -3,80 +3,17 @@
 //! **Invariant**: what a reader yields is in order of time within its window; after an error it yields nothing more.
 
 use std::{
-    collections::VecDeque,
     io::{self, Read},
     sync::Arc,
 };
 
 use crate::capture::{
-    CaptureError, Exchange, Fault, Format, Manifest, Options, Record, Skipped, Unreadable,
-    format::PEEK, input::Input, parsed::Parsed, parser::Parser, window::Window,
+    CaptureError, Exchange, Fault, Format, Manifest, Options, Record, Skipped,
+    format::PEEK,
+    input::Input,
+    parser::Parser,
+    sorter::{Sorted, Sorter},
 };
-
-/// Puts the records of one or several files in order, and hands them out.
-#[derive(Debug)]
-pub(crate) struct Sorter {
-    window: Window,
-    ready: VecDeque<Record>,
-    options: Options,
-    records: u64,
-}
-
-impl Sorter {
-    pub(crate) fn new(options: &Options) -> Self {
-        Self {
-            window: Window::default(),
-            ready: VecDeque::new(),
-            options: options.clone(),
-            records: 0,
-        }
-    }
-
-    pub(crate) fn push(&mut self, file: &Arc<str>, parsed: Parsed) {
-        self.window.push(file, parsed, &mut self.ready);
-    }
-
-    pub(crate) fn finish(&mut self) {
-        self.window.finish(&mut self.ready);
-    }
-
-    /// The next record that is ready.
-    pub(crate) fn pop(&mut self) -> Option<Result<Record, CaptureError>> {
-        let record = self.ready.pop_front()?;
-        self.records += 1;
-        let limit = self.options.limits.records;
-        if self.records > limit {
-            return Some(Err(CaptureError {
-                file: "the capture".to_owned(),
-                place: format!("record {}", self.records),
-                found: "one more record".to_owned(),
-                expected: format!("at most {limit}"),
-                fault: Fault::TooLarge,
-            }));
-        }
-        if let Record::Skipped(skipped) = &record
-            && skipped.kind.loses_a_request()
-            && self.options.unreadable == Unreadable::Stop
-        {
-            return Some(Err(strict(skipped)));
-        }
-        Some(Ok(record))
-    }
-}
-
-fn strict(skipped: &Skipped) -> CaptureError {
-    let place = match skipped.line {
-        Some(line) => format!("line {line}, byte {}", skipped.offset),
-        None => format!("byte {}", skipped.offset),
-    };
-    CaptureError {
-        file: skipped.file.to_string(),
-        place,
-        found: skipped.reason.clone(),
-        expected: "a record that can be read: the reading is strict".to_owned(),
-        fault: Fault::Strict,
-    }
-}
 
 /// A capture being read: an iterator of records in bounded memory.
 #[derive(Debug)]
@@ -84,7 +21,6 @@ pub struct Reader<R: Read> {
     name: Arc<str>,
     parser: Parser<R>,
     sorter: Sorter,
-    done: bool,
 }
 
 /// Opens the capture behind `reader` in any format; `name` is the file as the user named it.
@@ -106,7 +42,6 @@ pub fn open_with<R: Read>(
         name,
         parser,
         sorter: Sorter::new(options),
-        done: false,
     })
 }
 
@@ -159,34 +94,26 @@ impl<R: Read> Reader<R> {
     }
 }
 
+impl<R: Read> Sorted for Reader<R> {
+    fn sorter(&mut self) -> &mut Sorter {
+        &mut self.sorter
+    }
+
+    fn advance(&mut self) -> Result<bool, CaptureError> {
+        let parsed = self.parser.next()?;
+        let more = parsed.is_some();
+        if let Some(parsed) = parsed {
+            self.sorter.push(&self.name, parsed);
+        }
+        Ok(more)
+    }
+}
+
 impl<R: Read> Iterator for Reader<R> {
     type Item = Result<Record, CaptureError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some(record) = self.sorter.pop() {
-                if record.is_err() {
-                    self.done = true;
-                    self.sorter = Sorter::new(&Options::default());
-                }
-                return Some(record);
-            }
-            if self.done {
-                return None;
-            }
-            match self.parser.next() {
-                Ok(Some(parsed)) => self.sorter.push(&self.name, parsed),
-                Ok(None) => {
-                    self.done = true;
-                    self.sorter.finish();
-                }
-                Err(error) => {
-                    self.done = true;
-                    self.sorter = Sorter::new(&Options::default());
-                    return Some(Err(error));
-                }
-            }
-        }
+        self.next_record()
     }
 }
 

@@ -15,10 +15,11 @@ use sha2::{Digest, Sha256};
 
 use crate::capture::{
     Capture, CaptureError, Fault, Format, Options, Record,
-    open::{Sorter, collect, io_error, parser},
+    open::{collect, io_error, parser},
     parsed::Parsed,
     parser::Parser,
     session::hex,
+    sorter::{Sorted, Sorter},
 };
 
 /// Files that overlap in time are open at the same time; more than this are refused.
@@ -66,7 +67,6 @@ pub struct Stream {
     files: Vec<Option<SourceFile>>,
     sorter: Sorter,
     total_bytes: Option<u64>,
-    done: bool,
 }
 
 impl std::fmt::Debug for Stream {
@@ -126,7 +126,6 @@ pub fn open_all(paths: &[PathBuf], options: &Options) -> Result<Stream, CaptureE
         files: vec![None; names.len()],
         sorter: Sorter::new(options),
         total_bytes,
-        done: false,
     };
     if one && stream.open_next()? && stream.feeds.is_empty() {
         return Err(CaptureError {
@@ -293,7 +292,26 @@ impl Stream {
         Ok(())
     }
 
-    /// Reads one more record, of the file whose record is the oldest; `false` at the end of all.
+    /// Reads the next record of the feed at `at` that has a time; what has none goes on at once. `false` at its end.
+    fn refill(&mut self, at: usize) -> Result<bool, CaptureError> {
+        let feed = &mut self.feeds[at];
+        while let Some(parsed) = feed.parser.next()? {
+            if let Some(ts_ns) = parsed.ts_ns() {
+                feed.head = Some((ts_ns, parsed));
+                return Ok(true);
+            }
+            self.sorter.push(&feed.name, parsed);
+        }
+        Ok(false)
+    }
+}
+
+impl Sorted for Stream {
+    fn sorter(&mut self) -> &mut Sorter {
+        &mut self.sorter
+    }
+
+    /// Of the file whose record is the oldest.
     fn advance(&mut self) -> Result<bool, CaptureError> {
         let mut at = 0;
         while at < self.feeds.len() {
@@ -322,49 +340,13 @@ impl Stream {
         }
         Ok(true)
     }
-
-    /// Reads the next record of the feed at `at` that has a time; what has none goes on at once. `false` at its end.
-    fn refill(&mut self, at: usize) -> Result<bool, CaptureError> {
-        let feed = &mut self.feeds[at];
-        while let Some(parsed) = feed.parser.next()? {
-            if let Some(ts_ns) = parsed.ts_ns() {
-                feed.head = Some((ts_ns, parsed));
-                return Ok(true);
-            }
-            self.sorter.push(&feed.name, parsed);
-        }
-        Ok(false)
-    }
 }
 
 impl Iterator for Stream {
     type Item = Result<Record, CaptureError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some(record) = self.sorter.pop() {
-                if record.is_err() {
-                    self.done = true;
-                    self.sorter = Sorter::new(&Options::default());
-                }
-                return Some(record);
-            }
-            if self.done {
-                return None;
-            }
-            match self.advance() {
-                Ok(true) => {}
-                Ok(false) => {
-                    self.done = true;
-                    self.sorter.finish();
-                }
-                Err(error) => {
-                    self.done = true;
-                    self.sorter = Sorter::new(&Options::default());
-                    return Some(Err(error));
-                }
-            }
-        }
+        self.next_record()
     }
 }
 

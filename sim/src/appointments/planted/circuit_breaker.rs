@@ -18,30 +18,46 @@ const FOR_EVER: Duration = Duration::from_hours(24 * 365);
 /// The breakers of a service with `defect`.
 pub(super) fn breakers(defect: Option<Defect>) -> Breakers {
     match defect {
-        Some(Defect::BreakerIgnoresGeneration) => |policy| {
-            Box::new(IgnoresGeneration {
-                breaker: Breaker::new(policy),
-                probes: Vec::new(),
-            })
-        },
+        Some(Defect::BreakerIgnoresGeneration) => {
+            |policy| Wrong::boxed(policy, Mistake::IgnoresGeneration(Vec::new()))
+        }
         Some(Defect::LostProbe) => |mut policy: BreakerPolicy| {
             policy.probe_lease = FOR_EVER;
-            Box::new(LosesProbes(Breaker::new(policy)))
+            Wrong::boxed(policy, Mistake::LosesProbes)
         },
-        Some(Defect::BreakerBypassed) => |policy| Box::new(LetsAllThrough(Breaker::new(policy))),
+        Some(Defect::BreakerBypassed) => |policy| Wrong::boxed(policy, Mistake::LetsAllThrough),
         _ => circuit_breaker::breakers,
     }
 }
 
-/// Counts the results of calls from before it opened as results of its probes.
+/// The core's breaker with a mistake.
 #[derive(Debug)]
-struct IgnoresGeneration {
+struct Wrong {
     breaker: Breaker,
-    /// Probes of the present era whose results are awaited.
-    probes: Vec<Permit>,
+    mistake: Mistake,
 }
 
-impl CircuitBreaker for IgnoresGeneration {
+/// What it gets wrong.
+#[derive(Debug)]
+enum Mistake {
+    /// It counts the results of calls from before it opened as results of its probes: those of the present era whose results are awaited.
+    IgnoresGeneration(Vec<Permit>),
+    /// A probe whose result says nothing of the provider is never heard of again.
+    LosesProbes,
+    /// It says that it is open, and lets every call through.
+    LetsAllThrough,
+}
+
+impl Wrong {
+    fn boxed(policy: BreakerPolicy, mistake: Mistake) -> Box<dyn CircuitBreaker> {
+        Box::new(Self {
+            breaker: Breaker::new(policy),
+            mistake,
+        })
+    }
+}
+
+impl CircuitBreaker for Wrong {
     fn state(&self) -> BreakerState {
         self.breaker.state()
     }
@@ -51,13 +67,20 @@ impl CircuitBreaker for IgnoresGeneration {
     }
 
     fn admit(&mut self, now: Timestamp) -> (Admission, Option<Transition>) {
-        let answer = self.breaker.admit(now);
-        if let (Admission::Allowed(permit), _) = &answer
-            && permit.probe
-        {
-            self.probes.push(*permit);
-        }
-        answer
+        let (admission, transition) = self.breaker.admit(now);
+        let admission = match (&mut self.mistake, admission) {
+            (Mistake::IgnoresGeneration(probes), Admission::Allowed(permit)) => {
+                probes.extend(permit.probe.then_some(permit));
+                admission
+            }
+            (Mistake::LetsAllThrough, Admission::Refused { .. }) => Admission::Allowed(Permit {
+                generation: u64::MAX,
+                probe: false,
+                serial: u64::MAX,
+            }),
+            _ => admission,
+        };
+        (admission, transition)
     }
 
     fn record(
@@ -69,82 +92,23 @@ impl CircuitBreaker for IgnoresGeneration {
         jitter: f64,
     ) -> Option<Transition> {
         let era = self.breaker.generation();
-        self.probes.retain(|probe| probe.generation == era);
-        let late = permit.generation != era;
-        let taken_for = self.probes.pop_if(|_| late).unwrap_or(permit);
-        self.probes.retain(|probe| probe.serial != taken_for.serial);
-        self.breaker.record(taken_for, class, took, now, jitter)
-    }
-}
-
-/// A probe whose result says nothing of the provider is never heard of again.
-#[derive(Debug)]
-struct LosesProbes(Breaker);
-
-impl CircuitBreaker for LosesProbes {
-    fn state(&self) -> BreakerState {
-        self.0.state()
-    }
-
-    fn available(&self, now: Timestamp) -> u32 {
-        self.0.available(now)
-    }
-
-    fn admit(&mut self, now: Timestamp) -> (Admission, Option<Transition>) {
-        self.0.admit(now)
-    }
-
-    fn record(
-        &mut self,
-        permit: Permit,
-        class: CallClass,
-        took: Duration,
-        now: Timestamp,
-        jitter: f64,
-    ) -> Option<Transition> {
-        let mute = matches!(class, CallClass::CallerFault | CallClass::Cancelled);
-        if permit.probe && mute {
-            return None;
-        }
-        self.0.record(permit, class, took, now, jitter)
-    }
-}
-
-/// Says that it is open, and lets every call through.
-#[derive(Debug)]
-struct LetsAllThrough(Breaker);
-
-impl CircuitBreaker for LetsAllThrough {
-    fn state(&self) -> BreakerState {
-        self.0.state()
-    }
-
-    fn available(&self, now: Timestamp) -> u32 {
-        self.0.available(now)
-    }
-
-    fn admit(&mut self, now: Timestamp) -> (Admission, Option<Transition>) {
-        match self.0.admit(now) {
-            (Admission::Refused { .. }, transition) => {
-                let stray = Permit {
-                    generation: u64::MAX,
-                    probe: false,
-                    serial: u64::MAX,
-                };
-                (Admission::Allowed(stray), transition)
+        let permit = match &mut self.mistake {
+            Mistake::IgnoresGeneration(probes) => {
+                probes.retain(|probe| probe.generation == era);
+                let late = permit.generation != era;
+                let taken_for = probes.pop_if(|_| late).unwrap_or(permit);
+                probes.retain(|probe| probe.serial != taken_for.serial);
+                taken_for
             }
-            allowed => allowed,
-        }
-    }
-
-    fn record(
-        &mut self,
-        permit: Permit,
-        class: CallClass,
-        took: Duration,
-        now: Timestamp,
-        jitter: f64,
-    ) -> Option<Transition> {
-        self.0.record(permit, class, took, now, jitter)
+            Mistake::LosesProbes => {
+                let mute = matches!(class, CallClass::CallerFault | CallClass::Cancelled);
+                if permit.probe && mute {
+                    return None;
+                }
+                permit
+            }
+            Mistake::LetsAllThrough => permit,
+        };
+        self.breaker.record(permit, class, took, now, jitter)
     }
 }
