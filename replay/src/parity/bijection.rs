@@ -1,7 +1,8 @@
 //! Invented values, paired up one to one over all rows of both sides.
 //!
 //! **Invariant**: whatever the order of the rows, a value of one side keeps one partner: one that it has in rows without any other difference
-//! before all others, then the one it has in most rows, then the one that comes first. Every row that says otherwise is a violation, with a row that says so as its witness.
+//! before all others, then the one it has in most rows, then the one that comes first. Every row that says otherwise is a violation, with a row
+//! that says so as its witness: one that breaks no pairing itself, where there is one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -67,13 +68,30 @@ pub(super) fn violations(mut bonds: Vec<Bond>) -> Vec<Violation> {
             }
         }
     }
+    // A row that breaks a pairing itself is a poor witness of another: where there is a better one, that one speaks.
+    let breakers: BTreeSet<u32> = bonds
+        .iter()
+        .filter(|bond| broken.contains_key(&(bond.rule, bond.left, bond.right)))
+        .map(|bond| bond.pair)
+        .collect();
+    let mut clean: BTreeMap<(u16, u64, u64), Bond> = BTreeMap::new();
+    for bond in bonds.iter().filter(|bond| !breakers.contains(&bond.pair)) {
+        let name = (bond.rule, bond.left, bond.right);
+        if torn.contains(&name) {
+            let known = clean.entry(name).or_insert(*bond);
+            if known.open && !bond.open {
+                *known = *bond;
+            }
+        }
+    }
     let mut violations: Vec<Violation> = bonds
         .into_iter()
         .filter_map(|bond| {
             let witness = broken.get(&(bond.rule, bond.left, bond.right))?;
+            let name = (witness.rule, witness.left, witness.right);
             Some(Violation {
                 bond,
-                witness: *witness,
+                witness: *clean.get(&name).unwrap_or(witness),
             })
         })
         .collect();
@@ -166,6 +184,23 @@ mod tests {
             &[(1, 10), (1, 10), (2, 20), (2, 20), (1, 20), (2, 10)],
             &[(4, 0), (5, 2)],
         );
+    }
+
+    #[test]
+    fn a_witness_breaks_no_pairing_itself() {
+        // Row 0 says that 2 belongs to 20, as row 4 does, and breaks what rows 1 and 2 say.
+        let mut bonds = bonds(&[(1, 99), (1, 10), (1, 10), (2, 21), (2, 20)]);
+        bonds.push(Bond {
+            pair: 0,
+            place: 1,
+            ..bonds[4]
+        });
+        let found = violations(bonds);
+        let found: Vec<_> = found
+            .iter()
+            .map(|one| (one.bond.pair, one.witness.pair))
+            .collect();
+        assert_eq!(found, [(0, 1), (3, 4)]);
     }
 
     #[test]

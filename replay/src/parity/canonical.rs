@@ -62,7 +62,7 @@ pub(super) struct Meaning {
     pub(super) digest: u128,
     /// Rules that acted, a bit each.
     pub(super) acted: u64,
-    /// Where fields were left out, a bit for each path's digest modulo 64.
+    /// Where fields were left out that the other side may leave out too, a bit for each path's digest modulo 64.
     pub(super) dropped: u64,
     /// Whether only the comparer can say.
     pub(super) open: bool,
@@ -72,12 +72,14 @@ pub(super) struct Meaning {
 #[derive(Clone, Debug, Default)]
 struct PathRules {
     binding: Option<usize>,
-    /// Whether that rule speaks of a part of the text only.
+    /// Whether that rule, or one that shares its pairs, speaks of a part of a text only.
     within: bool,
     /// The `time` rule within zero seconds.
     spelling: Option<usize>,
     /// Rules that may speak of a field that only this side has, in order; empty unless one of them drops it.
     one_sided: Vec<usize>,
+    /// Whether a rule may drop it on the other side.
+    dropped_there: bool,
 }
 
 /// A field that the candidate calls otherwise.
@@ -253,8 +255,10 @@ impl<'r> Canonical<'r> {
             if !matches!(rule.effect, Effect::Drop { .. }) {
                 return false;
             }
+            if known.dropped_there {
+                walk.meaning.dropped |= 1 << (place % 64);
+            }
             acted(walk, *at);
-            walk.meaning.dropped |= 1 << (place % 64);
             return true;
         }
         false
@@ -318,9 +322,9 @@ impl<'r> Canonical<'r> {
         for at in &self.speaking {
             let rule: &Rule = &self.rules.rules[*at];
             match &rule.effect {
-                Effect::Binding { place, within, .. } if here(place) => {
-                    found.within |= within.is_some() && found.binding.is_none();
-                    found.binding.get_or_insert(*at);
+                Effect::Binding { place, .. } if here(place) && found.binding.is_none() => {
+                    found.binding = Some(*at);
+                    found.within = self.speaks_of_parts(*at);
                 }
                 Effect::Time { place, instants } if here(place) => {
                     let plain = instants.within_s == 0.0
@@ -346,7 +350,13 @@ impl<'r> Canonical<'r> {
                     side,
                     path: pattern,
                     ..
-                } if *side == self.side && pattern.matches(path) => found.one_sided.push(*at),
+                } if pattern.matches(path) => {
+                    if *side == self.side {
+                        found.one_sided.push(*at);
+                    } else {
+                        found.dropped_there = true;
+                    }
+                }
                 Effect::Normalize { place, .. } | Effect::Spelling { place, .. } if here(place) => {
                     others = true;
                 }
@@ -362,6 +372,20 @@ impl<'r> Canonical<'r> {
             found.one_sided.clear();
         }
         found
+    }
+
+    /// Whether this `binding` rule, or another one whose values are of the same kind, speaks of a part of a text: those have no marks.
+    fn speaks_of_parts(&self, rule: usize) -> bool {
+        let of = |at: usize| match &self.rules.rules[at].effect {
+            Effect::Binding {
+                pairing, within, ..
+            } => Some((pairing, within)),
+            _ => None,
+        };
+        let wanted = of(rule).map(|(pairing, _)| pairing);
+        self.speaking.iter().any(|at| {
+            of(*at).is_some_and(|(pairing, within)| Some(pairing) == wanted && within.is_some())
+        })
     }
 
     /// The first rule with the same pairing as this `binding` rule: their values are of one kind.

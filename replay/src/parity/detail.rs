@@ -1,7 +1,7 @@
 //! The rows that digests did not settle, read again and given to the comparer.
 //!
-//! **Invariant**: what the comparer finds stands. It sees the rows that make the pairings of invented values before those that break them, so the
-//! latter are differences, which rules may forgive; each is shown with a row that makes the pairing.
+//! **Invariant**: what the comparer finds stands, in rows that digests had settled too. It sees the rows that make the pairings of invented
+//! values before those that break them, so the latter are differences, which rules may forgive; each is shown with a row that makes the pairing.
 //! It deliberately holds one [`Batch`] of rows at a time, whatever the number of rows that differ.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -87,12 +87,17 @@ impl<'j, 't, 'r> Detail<'j, 't, 'r> {
         let alone = |side: usize| self.joined.alone[side].iter().take(SHOWN);
         // What makes the pairings comes first, what breaks them last: to the comparer the first pairing of a value is the right one.
         let breaks = |pair: &&(u32, u32)| !self.violated(**pair).is_empty();
-        let makes = |pair: &&(u32, u32)| self.wanted.contains_key(pair) && !breaks(pair);
-        let rest = |pair: &&(u32, u32)| !breaks(pair) && !self.wanted.contains_key(pair);
+        let makes = |pair: &&(u32, u32)| self.wanted.contains_key(pair);
+        let clean = self.wanted.keys().filter(|pair| !breaks(pair));
+        let clean: BTreeSet<_> = clean.chain(&self.joined.teachers).collect();
+        let mut order: Vec<&(u32, u32)> = clean.into_iter().collect();
+        // A settled row pairs up nothing that is not known; one that differs may.
+        order.sort_by_key(|pair| self.is_open(**pair));
         let open = || self.joined.open.iter();
-        let pairs = self.wanted.keys().filter(makes).chain(open().filter(rest));
-        let pairs = pairs.chain(open().filter(breaks));
-        let pairs = pairs.map(|(a, b)| (Some(*a), Some(*b)));
+        order.extend(open().filter(|pair| !breaks(pair) && !makes(pair)));
+        order.extend(open().filter(|pair| breaks(pair) && makes(pair)));
+        order.extend(open().filter(|pair| breaks(pair) && !makes(pair)));
+        let pairs = order.into_iter().map(|(a, b)| (Some(*a), Some(*b)));
         let left = alone(0).map(|row| (Some(*row), None));
         let right = alone(1).map(|row| (None, Some(*row)));
         let pairs: Vec<_> = pairs.chain(left).chain(right).collect();
@@ -145,12 +150,10 @@ impl<'j, 't, 'r> Detail<'j, 't, 'r> {
         let key = one.key().shown(Side::Legacy, &a);
         if one.key().hash(Side::Legacy, &a) != other.key().hash(Side::Candidate, &b) {
             // What was read again is not what was read before.
+            self.counts.matched -= u64::from(!self.is_open(rows));
             return self.count(rows, key, &changed(), &[None]);
         }
         self.remember(rows, &key, &a, &b);
-        if self.joined.open.binary_search(&rows).is_err() {
-            return;
-        }
         let (mut left, mut right) = (Bytes::copy_from_slice(left), Bytes::copy_from_slice(right));
         if !one.columns().is_all() {
             one.columns().keep(&mut a);
@@ -163,6 +166,13 @@ impl<'j, 't, 'r> Detail<'j, 't, 'r> {
             // The first look has taught the comparer which values belong together; texts that hold them may be the same now.
             comparison = self.comparer.compare(Subject::State, &legacy, &candidate);
         }
+        if !self.is_open(rows) {
+            // The comparer has learned what this row says of invented values; it is counted already.
+            if comparison.differences.is_empty() {
+                return;
+            }
+            self.counts.matched -= 1;
+        }
         let notes = comparison.differences.iter().map(|difference| {
             let binding = difference.kind == DifferenceKind::Binding;
             let violated = self.violated(rows).iter();
@@ -171,6 +181,11 @@ impl<'j, 't, 'r> Detail<'j, 't, 'r> {
         });
         let notes: Vec<Option<String>> = notes.collect();
         self.count(rows, key, &comparison, &notes);
+    }
+
+    /// Whether digests did not settle this pair, so that it is not counted yet.
+    fn is_open(&self, rows: (u32, u32)) -> bool {
+        self.joined.open.binary_search(&rows).is_ok()
     }
 
     fn violated(&self, rows: (u32, u32)) -> &'j [Violated] {
@@ -225,8 +240,14 @@ impl<'j, 't, 'r> Detail<'j, 't, 'r> {
         comparison: &Comparison,
         notes: &[Option<String>],
     ) {
-        for rule in comparison.equated.iter().chain(&comparison.ignored) {
-            self.acted[*rule] += 1;
+        let acted: BTreeSet<usize> = comparison
+            .equated
+            .iter()
+            .chain(&comparison.ignored)
+            .copied()
+            .collect();
+        for rule in acted {
+            self.acted[rule] += 1;
         }
         if comparison.differences.is_empty() {
             if comparison.ignored.is_empty() {
@@ -237,9 +258,11 @@ impl<'j, 't, 'r> Detail<'j, 't, 'r> {
             return;
         }
         self.counts.mismatched += 1;
-        for difference in &comparison.differences {
-            self.count_path(difference, &key);
-        }
+        let differences = comparison.differences.iter();
+        let paths: BTreeSet<_> = differences
+            .map(|difference| (difference.kind.name(), &*difference.path))
+            .collect();
+        self.count_paths(paths, &key);
         if self.counts.mismatched <= SHOWN as u64 {
             let differences = comparison.differences.iter().zip(notes).collect::<Vec<_>>();
             self.shown
@@ -247,19 +270,28 @@ impl<'j, 't, 'r> Detail<'j, 't, 'r> {
         }
     }
 
-    fn count_path(&mut self, difference: &Difference, key: &str) {
-        let mut name = (difference.kind.name(), difference.path.clone());
-        if self.paths.len() >= PATHS && !self.paths.contains_key(&name) {
-            name = ("value", "(others)".to_owned());
+    /// Counts one row at each of its paths, and once among the others if it has more.
+    fn count_paths(&mut self, paths: BTreeSet<(&'static str, &str)>, key: &str) {
+        let mut names = BTreeSet::new();
+        for (kind, path) in paths {
+            let name = (kind, path.to_owned());
+            let known = self.paths.len() + names.len() < PATHS || self.paths.contains_key(&name);
+            names.insert(if known {
+                name
+            } else {
+                ("value", "(others)".to_owned())
+            });
         }
-        let count = self.paths.entry(name).or_insert_with(|| PathCount {
-            rows: 0,
-            first: key.to_owned(),
-        });
-        count.rows += 1;
+        for name in names {
+            let count = self.paths.entry(name).or_insert_with(|| PathCount {
+                rows: 0,
+                first: key.to_owned(),
+            });
+            count.rows += 1;
+        }
     }
 
-    /// Rows that the other side lacks: an answer 200 against an answer 404, which a rule may forgive.
+    /// Rows that the other side lacks: an answer 200 against an answer 404, which a rule may forgive. What the rows say is not looked at.
     fn alone(&mut self, side: Side) {
         let rows = &self.joined.alone[usize::from(side == Side::Candidate)];
         if rows.is_empty() {

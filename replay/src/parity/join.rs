@@ -3,12 +3,12 @@
 //! **Invariant**: every row with a key is in exactly one pair, or alone on its side. Rows that share a key on one side are paired by digest
 //! first and then in their order; what is left over is alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::parity::{
     Table,
     bijection::{Bond, Violation, violations},
-    canonical::MarkKind,
+    canonical::{Mark, MarkKind},
     table::Digested,
 };
 
@@ -29,6 +29,8 @@ pub struct Joined<'t, 'r> {
     pub(super) acted: Vec<u64>,
     /// Violated pairings: row numbers, path, and the witness's row numbers.
     pub(super) violated: Vec<Violated>,
+    /// Settled pairs that say which values belong together that also stand in arrays of open ones: row numbers.
+    pub(super) teachers: BTreeSet<(u32, u32)>,
 }
 
 /// An invented value that is not with its partner.
@@ -51,12 +53,14 @@ pub fn join<'t, 'r>(left: &'t Table<'r>, right: &'t Table<'r>, rules: usize) -> 
         repeated: [0, 0],
         acted: vec![0; rules],
         violated: Vec::new(),
+        teachers: BTreeSet::new(),
     };
     let pairs = pairs(left, right, &mut joined);
     let bonds = bonds(left, right, &pairs);
     let violations = violations(bonds);
     joined.settle(&pairs, &violations);
     joined.open.sort_unstable();
+    joined.teach(&pairs);
     for alone in &mut joined.alone {
         alone.sort_unstable();
     }
@@ -101,18 +105,37 @@ fn group(
 ) {
     joined.repeated[0] += u64::from(a.len() > 1);
     joined.repeated[1] += u64::from(b.len() > 1);
-    let mut free: Vec<usize> = (0..b.len()).collect();
+    // Rows with equal digests, and among them equal dropped fields, are each as good as the next.
+    let mut likes: BTreeMap<(u128, u64), VecDeque<usize>> = BTreeMap::new();
+    for (at, row) in b.iter().enumerate() {
+        let name = (row.meaning.digest, row.meaning.dropped);
+        if row.meaning.open {
+            continue;
+        }
+        likes.entry(name).or_default().push_back(at);
+    }
+    let mut taken = vec![false; b.len()];
     let mut waiting = Vec::new();
     for (at, row) in a.iter().enumerate() {
-        match free.iter().position(|other| is_settled(row, &b[*other])) {
+        let digest = row.meaning.digest;
+        let equal = likes.range_mut((digest, 0)..=(digest, u64::MAX));
+        let twins = equal.map(|(_, twins)| twins);
+        let twins = twins.filter(|twins| {
+            let first = twins.front();
+            first.is_some_and(|twin| is_settled(row, &b[*twin]))
+        });
+        match twins
+            .min_by_key(|twins| twins.front().copied())
+            .and_then(VecDeque::pop_front)
+        {
             Some(twin) => {
-                let twin = free.remove(twin);
+                taken[twin] = true;
                 pairs.push((place(from.0 + at), place(from.1 + twin), true));
             }
             None => waiting.push(at),
         }
     }
-    let mut free = free.into_iter();
+    let mut free = (0..b.len()).filter(|at| !taken[*at]);
     for at in waiting {
         match free.next() {
             Some(twin) => pairs.push((place(from.0 + at), place(from.1 + twin), false)),
@@ -220,6 +243,41 @@ impl Joined<'_, '_> {
                 }
             } else {
                 self.open.push((a.number, b.number));
+            }
+        }
+    }
+
+    /// Finds the settled pairs that the comparer has to see before the open ones: digests pair up no values in arrays of rows that differ.
+    fn teach(&mut self, pairs: &[Pair]) {
+        let (left, right) = (self.left, self.right);
+        let is_open = |number: u32| {
+            let at = self.open.partition_point(|open| open.0 < number);
+            self.open.get(at).is_some_and(|open| open.0 == number)
+        };
+        let (mut ours, mut theirs) = (BTreeSet::new(), BTreeSet::new());
+        let mut settled = Vec::new();
+        for (i, j, _) in pairs {
+            let (a, b) = (&left.rows[*i as usize], &right.rows[*j as usize]);
+            if !is_open(a.number) {
+                settled.push((a, b));
+                continue;
+            }
+            let in_array = |mark: &&Mark| mark.kind == MarkKind::BoundInArray;
+            let name = |mark: &Mark| (left.kind(mark.rule), mark.value);
+            ours.extend(left.marks(a).iter().filter(in_array).map(name));
+            theirs.extend(right.marks(b).iter().filter(in_array).map(name));
+        }
+        for (a, b) in settled {
+            if ours.is_empty() && theirs.is_empty() {
+                return;
+            }
+            let bound = |mark: &&Mark| mark.kind != MarkKind::Spelling;
+            let one = left.marks(a).iter().filter(bound);
+            let other = right.marks(b).iter().filter(bound);
+            let one = one.filter(|mark| ours.remove(&(left.kind(mark.rule), mark.value)));
+            let other = other.filter(|mark| theirs.remove(&(left.kind(mark.rule), mark.value)));
+            if one.count() + other.count() > 0 {
+                self.teachers.insert((a.number, b.number));
             }
         }
     }

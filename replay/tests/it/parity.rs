@@ -2,7 +2,9 @@
 //!
 //! **Invariant**: the reference is the comparer itself, asked about every pair of rows.
 
-use std::collections::BTreeMap;
+mod pairs;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -19,6 +21,12 @@ const SHIPPED: &str = include_str!("../../../scenarios/rules/legacy-to-v2.toml")
 
 fn shipped() -> Rules {
     Rules::read("legacy-to-v2.toml", SHIPPED).expect("the shipped rules")
+}
+
+/// Rules of which the tests say only what matters.
+fn rules(text: &str) -> Rules {
+    let text = format!("format = \"rehearsal.rules/1\"\nname = \"t\"\n{text}");
+    Rules::read("t.toml", &text).expect("rules")
 }
 
 fn compared(rules: &Rules, key: &str, rows: [&[Value]; 2], columns: &Columns) -> ParityReport {
@@ -74,8 +82,14 @@ fn reference(rules: &Rules, left: &[Value], right: &[Value]) -> (RowCounts, BTre
             body: Bytes::from(row.to_string()),
         };
         let comparison = comparer.compare(Subject::State, &answer(a), &answer(b));
-        for rule in comparison.equated.iter().chain(&comparison.ignored) {
-            *acted.entry(rules.rules[*rule].id.clone()).or_default() += 1;
+        let rules_here: BTreeSet<usize> = comparison
+            .equated
+            .iter()
+            .chain(&comparison.ignored)
+            .copied()
+            .collect();
+        for rule in rules_here {
+            *acted.entry(rules.rules[rule].id.clone()).or_default() += 1;
         }
         if !comparison.differences.is_empty() {
             counts.mismatched += 1;
@@ -180,6 +194,10 @@ fn a_rule_may_forgive_a_row_that_is_gone() {
         (report.rows.matched, report.rows.ignored, report.verdict),
         (3, 1, Verdict::Pass)
     );
+    assert_eq!(
+        report.reasons,
+        ["3 rows are the same on both sides, 1 differ or are on one side only as a rule forgives"]
+    );
     let report = all(&rules, &rows[1..], &rows);
     assert_eq!(
         (report.rows.only_right, report.verdict),
@@ -211,6 +229,67 @@ fn a_value_with_two_partners_is_found_with_its_witness_whatever_the_order() {
         );
     };
     check(&left, &right, "a-5", "row a-2");
+}
+
+#[test]
+fn fields_that_one_side_drops_leave_nothing_to_the_comparer() {
+    let drop = |side: &str, name: &str| {
+        format!(
+            "[[rule]]\nid = \"{name}\"\nkind = \"drop\"\nreason = \"r\"\nendpoint = \"*\"\nside = \"{side}\"\npath = \"/{name}\"\n"
+        )
+    };
+    let names = |side: &str| -> Vec<String> { (0..24).map(|at| format!("{side}{at}")).collect() };
+    let sides = [
+        ("legacy", names("l"), "both_l"),
+        ("candidate", names("r"), "both_r"),
+    ];
+    let mut text = String::new();
+    let mut rows = Vec::new();
+    for (side, names, both) in &sides {
+        let mut row = json!({"id": 1});
+        for name in names {
+            text += &drop(side, name);
+            row[name] = json!(1);
+        }
+        text += &drop(side, "both").replace("id = \"both\"", &format!("id = \"{both}\""));
+        rows.push(row);
+    }
+    let rules = rules(&text);
+    let left_to_comparer = |rows: &[Value]| {
+        let table = |side, row: &Value| {
+            let mut table = Table::new(side, &Key::of("id"), &Columns::default(), &rules);
+            table.push(row.to_string().as_bytes()).expect("a row");
+            table.finish();
+            table
+        };
+        let (left, right) = (
+            table(Side::Legacy, &rows[0]),
+            table(Side::Candidate, &rows[1]),
+        );
+        let joined = join(&left, &right, rules.rules.len());
+        Detail::new(&joined, &rules).batches(9).len()
+    };
+    assert_eq!(left_to_comparer(&rows), 0);
+    // Where both sides leave a field out, only the comparer can say whether it is the same.
+    rows[0]["both"] = json!(1);
+    rows[1]["both"] = json!(2);
+    assert_eq!(left_to_comparer(&rows), 1);
+    assert_eq!(all(&rules, &rows[..1], &rows[1..]).verdict, Verdict::Fail);
+}
+
+#[test]
+fn paths_and_rules_count_rows_and_not_differences() {
+    let row = |values: [u32; 3]| json!({"id": 1, "list": values, "free": values});
+    let ignore = "[[rule]]\nid = \"free\"\nkind = \"ignore\"\nreason = \"r\"\nendpoint = \"*\"\nwhere = \"/free/*\"\n";
+    let report = all(&rules(ignore), &[row([1, 2, 3])], &[row([4, 5, 6])]);
+    let paths: Vec<(&str, u64)> = report
+        .paths
+        .iter()
+        .map(|path| (path.path.as_str(), path.rows))
+        .collect();
+    assert_eq!(paths, [("/list/*", 1)]);
+    assert_eq!(report.rules[0].suppressed, 1);
+    assert_eq!(report.differences[0].differences.len(), 3);
 }
 
 #[test]
@@ -254,6 +333,28 @@ fn keys_that_repeat_are_paired_by_what_they_say() {
         (report.left.repeated_keys, report.right.repeated_keys),
         (1, 1)
     );
+}
+
+#[test]
+fn very_many_rows_of_one_key_find_their_twins() {
+    let rules = Rules::default();
+    let rows = 60_000;
+    let table = |side, values: &mut dyn Iterator<Item = u32>| {
+        let mut table = Table::new(side, &Key::of("id"), &Columns::default(), &rules);
+        for value in values {
+            let row = format!("{{\"id\":1,\"n\":{value}}}");
+            table.push(row.as_bytes()).expect("a row");
+        }
+        table.finish();
+        table
+    };
+    let left = table(Side::Legacy, &mut (0..rows));
+    let right = table(Side::Candidate, &mut (1..=rows).rev());
+    let joined = join(&left, &right, 0);
+    // All but one find their twins; what is left over on each side is a pair for the comparer.
+    let batches = Detail::new(&joined, &rules).batches(9);
+    assert_eq!((batches.len(), &batches[0].left[..]), (1, &[0][..]));
+    assert_eq!(batches[0].right, [0]);
 }
 
 #[test]
@@ -337,7 +438,7 @@ proptest! {
         let rules = shipped();
         let (mut left, mut right) = (Vec::new(), Vec::new());
         for (at, (mut a, mut b)) in pairs.into_iter().enumerate() {
-            // Each reference stands in one row only: what a pairing violates depends on the order of rows in the reference alone.
+            // Each reference stands in one row only: which of two rows violates a pairing depends on more than their order.
             for row in [&mut a, &mut b] {
                 row["id"] = json!(at);
                 for name in ["reference", "provider_reference"] {
