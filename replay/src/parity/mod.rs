@@ -5,7 +5,8 @@
 //! rows that are left are read again and given to the [`Comparer`](crate::diff::Comparer), which has the last word ([`Detail`]).
 //!
 //! **Invariant**: a row is settled by its digest only if the comparer would have found it a match; in doubt it is left to the comparer. A row
-//! that one side lacks is compared as the answers 200 and 404 would be, so that one rule file speaks of both.
+//! that one side lacks is judged as the answers 200 and 404 would be, so that one rule file speaks of both: by the status alone, whatever the row
+//! says, so a rule forgives all such rows of a side or none.
 //!
 //! It deliberately knows neither databases nor services: a row is a JSON object, and where it comes from is the caller's.
 

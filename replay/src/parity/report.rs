@@ -111,7 +111,7 @@ pub struct RuleHits {
     pub kind: &'static str,
     /// Why it is right.
     pub reason: String,
-    /// In how many rows it acted.
+    /// In how many rows it acted, once for each.
     pub suppressed: u64,
 }
 
@@ -267,27 +267,28 @@ fn judged(counts: RowCounts, left: &SideReport, right: &SideReport) -> (Verdict,
     if !reasons.is_empty() {
         return (Verdict::Fail, reasons);
     }
-    let pairs = counts.matched + counts.ignored;
     let unkeyed = left.without_key + right.without_key;
     if unkeyed > 0 {
         reasons.push(format!("{unkeyed} rows have no key and were not compared"));
     }
     if counts.matched == 0 {
         reasons.push(format!(
-            "no row matched: {} rows against {}, {pairs} compared",
-            left.rows, right.rows
+            "no row matched: {} rows against {}, {} forgiven",
+            left.rows, right.rows, counts.ignored
         ));
     }
     if !reasons.is_empty() {
         return (Verdict::Inconclusive, reasons);
     }
-    (
-        Verdict::Pass,
-        vec![format!(
-            "all {pairs} rows are the same on both sides, {} of them up to forgiven differences",
+    let mut reason = format!("{} rows are the same on both sides", counts.matched);
+    if counts.ignored > 0 {
+        let _ = write!(
+            reason,
+            ", {} differ or are on one side only as a rule forgives",
             counts.ignored
-        )],
-    )
+        );
+    }
+    (Verdict::Pass, vec![reason])
 }
 
 /// For a terminal.
