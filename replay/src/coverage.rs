@@ -266,6 +266,26 @@ mod tests {
     }
 
     #[test]
+    fn classes_beyond_what_is_kept_count_as_seen_once() {
+        let mut behavior = Behavior::default();
+        let answer = answered(200, "");
+        for endpoint in 0..CLASSES {
+            let endpoint = format!("GET /{endpoint}");
+            behavior.add(&endpoint, None, &answer);
+            behavior.add(&endpoint, None, &answer);
+        }
+        behavior.add("GET /one-more", None, &answer);
+        behavior.add("GET /one-more", None, &answer);
+        let report = behavior.report();
+        let kept = CLASSES as u64;
+        assert_eq!(
+            (report.exchanges, report.classes, report.seen_once),
+            (2 * kept + 2, kept + 2, 2)
+        );
+        assert!((report.missing_mass - 2.0 / (2 * kept + 2) as f64).abs() < 1e-12);
+    }
+
+    #[test]
     fn arrays_are_their_items_shapes_and_failures_are_no_behavior() {
         let of = |body: &'static str| match answered(200, body) {
             Outcome::Answered(answer) => shape_of(&answer),

@@ -223,6 +223,14 @@ mod tests {
     }
 
     #[test]
+    fn cookies_of_one_name_and_two_paths_are_two() {
+        let jar = jar(&["a=1; Path=/", "a=2; Path=/cart", "a=3; Path=/"]);
+        let at = |path: &str| sent(&jar, "", "shop.example", path);
+        assert_eq!(at("/cart").as_deref(), Some("a=2; a=3"));
+        assert_eq!(at("/").as_deref(), Some("a=3"));
+    }
+
+    #[test]
     fn domain_path_and_expiry_are_kept() {
         let check = |header: &str, host: &str, path: &str, expect: bool| {
             let jar = jar(&[header]);

@@ -142,6 +142,28 @@ fn responses_join_their_requests_in_order() {
 }
 
 #[test]
+fn a_response_of_two_minutes_later_is_of_no_request() {
+    let ids = ["late", "fair"];
+    let requests = ids.map(|id| format!("1 {id} 1000000000\nGET /{id} HTTP/1.1\r\n\r\n"));
+    let bytes = gor(&[
+        &requests[0],
+        &requests[1],
+        "2 fair 121000000000 1\nHTTP/1.1 200 OK\r\n\r\n",
+        "2 late 121000000001 1\nHTTP/1.1 200 OK\r\n\r\n",
+        "2 early 130000000000 1\nHTTP/1.1 200 OK\r\n\r\n",
+        "1 early 251000000000\nGET /early HTTP/1.1\r\n\r\n",
+    ]);
+    let capture = read(&bytes).expect("a capture");
+    let answered =
+        |exchange: &Exchange| (exchange.request.target.clone(), exchange.response.is_some());
+    let seen: Vec<_> = capture.exchanges.iter().map(answered).collect();
+    let expected = [("/late", false), ("/fair", true), ("/early", false)];
+    assert_eq!(seen, expected.map(|(target, is)| (target.to_owned(), is)));
+    let kinds: Vec<_> = capture.skipped.iter().map(|skipped| skipped.kind).collect();
+    assert_eq!(kinds, [SkippedKind::OrphanResponse; 2]);
+}
+
+#[test]
 fn out_of_order_and_early_records_are_put_right() {
     let bytes = gor(&[
         "2 x 2000000000 1\nHTTP/1.1 200 OK\r\n\r\n",

@@ -341,6 +341,22 @@ fn spans_give_reads_to_replay_and_writes_without_a_body() {
             .iter()
             .all(|record| matches!(record, Record::Skipped(_)))
     );
+    // A request that a client and a server tell of is one request.
+    let both = OTLP.replace("SPAN_KIND_SERVER", "SPAN_KIND_CLIENT");
+    let targets = |spans: Spans| -> Vec<String> {
+        let options = Options {
+            spans,
+            ..Options::default()
+        };
+        let records = with(both.as_bytes(), &options).expect("a capture");
+        let targets = records.into_iter().filter_map(|record| match record {
+            Record::Exchange(exchange) => Some(exchange.request.target),
+            Record::Skipped(_) => None,
+        });
+        targets.collect()
+    };
+    assert_eq!(targets(Spans::Server), ["/a?b=c", "/c"]);
+    assert_eq!(targets(Spans::Client), ["/b"]);
 }
 
 #[test]

@@ -56,10 +56,20 @@ async fn run(host: &Host, target: &Target, capture: Capture, options: &Options) 
 
 #[test]
 fn a_session_stays_on_its_connection() {
+    // One at a time, each connection is idle when the next session asks.
+    for in_flight in [options().in_flight, 1] {
+        stays_on_its_connection(Options {
+            in_flight,
+            ..options()
+        });
+    }
+}
+
+fn stays_on_its_connection(options: Options) {
     on_this_machine(|host| async move {
         let (url, log) = raw(&host, |_| answer(200, "", "ok")).await;
         let target = Target::new(Side::Legacy, url);
-        let run = run(&host, &target, in_sessions(200, 8), &options()).await;
+        let run = run(&host, &target, in_sessions(200, 8), &options).await;
         assert_eq!(run.accounting().answered, 200);
         let mut used: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for asked in log.lock().expect("no panic").iter() {

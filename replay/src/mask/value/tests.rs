@@ -61,6 +61,25 @@ fn shapes_stay() {
 }
 
 #[test]
+fn another_key_makes_other_masks() {
+    let other = MaskKey::new(b"another key, no secret").expect("a key");
+    for value in [
+        "Ada Lovelace",
+        "ada.lovelace@mail.example.org",
+        "+1 (202) 555-0142",
+        "123456789",
+        "sk_live_4eC39HqLyjWD",
+        "123e4567-e89b-42d3-a456-426614174000",
+        "1985-02-28",
+        "192.0.2.17",
+        "2001:db8::1",
+        "\u{5c71}\u{7530}\u{592a}\u{90ce}",
+    ] {
+        assert_ne!(mask(&other, value), mask(&key(), value), "{value}");
+    }
+}
+
+#[test]
 fn case_and_spelling_do_not_change_who_it_is() {
     assert_eq!(
         masked("ADA LOVELACE").to_lowercase(),
