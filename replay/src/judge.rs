@@ -5,7 +5,7 @@
 mod count;
 mod details;
 
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use self::{
     count::Count,
@@ -32,7 +32,7 @@ use crate::{
 /// For so many clusters a cause is looked for: those that a report shows.
 const EXPLAINED: usize = 25;
 
-/// So many violated pairings are told, those that most pairs show first; all are counted.
+/// So many violated pairings are told, those that most pairs show first.
 const CONFLICTS: usize = 50;
 
 /// Judges what a run saw. `secondary` is what a second instance of legacy answered, where one ran: how legacy differs from itself.
@@ -86,7 +86,10 @@ pub fn judge(
         mutations: (sensitivity.mutations, sensitivity.caught),
         down: [legacy, candidate].into_iter().filter_map(down).collect(),
         same_target: legacy.url == candidate.url,
-        stopped: [legacy, candidate].into_iter().any(stopped),
+        stopped: [Some(legacy), Some(candidate), secondary]
+            .into_iter()
+            .flatten()
+            .any(stopped),
         standing_clock: plan.source.standing_clock
             && matches!(plan.pace, Pace::Recorded | Pace::Times(_)),
     };
@@ -102,6 +105,7 @@ pub fn judge(
         sensitivity,
         judgment,
         notes,
+        stopped: evidence.stopped,
     };
     report(plan, [legacy, candidate], secondary, gate, found)
 }
@@ -165,6 +169,7 @@ struct Found<'a> {
     sensitivity: Sensitivity,
     judgment: Judgment,
     notes: Vec<String>,
+    stopped: bool,
 }
 
 fn report(
@@ -185,8 +190,10 @@ fn report(
         sensitivity,
         judgment,
         notes,
+        stopped,
     } = found;
     let violated_pairings = conflicts.len() as u64;
+    conflicts.sort_by_key(|conflict| Reverse(conflict.pairs));
     conflicts.truncate(CONFLICTS);
     let by_side: BTreeMap<&'static str, Accounting> = sides
         .map(|side| (side.side.name(), side.accounting()))
@@ -208,6 +215,7 @@ fn report(
             secondary: secondary.map(|side| side.url.clone()),
         },
         pace: plan.pace.to_string(),
+        stopped,
         accounting: AccountingReport {
             pairs: count.accounting,
             by_side,

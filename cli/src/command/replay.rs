@@ -254,7 +254,7 @@ fn rendered(plan: &Plan, report: &Report, reproduce: usize) -> Rendered {
         markdown: markdown(report),
         junit: junit(report),
         verdict: report.verdict.name().to_owned(),
-        judged: report.verdict != Verdict::Infrastructure && !report.stopped(),
+        judged: report.verdict != Verdict::Infrastructure && !report.stopped,
     }
 }
 

@@ -161,6 +161,7 @@ fn forgive(ledger: &mut Ledger<'_>) {
     }
     if let Some(rule) = ledger.forgiving {
         ledger.comparison.differences.clear();
+        ledger.comparison.truncated = false;
         ledger.comparison.ignored.push(rule);
     }
 }

@@ -3,7 +3,8 @@
 //! A run's answers are looked at twice. First every pairing that is seen casts its votes; then [`Bindings::settle`] keeps those that stand, one
 //! partner for each value, and whatever was seen against them is a violation. Who wins is a question of evidence, never of which answer came
 //! first: a pairing seen at more places (endpoint and field) wins, then one that an answer to a write has shown, for there values are
-//! invented, then one that more pairs show, then the one that comes first in the plan. What a rule forgives has no vote.
+//! invented, then one that more pairs show, then the one that comes first in the plan. What a rule forgives has no vote. Values that only a second
+//! look shows, in lists whose items had to be paired up first, join what was settled: there the first pairing in the plan's order stands.
 //!
 //! **Invariant**: once settled, no value of one side has two partners: a swapped reference is found, whatever the values look like.
 //! It deliberately does not look into texts: which part of one is an invented value is for `ledger` to say.
@@ -47,7 +48,7 @@ enum Stage {
     /// All are noted down.
     Voting,
     /// They are looked up; none are added.
-    Settled,
+    Frozen,
 }
 
 /// The pairings so far, each kind of value for itself.
@@ -114,7 +115,7 @@ impl Bindings {
 
     /// From now on values are looked up, and none are added.
     pub(super) fn freeze(&mut self) {
-        self.stage = Stage::Settled;
+        self.stage = Stage::Frozen;
     }
 
     /// Whether pairings are being noted down.
@@ -217,12 +218,14 @@ impl Bindings {
                 });
             }
         }
-        self.stage = Stage::Settled;
+        // A second look may show values that nobody could vote on: in lists whose items were not paired up yet. It goes in the plan's order.
+        self.stage = Stage::AtOnce;
         conflicts
     }
 
-    /// Forgets the votes, when all that was noted down has been looked up.
+    /// Forgets the votes, when all that was noted down has been looked up, and freezes.
     pub(super) fn forget(&mut self) {
+        self.freeze();
         self.votes = Votes::default();
         self.stands = Vec::new();
     }

@@ -58,11 +58,11 @@ fn compared(
         endpoint: pair.endpoint,
         subject: pair.subject,
     };
-    let comparison = guarded(|| comparer.compare_at(spot, legacy, candidate));
-    let both_broken = legacy.status >= 500 && candidate.status >= 500;
-    if both_broken && !comparison.by_status {
+    if legacy.status >= 500 && candidate.status >= 500 {
+        // Not even looked at: what error pages carry is no evidence of which invented values belong together.
         return (Category::FailedBoth, failed(pair));
     }
+    let comparison = guarded(|| comparer.compare_at(spot, legacy, candidate));
     let category = if !comparison.differences.is_empty() {
         Category::Mismatched
     } else if !comparison.ignored.is_empty() {

@@ -73,8 +73,10 @@ pub struct Difference {
 /// What comparing two answers gave. Rules are named by their place in the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Comparison {
-    /// What no rule suppressed, at most [`Self::LIMIT`].
+    /// What no rule suppressed: at most [`Self::LIMIT`], and one of each kind at each further place up to [`Self::PLACES`].
     pub differences: Vec<Difference>,
+    /// Whether there was more than that: nobody has seen all of it, so nothing may excuse it.
+    pub truncated: bool,
     /// Rules that declared a difference to be none, once for each.
     pub equated: Vec<usize>,
     /// Rules that forgave a difference, once for each.
@@ -88,8 +90,10 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// More differences than this in one pair say nothing more.
+    /// More differences than this at the same places say nothing more.
     pub const LIMIT: usize = 64;
+    /// No more differences than this are kept of one pair.
+    pub const PLACES: usize = 1_024;
 }
 
 /// `text` with at most [`TEXT_LIMIT`] characters, on one line.

@@ -131,10 +131,20 @@ impl Ledger<'_> {
     }
 
     fn write_down(&mut self, case: &Case<'_>) {
-        if self.comparison.differences.len() >= Comparison::LIMIT {
-            return;
-        }
         let (path, exact) = case.location.named();
+        let known = &self.comparison.differences;
+        if known.len() >= Comparison::LIMIT && case.kind != DifferenceKind::Comparator {
+            if known
+                .iter()
+                .any(|one| one.kind == case.kind && one.path == path)
+            {
+                return;
+            }
+            if known.len() >= Comparison::PLACES {
+                self.comparison.truncated = true;
+                return;
+            }
+        }
         let text = |value: Option<&Json<'_>>| value.map(|value| shortened(&value.to_string()));
         self.comparison.differences.push(Difference {
             kind: case.kind,

@@ -172,7 +172,8 @@ pub(crate) fn excuse(compared: &mut [Sorted<'_>], reference: &[Sorted<'_>], nois
         .map(|place| (place.endpoint.as_str(), place.path.as_str(), place.kind))
         .collect();
     for (one, second) in compared.iter_mut().zip(reference) {
-        if one.category != Category::Mismatched || !is_compared(second.category) {
+        let seen_whole = !one.comparison.truncated;
+        if one.category != Category::Mismatched || !seen_whole || !is_compared(second.category) {
             continue;
         }
         let endpoint = shortened(one.pair.endpoint);

@@ -37,6 +37,8 @@ pub struct Report {
     pub targets: Targets,
     /// How fast.
     pub pace: String,
+    /// Whether a run, the second instance's too, was stopped before its end.
+    pub stopped: bool,
     /// What became of every planned request.
     pub accounting: AccountingReport,
     /// What the pairs came to.
@@ -55,9 +57,9 @@ pub struct Report {
     pub clusters: Vec<Cluster>,
     /// What each rule did.
     pub rules: Vec<RuleReport>,
-    /// How many pairings of invented values were violated, as far as they are kept.
+    /// How many pairings of invented values were violated, up to 1,000.
     pub violated_pairings: u64,
-    /// The first of them, each with its witnesses.
+    /// Those that most pairs show, each with its witnesses.
     pub conflicts: Vec<Conflict>,
     /// What a second instance of legacy showed; null without one.
     pub noise: Option<Noise>,
@@ -244,12 +246,6 @@ pub struct StateReport {
 }
 
 impl Report {
-    /// Whether requests were left out because the run was stopped.
-    pub fn stopped(&self) -> bool {
-        let mut sides = self.accounting.by_side.values();
-        sides.any(|side| side.skipped_by_reason.contains_key("stopped"))
-    }
-
     /// How long answers took, by side, whoever's time it was.
     pub fn latency(&self) -> &BTreeMap<&'static str, SideLatency> {
         if self.latency_ms.is_empty() {

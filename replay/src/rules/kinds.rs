@@ -1,6 +1,9 @@
 //! One rule's table, read by its kind.
 //!
-//! **Invariant**: a rule that could forgive everything by accident is refused: `map` names both values, `error` only statuses from 400 on.
+//! **Invariant**: a rule that could forgive everything by accident is refused: `map` names both values, `error` only statuses from 400 to 499, and
+//! no server error is taken for another answer.
+
+use std::ops::Range;
 
 use toml::de::DeValue;
 
@@ -9,7 +12,7 @@ use crate::{
     rules::{
         Effect, Endpoint, Given, Matcher, Pattern, Place, Rule, RulesError, Side, Template, When,
         document::{Section, nearest, number},
-        values,
+        status_value, values,
     },
 };
 
@@ -128,6 +131,14 @@ fn effect(
                 if matcher.is_none() {
                     return Err(section.missing(key));
                 }
+            }
+            if place == Place::Status && takes_a_server_error_for_another_answer(&when) {
+                let expected = "statuses of which none or all are 5xx: a server error is never the same as another answer";
+                return Err(section.error_at(
+                    "where",
+                    "`status` with a server error on one side",
+                    expected,
+                ));
             }
             Effect::Map { place, when }
         }
@@ -288,7 +299,7 @@ pub(super) fn place(section: &mut Section<'_, '_>) -> Result<Place, RulesError> 
 }
 
 fn statuses(section: &mut Section<'_, '_>) -> Result<Vec<u16>, RulesError> {
-    let expected = "statuses from 400 to 599";
+    let expected = "statuses from 400 to 499: two server errors are no match";
     let values = match section.value("status") {
         None => return Err(section.missing("status")),
         Some(value) => match value.get_ref() {
@@ -302,12 +313,25 @@ fn statuses(section: &mut Section<'_, '_>) -> Result<Vec<u16>, RulesError> {
             text?
                 .parse()
                 .ok()
-                .filter(|status| (400..600).contains(status))
+                .filter(|status| (400..500).contains(status))
         })
         .collect();
     statuses
         .filter(|statuses| !statuses.is_empty())
         .ok_or_else(|| section.error_at("status", "something else", expected))
+}
+
+fn takes_a_server_error_for_another_answer(when: &When) -> bool {
+    let fits = |matcher: &Option<Matcher>, mut statuses: Range<u16>| {
+        statuses.any(|status| {
+            let value = status_value(status);
+            matcher
+                .as_ref()
+                .is_some_and(|matcher| matcher.fits(Some(&value)))
+        })
+    };
+    let apart = |one, other| fits(one, 500..600) && fits(other, 100..500);
+    apart(&when.legacy, &when.candidate) || apart(&when.candidate, &when.legacy)
 }
 
 fn when(section: &mut Section<'_, '_>) -> Result<When, RulesError> {

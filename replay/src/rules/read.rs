@@ -138,7 +138,23 @@ mod tests {
         );
         check(
             &format!("{head}kind = \"error\"\nstatus = 200"),
-            "r.toml: line 8: found something else, expected statuses from 400 to 599",
+            "r.toml: line 8: found something else, expected statuses from 400 to 499: two server errors are no match",
+        );
+        check(
+            &format!("{head}kind = \"error\"\nstatus = [404, 503]"),
+            "r.toml: line 8: found something else, expected statuses from 400 to 499: two server errors are no match",
+        );
+        for (legacy, candidate) in [(200, 503), (500, 404)] {
+            check(
+                &format!(
+                    "{head}kind = \"map\"\nwhere = \"status\"\nlegacy = {legacy}\ncandidate = {candidate}"
+                ),
+                "r.toml: line 8: found `status` with a server error on one side, expected statuses of which none or all are 5xx: a server error is never the same as another answer",
+            );
+        }
+        check(
+            &format!("{head}kind = \"map\"\nwhere = \"status\"\nlegacy = 200\ncandidate = 201"),
+            "1 rules",
         );
         check(
             &format!("{head}kind = \"map\"\nwhere = \"answer\"\nlegacy = 1\ncandidate = 2"),

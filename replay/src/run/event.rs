@@ -27,6 +27,10 @@ pub(super) enum Event {
 /// A request that came to its end.
 pub(super) struct Exchanged {
     pub(super) at: usize,
+    /// Whether it had to wait for an earlier answer.
+    pub(super) waited: bool,
+    /// Whether the limit of requests in flight held it back.
+    pub(super) held: bool,
     pub(super) sent_ns: u64,
     pub(super) ended_ns: u64,
     pub(super) answer: Result<http::Response<Bytes>, Broken>,

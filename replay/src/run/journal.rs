@@ -20,6 +20,10 @@ pub struct Entry {
     pub at: usize,
     /// When it left after its intended time, in nanoseconds.
     pub late_ns: u64,
+    /// Whether it waited for an earlier answer that it depends on.
+    pub waited: bool,
+    /// Whether the limit of requests in flight held it back.
+    pub held: bool,
     /// From the sending to the outcome, in nanoseconds.
     pub took_ns: u64,
     /// An answer or a failure.
@@ -64,6 +68,8 @@ struct Record<'r> {
     state: bool,
     at: u64,
     late_ns: u64,
+    waited: bool,
+    held: bool,
     took_ns: u64,
     #[serde(borrow)]
     outcome: Written<'r>,
@@ -127,6 +133,8 @@ pub fn encode(run: u8, entry: &Entry) -> Vec<u8> {
         state: entry.state,
         at: entry.at as u64,
         late_ns: entry.late_ns,
+        waited: entry.waited,
+        held: entry.held,
         took_ns: entry.took_ns,
         outcome,
     };
@@ -187,6 +195,8 @@ fn next(bytes: &[u8]) -> Option<((u8, Entry), usize)> {
         state: record.state,
         at: usize::try_from(record.at).ok()?,
         late_ns: record.late_ns,
+        waited: record.waited,
+        held: record.held,
         took_ns: record.took_ns,
         outcome,
     };
@@ -209,6 +219,8 @@ mod tests {
             state: false,
             at,
             late_ns: 5,
+            waited: at.is_multiple_of(3),
+            held: at.is_multiple_of(5),
             took_ns: 7,
             outcome: match at % 2 {
                 0 => Outcome::Answered(Answer {

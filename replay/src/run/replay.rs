@@ -96,7 +96,7 @@ impl Run<'_> {
         let mut running = Running {
             run: self,
             pool: Pool::new(dialer, options.in_flight.max(IDLE), options.client),
-            start: self.host.elapsed(),
+            clock: Clock::started(self.host, 0),
             latency: Latency::new(),
             punctuality: Punctuality::default(),
             bindings,
@@ -167,10 +167,31 @@ fn number<'k>(known: &mut BTreeMap<&'k str, u32>, key: &'k str) -> u32 {
     *known.entry(key).or_insert(next)
 }
 
+/// The plan's time: what of it had passed before this process, and what has since.
+#[derive(Clone, Copy)]
+struct Clock {
+    start: Duration,
+    passed_ns: u64,
+}
+
+impl Clock {
+    fn started(host: &Host, passed_ns: u64) -> Self {
+        Self {
+            start: host.elapsed(),
+            passed_ns,
+        }
+    }
+
+    fn now_ns(self, host: &Host) -> u64 {
+        let since = host.elapsed().saturating_sub(self.start);
+        self.passed_ns.saturating_add(nanos(since))
+    }
+}
+
 struct Running<'r, 'j, P> {
     run: &'r Run<'r>,
     pool: Pool,
-    start: Duration,
+    clock: Clock,
     latency: Latency,
     punctuality: Punctuality,
     bindings: Bindings<'r>,
@@ -181,7 +202,7 @@ struct Running<'r, 'j, P> {
 
 impl<P: FnMut(Progress) + Send> Running<'_, '_, P> {
     fn now_ns(&self) -> u64 {
-        nanos(self.run.host.elapsed().saturating_sub(self.start))
+        self.clock.now_ns(self.run.host)
     }
 
     /// What an earlier run saw, taken in as if it had been seen now.
@@ -207,6 +228,7 @@ impl<P: FnMut(Progress) + Send> Running<'_, '_, P> {
         if phase != Phase::Replay {
             return;
         }
+        self.punctual(entry);
         let job = &jobs[entry.at];
         let paced = self.run.plan.pace != Pace::Max;
         let late_ns = if paced { entry.late_ns } else { 0 };
@@ -284,8 +306,7 @@ impl<P: FnMut(Progress) + Send> Running<'_, '_, P> {
         // A resumed run goes on where the earlier one was in its schedule.
         let first = finished.iter().position(|finished| !finished);
         let passed_ns = first.map_or(0, |at| jobs[at].at_ns);
-        let elapsed = self.run.host.elapsed();
-        self.start = elapsed.saturating_sub(Duration::from_nanos(passed_ns));
+        self.clock = Clock::started(self.run.host, passed_ns);
         let mut done = finished.iter().filter(|finished| **finished).count();
         let failure = |outcome: &&Option<Outcome>| matches!(outcome, Some(Outcome::Failed { .. }));
         let mut failed = known.iter().filter(failure).count();
@@ -307,9 +328,7 @@ impl<P: FnMut(Progress) + Send> Running<'_, '_, P> {
                 held_back = held_back.saturating_sub(1);
                 match request(self, at) {
                     Ok(request) => {
-                        let sent_ns = self.now_ns();
-                        self.punctual(phase, sent_ns.saturating_sub(jobs[at].at_ns), waited, held);
-                        in_flight.push(self.send(at, jobs[at].session, request));
+                        in_flight.push(self.send((at, waited, held), jobs[at].session, request));
                     }
                     Err(reason) => {
                         outcomes[at] = Outcome::Skipped(reason);
@@ -345,12 +364,15 @@ impl<P: FnMut(Progress) + Send> Running<'_, '_, P> {
                     let at = exchanged.at;
                     let (job, late_ns) = (&jobs[at], exchanged.sent_ns - jobs[at].at_ns);
                     if let Some(link) = exchanged.link {
-                        self.pool.put(job.session, link, exchanged.ended_ns);
+                        let now_ns = nanos(self.run.host.elapsed());
+                        self.pool.put(job.session, link, now_ns);
                     }
                     let entry = Entry {
                         state: phase == Phase::State,
                         at,
                         late_ns,
+                        waited: exchanged.waited,
+                        held: exchanged.held,
                         took_ns: exchanged.ended_ns - exchanged.sent_ns,
                         outcome: outcome(exchanged.answer),
                     };
@@ -372,33 +394,33 @@ impl<P: FnMut(Progress) + Send> Running<'_, '_, P> {
         }
     }
 
-    fn punctual(&mut self, phase: Phase, late_ns: u64, waited: bool, held: bool) {
-        if phase != Phase::Replay {
-            return;
-        }
-        let late = late_ns > LATE_NS;
+    fn punctual(&mut self, entry: &Entry) {
+        let late = entry.late_ns > LATE_NS;
         self.punctuality.sent += 1;
         self.punctuality.late += u64::from(late);
-        self.punctuality.waited += u64::from(late && waited);
-        self.punctuality.held_back += u64::from(late && held && !waited);
+        self.punctuality.waited += u64::from(late && entry.waited);
+        self.punctuality.held_back += u64::from(late && entry.held && !entry.waited);
     }
 
     fn send(
         &mut self,
-        at: usize,
+        (at, waited, held): (usize, bool, bool),
         session: u32,
         request: http::Request<Bytes>,
     ) -> impl Future<Output = Exchanged> + Send + use<P> {
-        let link = self.pool.take(session, self.now_ns());
-        let (dialer, host, start) = (self.pool.dialer(), self.run.host.clone(), self.start);
+        // How long a connection was idle goes by the host's clock: the plan's begins anew with each phase.
+        let link = self.pool.take(session, nanos(self.run.host.elapsed()));
+        let (dialer, host, clock) = (self.pool.dialer(), self.run.host.clone(), self.clock);
         let deadline = self.run.options.deadline;
         async move {
-            let sent_ns = nanos(host.elapsed().saturating_sub(start));
+            let sent_ns = clock.now_ns(&host);
             let (answer, link) = dialer.exchange(link, request, deadline).await;
             Exchanged {
                 at,
+                waited,
+                held,
                 sent_ns,
-                ended_ns: nanos(host.elapsed().saturating_sub(start)),
+                ended_ns: clock.now_ns(&host),
                 answer,
                 link,
             }

@@ -23,11 +23,11 @@ const PAIRS: usize = if cfg!(debug_assertions) {
     100_000
 };
 
-fn side(role: Side, plan: &Plan, outcome: impl Fn(usize) -> Outcome) -> Observations {
+pub(crate) fn side(role: Side, plan: &Plan, outcome: impl Fn(usize) -> Outcome) -> Observations {
     observations(role, plan, outcome, |_| answer(200, "{}".to_owned()))
 }
 
-fn tally(compared: &Compared<'_, '_>) -> BTreeMap<Category, usize> {
+pub(crate) fn tally(compared: &Compared<'_, '_>) -> BTreeMap<Category, usize> {
     let mut tally = BTreeMap::new();
     for one in &compared.requests {
         *tally.entry(one.category).or_default() += 1;
@@ -322,7 +322,7 @@ fn which_request_comes_first_decides_nothing() {
 }
 
 /// A service in which `/load` is noise in a tenth of the answers.
-fn noisy(instance: u64, at: usize, more: u64) -> String {
+pub(crate) fn noisy(instance: u64, at: usize, more: u64) -> String {
     let load = word(at as u64 + instance * 1_000_000) % 1_000;
     let busy = load < 100 + more;
     format!(
@@ -407,75 +407,4 @@ fn without_an_answer_of_the_second_instance_nothing_is_excused() {
     assert!(noisy_from(0, 1_000) > 100);
     assert_eq!(noisy_from(1_000, 2_000), 0);
     assert!(tally(&compared)[&Category::Mismatched] > 100);
-}
-
-#[test]
-fn lists_of_invented_ids_are_paired_by_their_partners() {
-    let rules = rules(
-        r#"
-[[rule]]
-id = "id"
-kind = "binding"
-reason = "each side invents its own"
-endpoint = "*"
-path = "/id"
-[[rule]]
-id = "listed"
-kind = "binding"
-reason = "the same ids, in lists"
-endpoint = "*"
-path = "/l/*/id"
-pairing = "id"
-[[rule]]
-id = "list"
-kind = "unordered"
-reason = "lists are sorted by id, which each side invents"
-endpoint = "*"
-path = "/l"
-key = "id"
-"#,
-    );
-    let requests = (0..5).map(|at| match at {
-        0..4 => ("POST", "/things".to_owned(), format!("{at}")),
-        _ => ("GET", "/things".to_owned(), String::new()),
-    });
-    let plan = planned(captured(requests), &rules);
-    let created = |prefix: &str, at: usize| answer(200, format!("{{\"id\":\"{prefix}{at}\"}}"));
-    let listed = |prefix: &str, order: [usize; 4], wrong: usize| {
-        let item = |at: &usize| {
-            let value = if *at == wrong { 100 } else { *at };
-            format!("{{\"id\":\"{prefix}{at}\",\"v\":{value}}}")
-        };
-        let items: Vec<String> = order.iter().map(item).collect();
-        answer(200, format!("{{\"l\":[{}]}}", items.join(",")))
-    };
-    let side_of = |role: Side, prefix: &'static str, order: [usize; 4], wrong: usize| {
-        side(role, &plan, move |at| match at {
-            0..4 => created(prefix, at),
-            _ => listed(prefix, order, wrong),
-        })
-    };
-    let legacy = side_of(Side::Legacy, "old", [0, 1, 2, 3], 9);
-    let sorted = side_of(Side::Candidate, "new", [2, 0, 3, 1], 9);
-    let agreed = compare(&plan, &legacy, &sorted, None, &rules);
-    assert_eq!(tally(&agreed), BTreeMap::from([(Category::Matched, 5)]));
-    let wrong = side_of(Side::Candidate, "new", [2, 0, 3, 1], 3);
-    let compared = compare(&plan, &legacy, &wrong, None, &rules);
-    let found: Vec<_> = compared.requests[4]
-        .comparison
-        .differences
-        .iter()
-        .map(|one| {
-            (
-                one.path.as_str(),
-                one.legacy.as_deref(),
-                one.candidate.as_deref(),
-            )
-        })
-        .collect();
-    assert_eq!(
-        found,
-        [("/l/*/v", Some("3"), Some("100"))],
-        "the item of its partner"
-    );
 }

@@ -9,6 +9,7 @@ mod captures_samples;
 mod comparing;
 mod divergences;
 mod mask;
+mod pairings;
 mod parity;
 mod reports;
 mod rules;

@@ -1,15 +1,19 @@
 //! A run that ended early goes on from its journal and comes to the same end.
 
+use std::time::Duration;
+
 use rehearsal_host::Host;
 use rehearsal_replay::{
-    plan::Plan,
+    plan::{Pace, Plan, plan},
     rules::{Rules, Side},
-    run::{Entry, Journal, Observations, Outcome, Recorder, Run, Target, encode, resume},
+    run::{
+        Entry, FailureReason, Journal, Observations, Outcome, Recorder, Run, Target, encode, resume,
+    },
 };
 
 use crate::{
     raw::{Asked, Reaction, answer, raw},
-    server::{captured, on_this_machine, options, planned, rules},
+    server::{captured, on_this_machine, options, planned, reads, rules},
 };
 
 /// Keeps what it is told as a journal's bytes.
@@ -116,5 +120,47 @@ fn a_run_cut_anywhere_comes_to_the_same_end_and_asks_only_what_is_left() {
                 "only what is new is told"
             );
         }
+    });
+}
+
+#[test]
+fn a_resumed_run_goes_on_at_its_place_in_the_schedule() {
+    on_this_machine(|host| async move {
+        let rules = Rules::default();
+        let hours = |at: u64| 1_700_000_000_000_000_000 + at * 3_600_000_000_000;
+        let mut capture = reads(3);
+        for exchange in &mut capture.exchanges {
+            exchange.ts_ns = hours(exchange.seq.min(1));
+        }
+        let plan = plan(capture, &rules, Pace::Recorded);
+        let (url, _) = raw(&host, react).await;
+        let first = Entry {
+            state: false,
+            at: 0,
+            late_ns: 30_000_000,
+            waited: false,
+            held: true,
+            took_ns: 1_000_000,
+            outcome: Outcome::Failed {
+                reason: FailureReason::Timeout,
+                message: String::new(),
+            },
+        };
+        let run = observed(&host, &url, &plan, &rules, vec![first]);
+        let (seen, _) = tokio::time::timeout(Duration::from_secs(60), run)
+            .await
+            .expect("the hour before the first open request is over");
+        assert_eq!(seen.accounting().answered, 2);
+        let punctuality = seen.punctuality.expect("it was paced");
+        assert_eq!(
+            (punctuality.sent, punctuality.held_back),
+            (3, 1),
+            "what the journal tells counts too"
+        );
+        assert!(
+            seen.latency.late().max < 3_000.0,
+            "no request left an hour late: {:?}",
+            seen.latency.late()
+        );
     });
 }

@@ -29,7 +29,7 @@ struct Judgment {
     format: String,
     /// The capture's SHA-256.
     capture: String,
-    /// All that the answer depends on beside the capture.
+    /// All that was typed and the answer depends on, beside the capture.
     question: Question,
     verdict: String,
 }
@@ -46,6 +46,14 @@ struct Question {
     defect: Option<String>,
     pace: String,
     seed: u64,
+    #[serde(default)]
+    settle_ms: u128,
+    #[serde(default)]
+    timeout_ms: u128,
+    #[serde(default)]
+    in_flight: usize,
+    #[serde(default)]
+    today: Option<String>,
 }
 
 /// The judgments so far, and the one that is being made; empty where no proof is asked for.
@@ -109,6 +117,10 @@ impl Judgments {
             defect: flags.candidate_defect.map(|defect| defect.to_string()),
             pace: flags.pace.to_string(),
             seed: flags.seed,
+            settle_ms: flags.settle.as_millis(),
+            timeout_ms: flags.live.timeout.as_millis(),
+            in_flight: flags.live.in_flight.get(),
+            today: flags.today.map(|day| day.to_string()),
         };
         let simulated = (&flags.legacy, &flags.candidate) == (&Target::Sim, &Target::Sim);
         let mut earlier = 0;

@@ -2,7 +2,7 @@
 //!
 //! **Invariant**: how many trials a cluster has is counted and not timed, so the same inputs leave the same files.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use rehearsal_replay::{
     capture::{Capture, Exchange, Manifest, Writer},
@@ -120,13 +120,32 @@ fn command(flags: &ReplayFlags, file: &Path) -> String {
     if let Some(defect) = flags.candidate_defect {
         flag("--candidate-defect", &defect.to_string());
     }
+    if let Some(secondary) = &flags.secondary {
+        flag("--secondary", secondary);
+    }
+    if let Some(today) = flags.today {
+        flag("--today", &today.to_string());
+    }
+    let time = |time: Duration| format!("{}ms", time.as_millis());
     if flags.legacy == Target::Sim {
         flag("--seed", &flags.seed.to_string());
+    } else {
+        flag("--timeout", &time(flags.live.timeout));
+        flag("--in-flight", &flags.live.in_flight.to_string());
+        if let Some(file) = &flags.live.ca {
+            flag("--ca", &file.display().to_string());
+        }
     }
     flag("--pace", &flags.pace.to_string());
+    flag("--settle", &time(flags.settle));
     flag("--out", &flags.out.join("reproduced").display().to_string());
-    if flags.allow_writes {
-        push("--allow-writes");
+    let switches = [
+        ("--http2", flags.live.http2),
+        ("--insecure", flags.live.insecure),
+        ("--allow-writes", flags.allow_writes),
+    ];
+    for (name, _) in switches.iter().filter(|(_, on)| *on) {
+        push(name);
     }
     words.join(" ")
 }
@@ -143,7 +162,40 @@ fn quoted(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+    use crate::flags::{Command, Flags};
+
+    fn typed(line: &str) -> ReplayFlags {
+        match Flags::try_parse_from(line.split(' '))
+            .expect("flags")
+            .command
+        {
+            Command::Replay(flags) => flags,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_command_says_all_that_the_outcome_depends_on() {
+        let sides = "rehearsal replay c.gor --legacy http://old:1 --candidate http://new:2";
+        let live = "--secondary http://other:3 --rules r.toml --today 2026-11-23 --timeout 7s --in-flight 3 \
+                    --pace 100/s --settle 250ms --http2 --allow-writes";
+        let simulated = "rehearsal replay c.gor --legacy sim --candidate sim --seed 7 --settle 1s \
+                         --candidate-defect lose-cancel";
+        for line in [
+            format!("{sides} {live} --ca ca.pem"),
+            format!("{sides} {live} --insecure"),
+            simulated.to_owned(),
+        ] {
+            let before = typed(&line);
+            let mut after = typed(&command(&before, Path::new("c.gor")));
+            assert_eq!(after.out, Path::new("results/reproduced"));
+            after.out.clone_from(&before.out);
+            assert_eq!(format!("{after:?}"), format!("{before:?}"));
+        }
+    }
 
     #[test]
     fn names_and_words_are_safe() {

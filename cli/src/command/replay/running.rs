@@ -159,7 +159,7 @@ pub(super) fn replay(
     };
     let (rules, gate) = (&replay.rules, &replay.gate);
     let report = judge(&replay.plan, legacy, candidate, more.first(), rules, gate);
-    if report.stopped() {
+    if report.stopped {
         printer.talk(
             "  interrupted  what was answered is judged; the same command with --resume goes on",
         );
@@ -217,7 +217,7 @@ fn identity(replay: &Replay, urls: &Urls<'_>) -> String {
     });
     let pace: Pace = replay.plan.pace;
     serde_json::json!({
-        "format": "rehearsal.journal/1",
+        "format": "rehearsal.journal/2",
         "capture": replay.plan.source.sha256,
         "rules": rules,
         "pace": pace.to_string(),

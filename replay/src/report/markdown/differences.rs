@@ -102,7 +102,11 @@ pub(super) fn pairings(out: &mut String, report: &Report) -> fmt::Result {
             conflict.pairs
         )?;
     }
-    left_out(out, report.conflicts.len(), "pairings")
+    let total = usize::try_from(report.violated_pairings).unwrap_or(usize::MAX);
+    match total.saturating_sub(ROWS) {
+        0 => Ok(()),
+        more => writeln!(out, "\nAnd {more} more, some of them in the JSON report."),
+    }
 }
 
 /// Where legacy does not agree with a second instance of itself.

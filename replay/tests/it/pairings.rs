@@ -1,0 +1,201 @@
+//! Lists whose items are paired up by invented ids, and pairs with more differences than are kept.
+
+use std::collections::BTreeMap;
+
+use rehearsal_replay::{
+    comparing::compare,
+    diff::{Category, Comparison},
+    rules::{Rules, Side},
+    run::Outcome,
+};
+
+use crate::{
+    comparing::{side, tally},
+    reports::answer,
+    server::{captured, planned, reads, rules},
+};
+
+#[test]
+fn lists_of_invented_ids_are_paired_by_their_partners() {
+    let rules = rules(
+        r#"
+[[rule]]
+id = "id"
+kind = "binding"
+reason = "each side invents its own"
+endpoint = "*"
+path = "/id"
+[[rule]]
+id = "listed"
+kind = "binding"
+reason = "the same ids, in lists"
+endpoint = "*"
+path = "/l/*/id"
+pairing = "id"
+[[rule]]
+id = "list"
+kind = "unordered"
+reason = "lists are sorted by id, which each side invents"
+endpoint = "*"
+path = "/l"
+key = "id"
+"#,
+    );
+    let requests = (0..5).map(|at| match at {
+        0..4 => ("POST", "/things".to_owned(), format!("{at}")),
+        _ => ("GET", "/things".to_owned(), String::new()),
+    });
+    let plan = planned(captured(requests), &rules);
+    let created = |prefix: &str, at: usize| answer(200, format!("{{\"id\":\"{prefix}{at}\"}}"));
+    let listed = |prefix: &str, order: [usize; 4], wrong: usize| {
+        let item = |at: &usize| {
+            let value = if *at == wrong { 100 } else { *at };
+            format!("{{\"id\":\"{prefix}{at}\",\"v\":{value}}}")
+        };
+        let items: Vec<String> = order.iter().map(item).collect();
+        answer(200, format!("{{\"l\":[{}]}}", items.join(",")))
+    };
+    let side_of = |role: Side, prefix: &'static str, order: [usize; 4], wrong: usize| {
+        side(role, &plan, move |at| match at {
+            0..4 => created(prefix, at),
+            _ => listed(prefix, order, wrong),
+        })
+    };
+    let legacy = side_of(Side::Legacy, "old", [0, 1, 2, 3], 9);
+    let sorted = side_of(Side::Candidate, "new", [2, 0, 3, 1], 9);
+    let agreed = compare(&plan, &legacy, &sorted, None, &rules);
+    assert_eq!(tally(&agreed), BTreeMap::from([(Category::Matched, 5)]));
+    let wrong = side_of(Side::Candidate, "new", [2, 0, 3, 1], 3);
+    let compared = compare(&plan, &legacy, &wrong, None, &rules);
+    let found: Vec<_> = compared.requests[4]
+        .comparison
+        .differences
+        .iter()
+        .map(|one| {
+            (
+                one.path.as_str(),
+                one.legacy.as_deref(),
+                one.candidate.as_deref(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        found,
+        [("/l/*/v", Some("3"), Some("100"))],
+        "the item of its partner"
+    );
+}
+
+#[test]
+fn a_reference_that_only_lists_show_is_a_reference_too() {
+    let rules = rules(
+        r#"
+[[rule]]
+id = "id"
+kind = "binding"
+reason = "each side invents its own"
+endpoint = "*"
+path = "/id"
+[[rule]]
+id = "listed"
+kind = "binding"
+reason = "the same ids, in lists"
+endpoint = "*"
+path = "/l/*/id"
+pairing = "id"
+[[rule]]
+id = "owner"
+kind = "binding"
+reason = "each side invents its own owners, too"
+endpoint = "*"
+path = "/l/*/owner_id"
+[[rule]]
+id = "list"
+kind = "unordered"
+reason = "lists are sorted by id, which each side invents"
+endpoint = "*"
+path = "/l"
+key = "id"
+"#,
+    );
+    let requests = (0..6).map(|at| match at {
+        0..4 => ("POST", "/things".to_owned(), format!("{at}")),
+        _ => ("GET", format!("/things?page={at}"), String::new()),
+    });
+    let plan = planned(captured(requests), &rules);
+    let whole =
+        |role: Side, prefix: &'static str, order: [usize; 4], owner: fn(usize, usize) -> usize| {
+            side(role, &plan, move |at| match at {
+                0..4 => answer(200, format!("{{\"id\":\"{prefix}{at}\"}}")),
+                _ => {
+                    let item = |one: &usize| {
+                        format!(
+                            "{{\"id\":\"{prefix}{one}\",\"owner_id\":\"{prefix}-o{}\"}}",
+                            owner(at, *one)
+                        )
+                    };
+                    let items: Vec<String> = order.iter().map(item).collect();
+                    answer(200, format!("{{\"l\":[{}]}}", items.join(",")))
+                }
+            })
+        };
+    let legacy = whole(Side::Legacy, "old", [0, 1, 2, 3], |_, one| one);
+    let same = whole(Side::Candidate, "new", [2, 0, 3, 1], |_, one| one);
+    let agreed = compare(&plan, &legacy, &same, None, &rules);
+    assert_eq!(tally(&agreed), BTreeMap::from([(Category::Matched, 6)]));
+    // On the second page two things have each other's owners.
+    let swapped = whole(Side::Candidate, "new", [2, 0, 3, 1], |at, one| {
+        match (at, one) {
+            (5, 1) => 2,
+            (5, 2) => 1,
+            _ => one,
+        }
+    });
+    let compared = compare(&plan, &legacy, &swapped, None, &rules);
+    assert_eq!(
+        tally(&compared),
+        BTreeMap::from([(Category::Matched, 5), (Category::Mismatched, 1)])
+    );
+    let found = &compared.requests[5].comparison.differences;
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found.iter().all(|one| one.path == "/l/*/owner_id"));
+}
+
+/// An answer of `LIMIT` noisy items and more, and a total behind them.
+fn crowded(instance: usize, total: usize) -> Outcome {
+    let items: Vec<String> = (0..Comparison::LIMIT + 16)
+        .map(|at| format!("{{\"load\":{}}}", instance * 1_000 + at))
+        .collect();
+    answer(
+        200,
+        format!("{{\"items\":[{}],\"total\":{total}}}", items.join(",")),
+    )
+}
+
+/// One with noise at more places than are kept.
+fn overcrowded(instance: usize, total: usize) -> Outcome {
+    let items: Vec<String> = (0..Comparison::PLACES + 16)
+        .map(|at| format!("\"f{at}\":{}", instance * 10_000 + at))
+        .collect();
+    answer(200, format!("{{{},\"total\":{total}}}", items.join(",")))
+}
+
+#[test]
+fn a_regression_behind_much_noise_is_none() {
+    let none = Rules::default();
+    let check = |answers: fn(usize, usize) -> Outcome, total: usize, expect: Category| {
+        let plan = planned(reads(200), &none);
+        let legacy = side(Side::Legacy, &plan, |_| answers(1, 7));
+        let second = side(Side::Legacy, &plan, |_| answers(2, 7));
+        let candidate = side(Side::Candidate, &plan, |at| {
+            answers(3, if at == 77 { total } else { 7 })
+        });
+        let compared = compare(&plan, &legacy, &candidate, Some(&second), &none);
+        assert_eq!(compared.requests[77].category, expect);
+    };
+    check(crowded, 7, Category::Noise);
+    check(crowded, 8, Category::Mismatched);
+    // What nobody has seen the whole of, nothing excuses.
+    check(overcrowded, 7, Category::Mismatched);
+    check(overcrowded, 8, Category::Mismatched);
+}
