@@ -125,17 +125,17 @@ key = "id"
     let plan = planned(captured(requests), &rules);
     let whole =
         |role: Side, prefix: &'static str, order: [usize; 4], owner: fn(usize, usize) -> usize| {
-            side(role, &plan, move |at| match at {
-                0..4 => answer(200, format!("{{\"id\":\"{prefix}{at}\"}}")),
-                _ => {
-                    let item = |one: &usize| {
-                        format!(
-                            "{{\"id\":\"{prefix}{one}\",\"owner_id\":\"{prefix}-o{}\"}}",
-                            owner(at, *one)
-                        )
-                    };
-                    let items: Vec<String> = order.iter().map(item).collect();
-                    answer(200, format!("{{\"l\":[{}]}}", items.join(",")))
+            side(role, &plan, move |at| {
+                let item = |one: &usize| {
+                    format!(
+                        "{{\"id\":\"{prefix}{one}\",\"owner_id\":\"{prefix}-o{}\"}}",
+                        owner(at, *one)
+                    )
+                };
+                let items: Vec<String> = order.iter().map(item).collect();
+                match at {
+                    0..4 => answer(200, format!("{{\"id\":\"{prefix}{at}\"}}")),
+                    _ => answer(200, format!("{{\"l\":[{}]}}", items.join(","))),
                 }
             })
         };

@@ -147,7 +147,7 @@ fn a_resumed_run_goes_on_at_its_place_in_the_schedule() {
             },
         };
         let run = observed(&host, &url, &plan, &rules, vec![first]);
-        let (seen, _) = tokio::time::timeout(Duration::from_secs(60), run)
+        let (seen, _) = tokio::time::timeout(Duration::from_mins(1), run)
             .await
             .expect("the hour before the first open request is over");
         assert_eq!(seen.accounting().answered, 2);
