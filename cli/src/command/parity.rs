@@ -5,6 +5,7 @@
 
 mod http;
 mod lines;
+mod paging;
 mod postgres;
 mod source;
 mod sqlite;
@@ -48,8 +49,8 @@ pub(super) fn parity(flags: &ParityFlags, printer: Printer) -> Result<Exit, Prob
     let watch = Watch::start();
     let rules = rules(flags)?;
     let interrupt = Interrupt::listen()?;
-    let mut left = open(Want::left(flags))?;
-    let mut right = open(Want::right(flags))?;
+    let mut left = open(Want::left(flags, &interrupt))?;
+    let mut right = open(Want::right(flags, &interrupt))?;
     let key = key(flags, &mut *left, &mut *right)?;
     let columns = match flags.columns.as_slice() {
         [] => Columns::default(),
@@ -70,6 +71,7 @@ pub(super) fn parity(flags: &ParityFlags, printer: Printer) -> Result<Exit, Prob
     }
     let [one, other] = &tables;
     let joined = join(one, other, rules.rules.len());
+    stopped(&interrupt)?;
     let mut detail = Detail::new(&joined, &rules);
     for batch in detail.batches(BATCH) {
         let rows = (left.pick(&batch.left)?, right.pick(&batch.right)?);
@@ -113,7 +115,8 @@ fn rules(flags: &ParityFlags) -> Result<Rules, Problem> {
     let text = fs::read_to_string(file).map_err(|error| Problem::unreadable(file, &error))?;
     let mut rules = Rules::read(&file.to_string_lossy(), &text)?;
     let now = RealMachine::new().now().to_string();
-    if let Some(today) = now.get(..10).and_then(|day| day.parse::<Date>().ok()) {
+    let machine = || now.get(..10).and_then(|day| day.parse::<Date>().ok());
+    if let Some(today) = flags.today.or_else(machine) {
         rules.expire(today);
     }
     Ok(rules)

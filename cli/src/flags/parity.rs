@@ -13,7 +13,7 @@ use super::value::Format;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 A side is one of
-  FILE                        JSON lines, one row a line, or one JSON array of rows; gzip or not
+  FILE                        JSON lines or one JSON array of rows; plain, gzip, zlib or zstd
   FILE                        a SQLite database: a table (--left-table), or a query (--left-query)
   postgres://USER@HOST/DB     a PostgreSQL database, the same
   http://HOST:PORT/PATH       a listing: an array of rows, or an object with one; all its pages
@@ -33,6 +33,9 @@ pub struct ParityFlags {
     /// Which differences are meant: the rules of a replay; those about `state` or `*` speak of rows
     #[arg(long, value_name = "FILE")]
     pub rules: Option<PathBuf>,
+    /// The day that rules expire against [default: this machine's, in UTC]
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub today: Option<jiff::civil::Date>,
     /// The fields that name a row: id, tenant,id, or LEFT=RIGHT where the sides differ [default: `request_id` where both sides have it, else `id`]
     #[arg(long, value_parser = Key::parse, value_name = "FIELDS")]
     pub key: Option<Key>,

@@ -1,27 +1,30 @@
 //! Rows over HTTP: a listing, page by page, or one row a request for given ids.
 //!
 //! **Invariant**: only GET is sent, every answer that is not 200 (or, for an id, 404) ends the reading, and no page is asked for twice.
-//! What a service does not list cannot be compared this way: then its database can, or an export of it.
+//! A query may hold a secret, so no message shows one. What a service does not list cannot be compared this way: then its database can, or an export of it.
 
-use std::{collections::BTreeSet, fmt::Write as _, fs, path::Path, time::Duration};
+use std::{collections::BTreeSet, fmt::Write as _, fs::File, path::Path, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use http::{Request, Response, StatusCode, Uri, header::LINK};
+use http::{Request, Response, StatusCode, Uri};
 use rehearsal_host::{
     client::{Client, ClientLimits},
     real::RealMachine,
 };
 use rehearsal_replay::{
+    capture::{Limits, TextLines},
     json::{Json, parse},
     parity::Key,
 };
 
 use super::{
     lines::give,
-    source::{Each, Source, Want},
+    paging::{absolute, following},
+    source::{Each, Source, Want, shown},
+    stopped,
 };
-use crate::{command::real::runtime, problem::Problem};
+use crate::{command::real::runtime, interrupt::Interrupt, problem::Problem};
 
 /// A page or a row takes at most this long.
 const DEADLINE: Duration = Duration::from_mins(1);
@@ -31,8 +34,6 @@ const PAGE: usize = 256 << 20;
 const PAGES: usize = 1_000_000;
 /// Requests under way at once, for single rows.
 const AT_ONCE: usize = 16;
-/// Where answers say that there is more: a URL, or the start of one.
-const MORE: [&str; 4] = ["/next", "/links/next", "/next_url", "/paging/next"];
 
 /// Rows that were fetched; they are kept, since a service may answer otherwise the next time.
 #[derive(Debug)]
@@ -55,18 +56,19 @@ impl Fetched {
         let rows = match (url.contains("{id}"), want.ids) {
             (true, Some(ids)) => {
                 let ids = ids_of(ids)?;
-                runtime()?.block_on(each_of(&client, url, &ids))?
+                runtime()?.block_on(each_of(&client, url, &ids, want.interrupt))?
             }
             (true, None) => {
                 return Err(Problem::usage(format!(
-                    "{url}: found {{id}}, expected --ids FILE to say which ids"
+                    "{}: found {{id}}, expected --ids FILE to say which ids",
+                    shown(url)
                 ))
                 .hint("an export of the other side will do: its ids are read from it"));
             }
-            (false, _) => runtime()?.block_on(pages(&client, url))?,
+            (false, _) => runtime()?.block_on(pages(&client, url, want.interrupt))?,
         };
         Ok(Self {
-            name: url.to_owned(),
+            name: shown(url),
             rows,
         })
     }
@@ -84,18 +86,24 @@ impl Source for Fetched {
 
 /// The ids in a file: one a line, or JSON lines with a usual key.
 fn ids_of(file: &Path) -> Result<Vec<String>, Problem> {
-    let text = fs::read_to_string(file).map_err(|error| Problem::unreadable(file, &error))?;
+    let unreadable = |error| Problem::unreadable(file, &error);
+    let opened = File::open(file).map_err(unreadable)?;
+    let mut lines = TextLines::new(opened, Limits::default()).map_err(unreadable)?;
     let mut ids = Vec::new();
-    for (at, line) in (1..).zip(text.lines()) {
-        let line = line.trim();
+    while let Some((at, line)) = lines.next_line().map_err(unreadable)? {
+        let line = line.trim_ascii();
         if line.is_empty() {
             continue;
         }
-        if !line.starts_with('{') {
-            ids.push(line.to_owned());
+        if !line.starts_with(b"{") {
+            let id = std::str::from_utf8(line).map_err(|_| {
+                let file = file.display();
+                Problem::usage(format!("{file}: line {at}: found bytes that are not UTF-8, expected an id or a JSON object"))
+            })?;
+            ids.push(id.to_owned());
             continue;
         }
-        let row = parse(line.as_bytes()).map_err(|error| {
+        let row = parse(line).map_err(|error| {
             Problem::usage(format!(
                 "{}: line {at}: {error}: expected an id or a JSON object",
                 file.display()
@@ -123,9 +131,15 @@ fn ids_of(file: &Path) -> Result<Vec<String>, Problem> {
     Ok(ids)
 }
 
-async fn each_of(client: &Client, url: &str, ids: &[String]) -> Result<Vec<Vec<u8>>, Problem> {
+async fn each_of(
+    client: &Client,
+    url: &str,
+    ids: &[String],
+    interrupt: &Interrupt,
+) -> Result<Vec<Vec<u8>>, Problem> {
     let fetched = stream::iter(ids)
         .map(async |id| {
+            stopped(interrupt)?;
             let url = url.replace("{id}", &encoded(id));
             let (status, body) = get(client, &url)
                 .await
@@ -142,13 +156,15 @@ async fn each_of(client: &Client, url: &str, ids: &[String]) -> Result<Vec<Vec<u
     Ok(fetched.into_iter().flatten().collect())
 }
 
-async fn pages(client: &Client, url: &str) -> Result<Vec<Vec<u8>>, Problem> {
+async fn pages(client: &Client, url: &str, interrupt: &Interrupt) -> Result<Vec<Vec<u8>>, Problem> {
     let (mut rows, mut seen) = (Vec::new(), BTreeSet::new());
     let mut next = Some(url.to_owned());
     while let Some(url) = next.take() {
+        stopped(interrupt)?;
+        let name = shown(&url);
         if !seen.insert(url.clone()) || seen.len() > PAGES {
             let message =
-                format!("{url}: found a listing whose pages come round again, expected an end");
+                format!("{name}: found a listing whose pages come round again, expected an end");
             return Err(Problem::infrastructure(message));
         }
         let answer = get(client, &url).await?;
@@ -158,24 +174,26 @@ async fn pages(client: &Client, url: &str) -> Result<Vec<Vec<u8>>, Problem> {
         let body = answer.body();
         let json = parse(body).map_err(|error| {
             Problem::usage(format!(
-                "{url}: {error}: expected a JSON array of rows, or an object with one"
+                "{name}: {error}: expected a JSON array of rows, or an object with one"
             ))
         })?;
-        let items = items(&url, &json)?;
+        let items = items(&name, &json)?;
         rows.extend(items.iter().map(|item| item.to_string().into_bytes()));
-        next = following(&answer, &json).map(|more| absolute(&url, &more));
+        let more = following(answer.headers(), &json)
+            .map_err(|told| Problem::usage(format!("{name}: {told}")))?;
+        next = more.map(|more| absolute(&url, &more));
     }
     Ok(rows)
 }
 
 /// The rows of a page.
-fn items<'j, 'p>(url: &str, json: &'j Json<'p>) -> Result<&'j [Json<'p>], Problem> {
+fn items<'j, 'p>(name: &str, json: &'j Json<'p>) -> Result<&'j [Json<'p>], Problem> {
     if let Json::Array(items) = json {
         return Ok(items);
     }
     let Json::Object(members) = json else {
         let message = format!(
-            "{url}: found a JSON {}, expected an array of rows, or an object with one",
+            "{name}: found a JSON {}, expected an array of rows, or an object with one",
             json.kind()
         );
         return Err(Problem::usage(message));
@@ -193,76 +211,40 @@ fn items<'j, 'p>(url: &str, json: &'j Json<'p>) -> Result<&'j [Json<'p>], Proble
                 "none"
             };
             Err(Problem::usage(format!(
-                "{url}: found {found} among the object's members, expected one array of rows"
+                "{name}: found {found} among the object's members, expected one array of rows"
             )))
         }
     }
 }
 
-/// Where the next page is: a `Link` header (RFC 8288), a member that holds a URL, or a cursor.
-fn following(answer: &Response<Bytes>, json: &Json<'_>) -> Option<String> {
-    let links = answer.headers().get_all(LINK).into_iter();
-    for link in links
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-    {
-        let (target, parameters) = link.split_once('>')?;
-        if parameters.contains("rel=\"next\"") || parameters.contains("rel=next") {
-            return Some(target.trim().trim_start_matches('<').to_owned());
-        }
-    }
-    let text = |path: &str| match json.pointer(path) {
-        Some(Json::String(text)) if !text.is_empty() => Some(text.to_string()),
-        _ => None,
-    };
-    MORE.into_iter()
-        .find_map(text)
-        .or_else(|| text("/next_cursor").map(|cursor| format!("?cursor={}", encoded(&cursor))))
-        .or_else(|| {
-            text("/next_page_token").map(|token| format!("?page_token={}", encoded(&token)))
-        })
-}
-
-/// The URL that `more` means on the page `url`.
-fn absolute(url: &str, more: &str) -> String {
-    if more.contains("://") {
-        return more.to_owned();
-    }
-    let path = url.find("://").map_or(0, |at| at + 3);
-    let origin = path + url[path..].find('/').unwrap_or(url.len() - path);
-    if more.starts_with('/') {
-        return format!("{}{more}", &url[..origin]);
-    }
-    let (base, query) = url.split_once('?').unwrap_or((url, ""));
-    let Some(added) = more.strip_prefix('?') else {
-        let folder = base.rfind('/').map_or(base, |at| &base[..=at]);
-        return format!("{folder}{more}");
-    };
-    let name = added.split('=').next().unwrap_or(added);
-    let kept = query
-        .split('&')
-        .filter(|part| !part.is_empty() && part.split('=').next() != Some(name));
-    let parts: Vec<&str> = kept.chain([added]).collect();
-    format!("{base}?{}", parts.join("&"))
-}
-
 async fn get(client: &Client, url: &str) -> Result<Response<Bytes>, Problem> {
-    let uri: Uri = url.parse().map_err(|error| {
-        Problem::usage(format!("{url}: {error}: expected http://host:port/path"))
-    })?;
+    let name = shown(url);
+    let expected = "expected http://host:port/path";
+    let uri: Uri = url
+        .parse()
+        .map_err(|error| Problem::usage(format!("{name}: {error}: {expected}")))?;
+    if uri
+        .authority()
+        .is_some_and(|authority| authority.as_str().contains('@'))
+    {
+        let message =
+            format!("{name}: found a user name in the URL, {expected}: it would not be sent");
+        return Err(Problem::usage(message));
+    }
     let request = Request::get(uri)
         .header("accept", "application/json")
         .body(Bytes::new())
-        .map_err(|error| Problem::usage(format!("{url}: {error}")))?;
+        .map_err(|error| Problem::usage(format!("{name}: {error}")))?;
     client
         .send(request, DEADLINE)
         .await
-        .map_err(|failure| Problem::infrastructure(format!("{url}: {failure}")))
+        .map_err(|failure| Problem::infrastructure(format!("{name}: {failure}")))
 }
 
 fn refused(url: &str, status: StatusCode, expected: &str) -> Problem {
     let problem = Problem::infrastructure(format!(
-        "{url}: found the answer {status}, expected {expected}"
+        "{}: found the answer {status}, expected {expected}",
+        shown(url)
     ));
     if status.is_client_error() {
         return problem.hint("a service that lists nothing can be compared by its database or an export, or by id: http://HOST:PORT/PATH/{id} with --ids");
@@ -271,7 +253,7 @@ fn refused(url: &str, status: StatusCode, expected: &str) -> Problem {
 }
 
 /// Text as a part of a URL.
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
@@ -281,21 +263,4 @@ fn encoded(text: &str) -> String {
         }
     }
     encoded
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_next_page_is_found_from_any_spelling() {
-        let check = |more: &str, expect: &str| {
-            assert_eq!(absolute("http://h:1/a/list?size=2&cursor=x", more), expect);
-        };
-        check("http://other/x", "http://other/x");
-        check("/b?p=2", "http://h:1/b?p=2");
-        check("?cursor=y", "http://h:1/a/list?size=2&cursor=y");
-        check("list?p=2", "http://h:1/a/list?p=2");
-        assert_eq!(absolute("http://h:1", "/b"), "http://h:1/b");
-    }
 }

@@ -1,25 +1,27 @@
-//! Rows from a file: JSON lines, gzip or not, or one JSON array.
+//! Rows from a file: JSON lines or one JSON array; plain, gzip, zlib or zstd, as the files of captures are.
 //!
 //! **Invariant**: a line that is blank is no row; every other one is, and whether it is a good one is the table's to say.
 //! It deliberately holds one line at a time, but an array whole: that is how it was written.
 
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader, Read},
+    io,
     path::{Path, PathBuf},
 };
 
-use flate2::read::MultiGzDecoder;
-use rehearsal_replay::json::{Json, parse};
+use rehearsal_replay::{
+    capture::{Limits, TextLines},
+    json::{Json, parse},
+};
 
 use super::source::{Each, Next, Source};
 use crate::problem::Problem;
 
-/// Bytes that are read at a time.
-const READ: usize = 1 << 20;
+/// A line above this is refused: no row is so long, and a file without line ends is no file of rows.
+const LINE: usize = 64 << 20;
 
 /// An array above this is refused: as JSON lines it would be read row by row.
-const ARRAY: u64 = 1 << 30;
+const ARRAY: usize = 1 << 30;
 
 /// A file of rows.
 #[derive(Debug)]
@@ -36,37 +38,30 @@ impl Lines {
             name: path.display().to_string(),
             array: false,
         };
-        let mut reader = lines.reader()?;
-        let unreadable = |error: io::Error| Problem::unreadable(path, &error);
-        let begin = reader.fill_buf().map_err(unreadable)?;
-        lines.array = begin.trim_ascii_start().first() == Some(&b'[');
+        let begin = lines.text()?.begins_with();
+        let begin = begin.map_err(|error| lines.unreadable(&error))?;
+        lines.array = begin == Some(b'[');
         Ok(lines)
     }
 
-    fn reader(&self) -> Result<Box<dyn BufRead>, Problem> {
-        let unreadable = |error: io::Error| Problem::unreadable(&self.path, &error);
-        let file = File::open(&self.path).map_err(unreadable)?;
-        let mut raw = BufReader::with_capacity(READ, file);
-        let begin = raw.fill_buf().map_err(unreadable)?;
-        Ok(if begin.starts_with(&[0x1f, 0x8b]) {
-            Box::new(BufReader::with_capacity(READ, MultiGzDecoder::new(raw)))
-        } else {
-            Box::new(raw)
-        })
+    fn unreadable(&self, error: &io::Error) -> Problem {
+        Problem::unreadable(&self.path, error)
+    }
+
+    fn text(&self) -> Result<TextLines<File>, Problem> {
+        let limits = Limits {
+            record_bytes: LINE,
+            ..Limits::default()
+        };
+        File::open(&self.path)
+            .and_then(|file| TextLines::new(file, limits))
+            .map_err(|error| self.unreadable(&error))
     }
 
     fn lines(&self, each: &mut Each<'_>) -> Result<(), Problem> {
-        let mut reader = self.reader()?;
-        let mut line = Vec::new();
+        let mut text = self.text()?;
         let mut skip = 0;
-        loop {
-            line.clear();
-            let read = reader
-                .read_until(b'\n', &mut line)
-                .map_err(|error| Problem::unreadable(&self.path, &error))?;
-            if read == 0 {
-                return Ok(());
-            }
+        while let Some((_, line)) = text.next_line().map_err(|error| self.unreadable(&error))? {
             let row = line.trim_ascii();
             if row.is_empty() {
                 continue;
@@ -78,23 +73,22 @@ impl Lines {
             match each(row)? {
                 Next::Row => {}
                 Next::Skip(rows) => skip = rows,
-                Next::Stop => return Ok(()),
+                Next::Stop => break,
             }
         }
+        Ok(())
     }
 
     fn items(&self, each: &mut Each<'_>) -> Result<(), Problem> {
-        let mut bytes = Vec::new();
-        let read = self.reader()?.take(ARRAY + 1).read_to_end(&mut bytes);
-        read.map_err(|error| Problem::unreadable(&self.path, &error))?;
-        if bytes.len() as u64 > ARRAY {
-            let message = format!(
+        let mut text = self.text()?;
+        let bytes = text.whole(ARRAY).map_err(|error| self.unreadable(&error))?;
+        let bytes = bytes.ok_or_else(|| {
+            Problem::usage(format!(
                 "{}: found an array of more than {ARRAY} bytes, expected JSON lines",
                 self.name
-            );
-            return Err(Problem::usage(message));
-        }
-        let json = parse(&bytes).map_err(|error| {
+            ))
+        })?;
+        let json = parse(bytes).map_err(|error| {
             Problem::usage(format!(
                 "{}: {error}: expected a JSON array of rows",
                 self.name

@@ -3,7 +3,7 @@
 //! **Invariant**: all reads see one snapshot: a read-only transaction, repeatable read, with parallel and synchronized scans off, so that a
 //! second look sees the rows in the same order. A password is never shown.
 
-use postgres::{Client, NoTls, fallible_iterator::FallibleIterator};
+use postgres::{Client, Config, NoTls, config::Host, fallible_iterator::FallibleIterator};
 
 use super::source::{Each, Next, Source, Want};
 use crate::problem::Problem;
@@ -21,12 +21,8 @@ pub(super) struct Queried {
 
 impl Queried {
     pub(super) fn open(want: Want<'_>) -> Result<Self, Problem> {
-        let name = without_password(want.place);
-        let config: postgres::Config = want.place.parse().map_err(|error| {
-            Problem::usage(format!(
-                "{name}: {error}: expected postgres://USER@HOST:PORT/DATABASE"
-            ))
-        })?;
+        let config = config(want.place)?;
+        let name = shown(&config);
         let mut client = config
             .connect(NoTls)
             .map_err(|error| Problem::infrastructure(format!("{name}: {}", told(&error))))?;
@@ -94,16 +90,42 @@ fn told(error: &postgres::Error) -> String {
     format!("{error}{}", cause.unwrap_or_default())
 }
 
-/// The URL without what stands between the user's name and the host, and without a password among its parameters.
-fn without_password(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", url));
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let authority = match authority.rsplit_once('@') {
-        Some((user, host)) => format!("{}@{host}", user.split(':').next().unwrap_or_default()),
-        None => authority.to_owned(),
-    };
-    let path = path.split('?').next().unwrap_or(path);
-    format!("{scheme}://{authority}{path}")
+/// Where the database is: its user, hosts and name, as the driver understood them.
+fn shown(config: &Config) -> String {
+    let hosts = config.get_hosts().iter().enumerate().map(|(at, host)| {
+        let name = match host {
+            Host::Tcp(name) => name.clone(),
+            Host::Unix(path) => path.to_string_lossy().replace('/', "%2F"),
+        };
+        let ports = config.get_ports();
+        match ports.get(at).or(ports.first()) {
+            Some(port) => format!("{name}:{port}"),
+            None => name,
+        }
+    });
+    let hosts = hosts.collect::<Vec<_>>().join(",");
+    let user = config.get_user().map(|user| format!("{user}@"));
+    let database = config.get_dbname().map(|database| format!("/{database}"));
+    let (user, database) = (user.unwrap_or_default(), database.unwrap_or_default());
+    format!("postgres://{user}{hosts}{database}")
+}
+
+/// Reads a URL. What is wrong with it is told without it: nobody knows which part of a bad one is the password.
+fn config(url: &str) -> Result<Config, Problem> {
+    let expected = "expected postgres://USER@HOST:PORT/DATABASE";
+    let rest = url.split_once('@').map_or("", |(_, rest)| rest);
+    if rest
+        .split('?')
+        .next()
+        .is_some_and(|rest| rest.contains('@'))
+    {
+        return Err(Problem::usage(format!(
+            "postgres://...: found more than one @, {expected}: in a password it is written %40"
+        )));
+    }
+    url.parse().map_err(|error: postgres::Error| {
+        Problem::usage(format!("postgres://...: {error}: {expected}"))
+    })
 }
 
 #[cfg(test)]
@@ -112,14 +134,32 @@ mod tests {
 
     #[test]
     fn a_password_is_never_shown() {
-        assert_eq!(
-            without_password("postgres://me:secret@h:1/db?password=secret"),
-            "postgres://me@h:1/db"
+        let check = |url: &str, expect: &str| assert_eq!(shown(&config(url).expect(url)), expect);
+        check(
+            "postgres://me:secret@h:1/db?password=secret",
+            "postgres://me@h:1/db",
         );
-        assert_eq!(without_password("postgresql://h/db"), "postgresql://h/db");
-        assert_eq!(
-            without_password("postgres://me:p@w@h/db"),
-            "postgres://me@h/db"
+        check("postgres://me:sec/r?et@h/db", "postgres://me@h:5432/db");
+        check("postgresql://h/db", "postgres://h:5432/db");
+        check(
+            "postgres://me@%2Ftmp%2Fs/db",
+            "postgres://me@%2Ftmp%2Fs:5432/db",
         );
+        check(
+            "postgres://me:secret@a:1,b:2/db",
+            "postgres://me@a:1,b:2/db",
+        );
+        for bad in [
+            "postgres://me:sec@ret@h/db",
+            "postgres://me:sec@ret/more@h/db",
+            "postgres://me:secret@h:secret/db",
+            "postgres://me:secret@h/db?secret",
+        ] {
+            let message = config(bad).expect_err(bad).message;
+            assert!(
+                !message.contains("sec") && !message.contains("ret"),
+                "{message}"
+            );
+        }
     }
 }

@@ -5,7 +5,7 @@
 use std::{fs::File, io::Read, path::Path};
 
 use super::{http, lines, postgres, sqlite};
-use crate::{flags::parity::ParityFlags, problem::Problem};
+use crate::{flags::parity::ParityFlags, interrupt::Interrupt, problem::Problem};
 
 /// What the reader of a row wants next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,26 +77,29 @@ pub(super) struct Want<'f> {
     pub(super) query: Option<&'f str>,
     pub(super) ids: Option<&'f Path>,
     pub(super) flags: [&'static str; 2],
+    pub(super) interrupt: &'f Interrupt,
 }
 
 impl<'f> Want<'f> {
-    pub(super) fn left(flags: &'f ParityFlags) -> Self {
+    pub(super) fn left(flags: &'f ParityFlags, interrupt: &'f Interrupt) -> Self {
         Self {
             place: &flags.left,
             table: &flags.left_table,
             query: flags.left_query.as_deref(),
             ids: flags.ids.as_deref(),
             flags: ["--left-table", "--left-query"],
+            interrupt,
         }
     }
 
-    pub(super) fn right(flags: &'f ParityFlags) -> Self {
+    pub(super) fn right(flags: &'f ParityFlags, interrupt: &'f Interrupt) -> Self {
         Self {
             place: &flags.right,
             table: &flags.right_table,
             query: flags.right_query.as_deref(),
             ids: flags.ids.as_deref(),
             flags: ["--right-table", "--right-query"],
+            interrupt,
         }
     }
 }
@@ -115,7 +118,8 @@ pub(super) fn open(want: Want<'_>) -> Result<Box<dyn Source>, Problem> {
     }
     if let Some((scheme, _)) = place.split_once("://") {
         return Err(Problem::usage(format!(
-            "{place}: found the scheme {scheme:?}, expected http, postgres or a file's name"
+            "{}: found the scheme {scheme:?}, expected http, postgres or a file's name",
+            shown(place)
         )));
     }
     let path = Path::new(place);
@@ -128,4 +132,38 @@ pub(super) fn open(want: Want<'_>) -> Result<Box<dyn Source>, Problem> {
         return Ok(Box::new(sqlite::Database::open(want)?));
     }
     Ok(Box::new(lines::Lines::open(path)?))
+}
+
+/// A URL without what may be secret: a user's name and password, and the query.
+pub(super) fn shown(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    let rest = rest.split(['?', '#']).next().unwrap_or(rest);
+    // A password may hold a slash that should have been written as %2F: all before the last @ is suspect.
+    if let Some((_, rest)) = rest.rsplit_once('@') {
+        return format!("{scheme}://{rest}");
+    }
+    let authority = rest.split('/').next().unwrap_or(rest);
+    let port = authority.rsplit_once(':').map_or("", |(_, port)| port);
+    let is_port = port.ends_with(']') || port.bytes().all(|byte| byte.is_ascii_digit());
+    // What is no port is the begin of a password with a question mark.
+    let rest = if is_port { rest } else { "..." };
+    format!("{scheme}://{rest}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_never_shown() {
+        let check = |url: &str, expect: &str| assert_eq!(shown(url), expect);
+        check("http://h:1/a/{id}?token=secret#x", "http://h:1/a/{id}");
+        check("http://me:secret@h:1/a?x=1", "http://h:1/a");
+        check("mysql://me:sec/ret@h/db", "mysql://h/db");
+        check("mysql://me:sec?ret@h/db", "mysql://...");
+        check("http://[::1]/a", "http://[::1]/a");
+        check("http://[::1]:80/a", "http://[::1]:80/a");
+    }
 }
