@@ -1,9 +1,24 @@
-//! JSON and multipart text, masked in place.
+//! JSON and multipart bodies, masked in place.
 //!
 //! **Invariant**: everything but masked values keeps its bytes: blanks, order, spelling of numbers. A document that is cut off is read as far as it
 //! goes, so that a truncated body hides nothing.
 
-use crate::mask::{MaskKey, masker::Masker, value::mask};
+use std::sync::LazyLock;
+
+use regex::{Captures, Regex};
+
+use crate::mask::{
+    MaskKey,
+    encoding::{Plus, respelled},
+    masker::Masker,
+    value::mask,
+};
+
+/// The name of a file in the head of a part, in either spelling (RFC 7578, 4.2; RFC 6266, 4.3).
+static FILE_NAMES: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r#"(?i)(?<before>\bfilename(?:="|\*=[\w-]*'[\w-]*'|=))(?<name>[^";\r\n]+)"#)
+        .expect("the pattern is a constant")
+});
 
 /// Who decides about the scalars of a document.
 pub(super) trait Scalars {
@@ -11,6 +26,10 @@ pub(super) trait Scalars {
     fn is_field(&self, name: &str) -> bool;
     /// Whether nothing below a member of this name is masked.
     fn is_kept(&self, name: &str) -> bool;
+    /// What the name of a member becomes, if it changes.
+    fn name(&mut self, _name: &str) -> Option<String> {
+        None
+    }
     /// What a string becomes, if it changes.
     fn string(&mut self, name: &str, masked: bool, text: &str) -> Option<String>;
     /// What a number becomes, if it changes.
@@ -67,16 +86,19 @@ pub(super) fn json(text: &str, scalars: &mut dyn Scalars) -> Option<String> {
                 let (content, end) = string_at(text, at);
                 let plain = unescaped(content);
                 at = end;
-                match levels.last_mut() {
-                    Some(level) if level.expects == Expects::Key => level.name = plain,
-                    _ => {
-                        if let Some(new) = replaced(levels.last(), &plain, scalars, true) {
-                            let quoted = serde_json::to_string(&new).ok()?;
-                            out.push_str(&quoted[..quoted.len() - 1]);
-                            out.push_str(&text[from + 1 + content.len()..end]);
-                            continue;
-                        }
+                let new = match levels.last_mut() {
+                    Some(level) if level.expects == Expects::Key => {
+                        let new = scalars.name(&plain).filter(|_| !level.kept);
+                        level.name = plain;
+                        new
                     }
+                    _ => replaced(levels.last(), &plain, scalars, true),
+                };
+                if let Some(new) = new {
+                    let quoted = serde_json::to_string(&new).ok()?;
+                    out.push_str(&quoted[..quoted.len() - 1]);
+                    out.push_str(&text[from + 1 + content.len()..end]);
+                    continue;
                 }
             }
             b'-' | b'0'..=b'9' => {
@@ -234,7 +256,7 @@ pub(super) fn multipart(masker: &mut Masker, media: &str, text: &str) -> Option<
             .split(';')
             .find_map(|part| part.trim().strip_prefix("name=\"")?.split('"').next());
         let inner = value.trim_end_matches(['\r', '\n']);
-        masked.push_str(&masker.text(head));
+        masked.push_str(&self::head(masker, head));
         if named.is_some_and(|name| masker.rules.is_field(name)) {
             masked.push_str(&masker.field(inner));
         } else {
@@ -243,4 +265,38 @@ pub(super) fn multipart(masker: &mut Masker, media: &str, text: &str) -> Option<
         masked.push_str(&value[inner.len()..]);
     }
     Some(masked)
+}
+
+/// The head of a part: names of fields and what says how the part is written stay, the name of a file does not, but for its extension.
+fn head(masker: &mut Masker, head: &str) -> String {
+    let mut masked = String::with_capacity(head.len());
+    for line in head.split_inclusive('\n') {
+        let content = line.trim_end();
+        match content.split_once(':') {
+            Some((name, value)) if !name.to_ascii_lowercase().starts_with("content-") => {
+                let value = masker.header(&name.to_ascii_lowercase(), value);
+                masked.push_str(name);
+                masked.push(':');
+                masked.push_str(&value);
+            }
+            _ => masked.push_str(&FILE_NAMES.replace_all(content, |found: &Captures<'_>| {
+                found["before"].to_owned() + &file_name(masker, &found["name"])
+            })),
+        }
+        masked.push_str(&line[content.len()..]);
+    }
+    masked
+}
+
+/// Not learned: names such as `document` are in all text.
+fn file_name(masker: &mut Masker, name: &str) -> String {
+    let extension = name.rfind('.').filter(|dot| name.len() - dot <= 6);
+    let (stem, extension) = name.split_at(extension.unwrap_or(name.len()));
+    masker.counts.fields += 1;
+    let stem = if stem.contains('%') {
+        respelled(stem, Plus::Plus, |plain| Some(masker.image(plain))).into_owned()
+    } else {
+        masker.image(stem)
+    };
+    stem + extension
 }

@@ -14,6 +14,7 @@ use crate::{
     mask::{
         MaskKey, MaskRules,
         body::{self, Scalars},
+        charset::Charset,
         known::Known,
         target, text,
         value::mask,
@@ -156,7 +157,12 @@ impl Masker {
         } else {
             media
         };
-        let masked = self.bytes(&media, &plain);
+        let Some(charset) = Charset::of(&media, &plain) else {
+            *content = Body::Missing;
+            self.counts.withheld += 1;
+            return true;
+        };
+        let masked = self.bytes(&media, charset, &plain);
         if masked == *plain {
             return false;
         }
@@ -168,13 +174,10 @@ impl Masker {
         false
     }
 
-    fn bytes(&mut self, media: &str, bytes: &[u8]) -> Vec<u8> {
-        let latin = ["iso-8859-1", "latin1", "windows-1252"]
-            .iter()
-            .any(|name| media.contains(name));
+    fn bytes(&mut self, media: &str, charset: Charset, bytes: &[u8]) -> Vec<u8> {
         match std::str::from_utf8(bytes) {
             Ok(text) => self.typed(media, text).into_bytes(),
-            Err(_) if latin => {
+            Err(_) if charset == Charset::Single => {
                 let text: String = bytes.iter().map(|byte| char::from(*byte)).collect();
                 let masked = self.typed(media, &text);
                 masked
@@ -207,10 +210,11 @@ impl Masker {
 
     /// JSON, base64 of something, or text.
     pub(super) fn document(&mut self, content: &str) -> String {
-        if content.trim_start().starts_with(['{', '['])
-            && let Some(masked) = body::json(content, self)
+        let json = content.strip_prefix('\u{feff}').unwrap_or(content);
+        if json.trim_start().starts_with(['{', '['])
+            && let Some(masked) = body::json(json, self)
         {
-            return masked;
+            return content[..content.len() - json.len()].to_owned() + &masked;
         }
         self.changed(content).unwrap_or_else(|| content.to_owned())
     }
@@ -280,7 +284,8 @@ impl Masker {
         image
     }
 
-    fn header(&mut self, name: &str, value: &str) -> String {
+    /// The value of the header of this name, which is in lower case.
+    pub(super) fn header(&mut self, name: &str, value: &str) -> String {
         match name {
             "authorization" | "proxy-authorization" => self.credentials(value),
             "cookie" => self.cookies(value),
@@ -288,7 +293,8 @@ impl Masker {
                 let (cookie, attributes) = value.split_at(value.find(';').unwrap_or(value.len()));
                 self.cookies(cookie) + attributes
             }
-            "location" | "content-location" | "referer" | "link" => target::url(self, value),
+            "location" | "content-location" | "referer" => target::url(self, value),
+            "link" => target::links(self, value),
             // What a proxy writes as a list is a list of values.
             _ if self.rules.is_header(name) => {
                 let parts: Vec<String> = value.split(',').map(|part| self.field(part)).collect();
@@ -321,6 +327,7 @@ impl Masker {
             Some((name, value)) if !self.rules.is_kept(name) => {
                 format!("{name}={}", self.field(value))
             }
+            None if !cookie.trim().is_empty() && !self.rules.is_kept(cookie) => self.field(cookie),
             _ => cookie.to_owned(),
         });
         cookies.collect::<Vec<_>>().join(";")
@@ -336,16 +343,36 @@ impl Scalars for Masker {
         self.rules.is_kept(name)
     }
 
+    /// Names of members are mostly names of fields, which a learned value may well be spelled like: only what no field is named is looked up.
+    fn name(&mut self, name: &str) -> Option<String> {
+        let ordinary = name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_-.$@".contains(&byte));
+        let masked = if ordinary {
+            text::by_pattern(self, name)
+        } else {
+            self.text(name)
+        };
+        match masked {
+            Cow::Owned(masked) => Some(masked),
+            Cow::Borrowed(_) => None,
+        }
+    }
+
     fn string(&mut self, _: &str, masked: bool, text: &str) -> Option<String> {
         if masked && !text.is_empty() {
             return Some(self.field(text));
         }
-        let url = text.starts_with('/') || text.contains("://");
+        let url = text.starts_with('/') || target::after_scheme(text).is_some();
         if url && !text.contains(' ') {
             let masked = target::url(self, text);
             return (masked != text).then_some(masked);
         }
-        if text.trim_start().starts_with(['{', '[']) {
+        if text
+            .trim_start_matches('\u{feff}')
+            .trim_start()
+            .starts_with(['{', '['])
+        {
             let masked = self.document(text);
             return (masked != text).then_some(masked);
         }

@@ -11,6 +11,7 @@
 //! and whoever has the key can try values. What has no field, no pattern and was never learned is not found.
 
 mod body;
+mod charset;
 mod encoding;
 mod fields;
 mod key;

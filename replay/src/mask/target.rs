@@ -1,6 +1,6 @@
 //! Request targets, URLs in headers, and forms: paths segment by segment, queries parameter by parameter.
 //!
-//! **Invariant**: scheme, host, names of parameters and separators stay as they are.
+//! **Invariant**: scheme, host, names of parameters and separators stay as they are; a user and password before the host do not.
 
 use std::borrow::Cow;
 
@@ -11,17 +11,19 @@ use crate::mask::{
 
 /// A path with its query, or a whole URL.
 pub(super) fn url(masker: &mut Masker, url: &str) -> String {
-    let origin = match url.split_once("://") {
-        Some((scheme, rest)) if !scheme.contains(['/', '?']) => {
-            let path = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-            scheme.len() + 3 + path
+    let (mut masked, rest) = match after_scheme(url) {
+        Some(rest) => {
+            let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+            let scheme = &url[..url.len() - rest.len()];
+            (
+                scheme.to_owned() + &self::authority(masker, authority),
+                path,
+            )
         }
-        _ => 0,
+        None => (String::new(), url),
     };
-    let (origin, rest) = url.split_at(origin);
     let (rest, fragment) = rest.split_at(rest.find('#').unwrap_or(rest.len()));
     let (path, query) = rest.split_at(rest.find('?').unwrap_or(rest.len()));
-    let mut masked = origin.to_owned();
     let mut before = String::new();
     for (at, segment) in path.split('/').enumerate() {
         if at > 0 {
@@ -39,6 +41,47 @@ pub(super) fn url(masker: &mut Masker, url: &str) -> String {
         masked.push_str(&form(masker, fragment));
     }
     masked
+}
+
+/// What follows `scheme://` (RFC 3986, 3.1), if that is how `text` begins.
+pub(super) fn after_scheme(text: &str) -> Option<&str> {
+    let (scheme, rest) = text.split_once("://")?;
+    let shaped = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"+.-".contains(&byte));
+    shaped.then_some(rest)
+}
+
+/// A host, with the user and the password before it masked.
+fn authority(masker: &mut Masker, authority: &str) -> String {
+    let Some((user, host)) = authority.rsplit_once('@') else {
+        return authority.to_owned();
+    };
+    let mut masked = String::with_capacity(authority.len());
+    for part in user.split_inclusive(':') {
+        let bare = part.strip_suffix(':').unwrap_or(part);
+        if !bare.is_empty() {
+            masked.push_str(&respelled(bare, Plus::Plus, |plain| {
+                Some(masker.field(plain))
+            }));
+        }
+        masked.push_str(&part[bare.len()..]);
+    }
+    masked + "@" + host
+}
+
+/// The value of a `Link` header: URLs in angle brackets, and what is said of them.
+pub(super) fn links(masker: &mut Masker, mut value: &str) -> String {
+    let mut masked = String::with_capacity(value.len());
+    while let Some((before, after)) = value.split_once('<') {
+        masked.push_str(&masker.text(before));
+        let (target, rest) = after.split_at(after.find('>').unwrap_or(after.len()));
+        masked.push('<');
+        masked.push_str(&url(masker, target));
+        value = rest;
+    }
+    masked + &masker.text(value)
 }
 
 /// A segment of a path; `before` is the one before it.

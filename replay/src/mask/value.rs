@@ -317,7 +317,8 @@ fn address(key: &MaskKey, text: &str) -> Option<String> {
 /// An ISO date, with or without a time after it.
 fn date(key: &MaskKey, text: &str) -> Option<String> {
     let (day, rest) = text.split_at_checked(10)?;
-    if !rest.is_empty() && !rest.starts_with(['T', ' ']) {
+    let time = |byte: u8| byte.is_ascii_digit() || b"T :.,Z+-".contains(&byte);
+    if !rest.is_empty() && !(rest.starts_with(['T', ' ']) && rest.bytes().all(time)) {
         return None;
     }
     let day: Date = day.parse().ok()?;

@@ -10,6 +10,7 @@ mod comparing;
 mod divergences;
 mod mask;
 mod pairings;
+mod mask_leaks;
 mod parity;
 mod reports;
 mod rules;

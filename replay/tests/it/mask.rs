@@ -25,7 +25,7 @@ fn headers(headers: &[(&str, &str)]) -> Headers {
         .collect()
 }
 
-fn exchange(
+pub(crate) fn exchange(
     target: &str,
     request: (&[(&str, &str)], &str),
     response: (&[(&str, &str)], &str),
@@ -53,14 +53,14 @@ fn exchange(
     }
 }
 
-fn masked(mut exchange: Exchange) -> Exchange {
+pub(crate) fn masked(mut exchange: Exchange) -> Exchange {
     let mut masker = masker();
     masker.learn(&exchange);
     masker.mask(&mut exchange);
     exchange
 }
 
-fn body(body: &Body) -> String {
+pub(crate) fn body(body: &Body) -> String {
     String::from_utf8(body.whole().expect("whole").to_vec()).expect("text")
 }
 
@@ -445,9 +445,10 @@ proptest! {
             one.request.body = Body::Whole(content.clone().into());
             let (once, twice) = (masked(one.clone()), masked(one));
             prop_assert_eq!(&once, &twice);
-            let bytes = once.request.body.whole().expect("whole");
-            if serde_json::from_slice::<serde_json::Value>(&content).is_ok() {
-                prop_assert!(serde_json::from_slice::<serde_json::Value>(bytes).is_ok());
+            let json = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).is_ok();
+            // Other bytes may happen to look like UTF-16, which is withheld.
+            if json(&content) {
+                prop_assert!(once.request.body.whole().is_some_and(|bytes| json(bytes)));
             }
         }
     }
