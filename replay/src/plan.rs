@@ -280,7 +280,7 @@ fn source(capture: &Capture) -> Source {
             });
             skipped.len() - 1
         });
-        skipped[at].count += 1;
+        skipped[at].count = skipped[at].count.saturating_add(one.count);
         if skipped[at].first.len() < PLACES {
             skipped[at].first.push(SkippedPlace {
                 offset: one.offset,
@@ -296,7 +296,7 @@ fn source(capture: &Capture) -> Source {
             .iter()
             .filter(|kind| kind.reason.loses_a_request())
             .map(|kind| kind.count)
-            .sum(),
+            .fold(0, u64::saturating_add),
         skipped,
         standing_clock: exchanges.len() > 1
             && exchanges

@@ -1,13 +1,16 @@
 //! `rehearsal import`: captures of any format, as one in our own; masked and filtered as asked.
 //!
 //! **Invariant**: the file appears under its name only when all of it is there; what was read is written, left out by a filter, or skipped with
-//! its place, and each is counted. With a mask, files are read twice, so that a name is found in text that comes before its field; standard
-//! input cannot be, so there a name is found from its first field on, and that is said.
+//! its place, and each is counted, what was skipped in the written capture as well. With a mask, files are read twice, so that a name is found
+//! in text that comes before its field; standard input and pipes cannot be, so there a name is found from its first field on, and that is said.
 
-use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
+use std::{collections::BTreeMap, fmt::Write as _, fs};
 
 use rehearsal_replay::{
-    capture::{Exchange, Manifest, Options, Record, Stream, Unreadable, Writer, open_all},
+    capture::{
+        Exchange, Manifest, Options, Record, Stream, Unreadable, Writer, can_be_read_again,
+        open_all,
+    },
     mask::{MaskCounts, MaskKey, MaskRules, Masker},
     profile::{Places, Profiler},
     rules::Rules,
@@ -64,10 +67,7 @@ pub(super) fn import(flags: &ImportFlags, printer: Printer) -> Result<Exit, Prob
         },
         ..Options::default()
     };
-    let piped = flags
-        .captures
-        .iter()
-        .any(|capture| capture == Path::new("-"));
+    let piped = !can_be_read_again(&flags.captures)?;
     if let Some(masker) = masker.as_mut().filter(|_| !piped) {
         let mut reading = Reading::new("learning", &interrupt, printer);
         let mut stream = open_all(&flags.captures, &options)?;
@@ -136,8 +136,9 @@ fn convert(
         reading.tell(&stream)?;
         let mut exchange = match record? {
             Record::Exchange(exchange) => exchange,
-            skip @ Record::Skipped(_) => {
-                skipped.add(&skip);
+            Record::Skipped(skip) => {
+                writer.skip(&skip);
+                skipped.add(&Record::Skipped(skip));
                 continue;
             }
         };
@@ -278,7 +279,7 @@ fn masked(flags: &ImportFlags, masker: &Masker, piped: bool) -> Result<Masked, P
     let mut notes = Vec::new();
     if piped {
         notes.push(
-            "standard input was read once: a name in text before its first field was not found"
+            "standard input or a pipe was read once: a name in text before its first field was not found"
                 .to_owned(),
         );
     }
@@ -302,14 +303,47 @@ fn exporter(flags: &ImportFlags) -> Result<String, Problem> {
             .unwrap_or(capture.as_os_str())
             .to_string_lossy()
     });
-    let mut text = format!("rehearsal import {}", names.collect::<Vec<_>>().join(" "));
+    let mut text = names.fold("rehearsal import".to_owned(), |text, name| {
+        text + " " + &quoted(&name)
+    });
+    let mut flag = |name: &str, value: &str| {
+        let _ = write!(text, " {name} {}", quoted(value));
+    };
+    if let Some(format) = flags.from {
+        flag("--from", format.short());
+    }
+    if !flags.method.is_empty() {
+        flag("--method", &flags.method.join(","));
+    }
+    for path in &flags.path {
+        flag("--path", path.text());
+    }
+    if let Some(since) = flags.since {
+        flag("--since", &since.to_string());
+    }
+    if let Some(until) = flags.until {
+        flag("--until", &until.to_string());
+    }
     if let Some(share) = flags.sample {
-        let _ = write!(text, " --sample {}%", share * 100.0);
+        flag("--sample", &format!("{}%", share * 100.0));
+    }
+    if let Some(file) = &flags.mask_rules {
+        let name = file.file_name().unwrap_or(file.as_os_str());
+        flag("--mask-rules", &name.to_string_lossy());
     }
     if let Some(key) = key(flags)? {
         let _ = write!(text, ", masked with the key {}", key.id());
     }
     Ok(text)
+}
+
+/// As a shell takes it for one word.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "_-.,:/+%=@".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 fn nothing(summary: &Summary) -> String {

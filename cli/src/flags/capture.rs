@@ -2,7 +2,7 @@
 //!
 //! **Invariant**: the same files and flags give the same capture; a key is named by its place, never typed.
 
-use std::{path::PathBuf, str::FromStr, time::Duration};
+use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::Args;
 use jiff::Timestamp;
@@ -102,6 +102,19 @@ impl Moment {
             Self::After(time) => {
                 first_ns.saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
             }
+        }
+    }
+}
+
+impl fmt::Display for Moment {
+    /// As it can be typed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At(ns) => match Timestamp::from_nanosecond(i128::from(*ns)) {
+                Ok(time) => write!(f, "{time}"),
+                Err(error) => write!(f, "{error}"),
+            },
+            Self::After(time) => write!(f, "{}s", time.as_secs_f64()),
         }
     }
 }

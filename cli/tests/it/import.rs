@@ -82,12 +82,34 @@ fn a_capture_is_converted_whole_and_what_is_skipped_has_its_place() {
             "{skipped}"
         );
         let profile = desk.run(&["inspect", out, "--format", "json"]).json();
+        let skipped = &profile["profile"]["skipped"]["malformed"];
         assert_eq!(
-            (
-                &profile["profile"]["exchanges"],
-                &profile["profile"]["skipped"]
-            ),
-            (&json!(40), &json!({}))
+            (&profile["profile"]["exchanges"], &skipped["count"]),
+            (&json!(40), &json!(1))
+        );
+        let first = skipped["first"][0].as_str().expect("a place");
+        assert!(
+            first.starts_with(&format!("{out}: line 42, "))
+                && first.contains("skipped when it was imported, at c.jsonl: line 4, "),
+            "{first}"
+        );
+        assert_eq!(
+            lost(&desk, out),
+            lost(&desk, "c.jsonl"),
+            "coverage is as of the original"
+        );
+        // What was lost is passed on by an import of the import, and ends a strict reading.
+        let ended = desk.run(&["import", out, "--out", "again.jsonl", "--format", "json"]);
+        assert_eq!(
+            ended.json()["skipped"]["malformed"]["count"],
+            1,
+            "{ended:?}"
+        );
+        assert_eq!(lost(&desk, "again.jsonl"), lost(&desk, "c.jsonl"));
+        let strict = desk.run(&["inspect", out, "--strict"]);
+        assert!(
+            strict.code == 2 && strict.err.contains("line 42"),
+            "{strict:?}"
         );
     }
     let ended = import(&desk, &["--out", "strict.jsonl", "--strict"]);
@@ -97,6 +119,69 @@ fn a_capture_is_converted_whole_and_what_is_skipped_has_its_place() {
         !desk.names().iter().any(|name| name.contains("strict")),
         "{:?}",
         desk.names()
+    );
+}
+
+/// Records that could not be read, as a replay counts them against coverage.
+fn lost(desk: &Desk, capture: &str) -> Value {
+    let sides = ["--legacy", "sim", "--candidate", "sim", "--format", "json"];
+    let report = desk
+        .run(&[&["replay", capture], &sides[..]].concat())
+        .json();
+    let skipped = report["capture"]["skipped"].as_array().expect("kinds");
+    json!([
+        skipped
+            .iter()
+            .map(|kind| json!([kind["reason"], kind["count"]]))
+            .collect::<Vec<_>>(),
+        report["coverage"]
+    ])
+}
+
+#[test]
+fn what_a_capture_was_made_from_can_be_typed_again() {
+    let desk = desk();
+    desk.put(
+        "rules.toml",
+        "format = \"rehearsal.mask/1\"\nfields = [\"patient_name\"]",
+    );
+    let more = [
+        "--out",
+        "o.jsonl",
+        "--from",
+        "rehearsal",
+        "--method",
+        "post,GET",
+        "--path",
+        "/appointments",
+        "--path",
+        "/appointments/{id}",
+        "--since",
+        "1m",
+        "--until",
+        "1970-01-01T02:00:00+01:00",
+        "--sample",
+        "50%",
+        "--mask",
+        "key.txt",
+        "--mask-rules",
+        "rules.toml",
+    ];
+    let since = ["--since", "10s"];
+    let ended = import(&desk, &[&more[..10], &since, &more[12..]].concat());
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let written = desk.get("o.jsonl");
+    let manifest: Value =
+        serde_json::from_str(written.lines().next().expect("a line")).expect("JSON");
+    let exporter = manifest["exporter"].as_str().expect("an exporter");
+    let (command, key) = exporter
+        .split_once(", masked with the key ")
+        .expect("a key");
+    assert!(!key.is_empty());
+    assert_eq!(
+        command,
+        "rehearsal import c.jsonl --from rehearsal --method post,GET --path /appointments --path '/appointments/{id}' --since 10s \
+         --until 1970-01-01T01:00:00Z --sample 50% --mask-rules rules.toml"
     );
 }
 

@@ -134,6 +134,10 @@ fn json(name: &str, begin: &[u8], first: &[u8]) -> Option<Format> {
         ("\"httpStreamedTraceSegment\"", Format::EnvoyTap),
         ("\"resourceSpans\"", Format::Otlp),
         ("\"resource_spans\"", Format::Otlp),
+        ("\"resourceMetrics\"", Format::Otlp),
+        ("\"resource_metrics\"", Format::Otlp),
+        ("\"resourceLogs\"", Format::Otlp),
+        ("\"resource_logs\"", Format::Otlp),
         ("\"log\"", Format::Har),
     ];
     let opening = keys.iter().find(|(key, _)| {

@@ -19,7 +19,7 @@ use crate::capture::{
     message,
     open::io_error,
     parsed::{Id, Next, Parsed, ResponseHalf, What},
-    session,
+    session, status,
 };
 
 /// The separator of records.
@@ -187,10 +187,12 @@ fn request(meta: &Meta<'_>, payload: &[u8]) -> Result<What, String> {
 }
 
 fn response(meta: &Meta<'_>, payload: &[u8]) -> Result<What, String> {
-    let bodiless = |start: &str| matches!(status(start), Some(204 | 304));
+    // Whether it answers a HEAD is known when its request is.
+    let bodiless =
+        |start: &str| status_of(start).is_some_and(|status| status::bodiless("", status));
     let message = message::parse(payload, bodiless)?;
-    let status =
-        status(&message.start).ok_or_else(|| format!("{:?} is no status line", message.start))?;
+    let status = status_of(&message.start)
+        .ok_or_else(|| format!("{:?} is no status line", message.start))?;
     Ok(What::Response(Box::new(ResponseHalf {
         id: Id::new(meta.id),
         ts_ns: meta.ts_ns,
@@ -202,14 +204,8 @@ fn response(meta: &Meta<'_>, payload: &[u8]) -> Result<What, String> {
     })))
 }
 
-fn status(start: &str) -> Option<u16> {
-    start
-        .strip_prefix("HTTP/")?
-        .split(' ')
-        .nth(1)?
-        .parse()
-        .ok()
-        .filter(|status| (100..1000).contains(status))
+fn status_of(start: &str) -> Option<u16> {
+    status::read(start.strip_prefix("HTTP/")?.split(' ').nth(1)?).ok()
 }
 
 /// Flags what lacks its separator, and says whether its body is cut.
@@ -217,7 +213,7 @@ fn mark(what: &mut What) -> bool {
     let (flags, body) = match what {
         What::Request(_, exchange) => (&mut exchange.flags, &exchange.request.body),
         What::Response(response) => (&mut response.flags, &response.body),
-        What::Exchange(_) | What::Skipped(..) => return false,
+        What::Exchange(_) | What::Skipped(..) | What::SkippedBefore(..) => return false,
     };
     flags.push(Flag::Unterminated);
     matches!(body, Body::Truncated { .. })

@@ -17,7 +17,7 @@ use crate::capture::{
     input::Input,
     open::io_error,
     parsed::{Next, Parsed, What},
-    session, target, times, values,
+    session, status, target, times, values,
 };
 
 /// Lua filters that log answers commonly cut each piece to this; a length that is a multiple of it is not to be trusted.
@@ -231,12 +231,12 @@ fn exchange(line: &Line<'_>) -> Result<Exchange, String> {
     };
     let version = protocol.strip_prefix("HTTP/").unwrap_or("1.1");
     let (mut ts_ns, latency_ns) = times_of(line)?;
-    ts_ns += line.number("connection_request").unwrap_or(0).min(999_999);
+    ts_ns = ts_ns.saturating_add(line.number("connection_request").unwrap_or(0).min(999_999));
     let (target, authority) = target::split(&url);
     let mut headers = headers(line);
     target::set_host(&mut headers, line.text("host").as_deref().or(authority));
     let mut flags = Vec::new();
-    let response = response(line, ts_ns, latency_ns)?;
+    let response = response(line, &method, (ts_ns, latency_ns))?;
     if response.is_none() {
         flags.push(Flag::Status0);
     }
@@ -342,16 +342,19 @@ fn request_body(line: &Line<'_>, method: &str) -> Body {
     }
 }
 
-fn response(line: &Line<'_>, ts_ns: u64, latency_ns: u64) -> Result<Option<Response>, String> {
+fn response(
+    line: &Line<'_>,
+    method: &str,
+    (ts_ns, latency_ns): (u64, u64),
+) -> Result<Option<Response>, String> {
     let Some(text) = line.text("status") else {
         return Ok(None);
     };
-    let status: u16 = text
-        .parse()
-        .map_err(|_| format!("status {text:?} is no number"))?;
-    if status < 100 {
+    // nginx writes 000 where there was no answer, and 009 for HTTP/0.9.
+    if text.parse().is_ok_and(|number: u64| number < 100) {
         return Ok(None);
     }
+    let status = status::read(&text)?;
     let headers: Headers = line
         .values
         .keys()
@@ -363,7 +366,8 @@ fn response(line: &Line<'_>, ts_ns: u64, latency_ns: u64) -> Result<Option<Respo
     let length = line.number("response_length");
     let text = line.text("response_body");
     let body = match text {
-        None if length == Some(0) || matches!(status, 204 | 304) => Body::EMPTY,
+        _ if status::bodiless(method, status) => Body::EMPTY,
+        None if length == Some(0) => Body::EMPTY,
         None => Body::Missing,
         Some(text) => {
             let bytes = Bytes::copy_from_slice(text.as_bytes());

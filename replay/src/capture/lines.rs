@@ -5,12 +5,15 @@
 //! {"v":1,"seq":0,"ts_ns":1,"conn":"c1","session":"s1","req":{"method":"GET","target":"/","version":"1.1","headers":[["a","b"]],"body":{"utf8":""}},"resp":null,"flags":[]}
 //! ```
 //!
+//! After the exchanges, an import has a line of what was skipped when it was made (`skipped_line`).
+//!
 //! A body is `{"utf8":..}`, `{"b64":..}`, `{"missing":true}` or `{"truncated":{"b64":..,"length":..}}`; left out, it is empty.
 //!
 //! **Invariant**: what [`Writer`] wrote, [`Lines`] reads back equal. A line that is not an exchange is a [`Skipped`] with its place; bytes
 //! that are not UTF-8, a line cut at the end of the file, and fewer exchanges than the manifest promises are errors: the file is damaged.
 
 use std::{
+    collections::VecDeque,
     io::{self, Read, Write},
     sync::Arc,
 };
@@ -22,10 +25,11 @@ use memchr::memmem::Finder;
 use serde::{Deserialize, Serialize};
 
 use crate::capture::{
-    Body, CaptureError, Exchange, Fault, Flag, Headers, Request, Response, SkippedKind,
+    Body, CaptureError, Exchange, Fault, Flag, Headers, Request, Response, Skipped, SkippedKind,
     input::Input,
     open::io_error,
     parsed::{Next, Parsed, What},
+    skipped_line::{self, Tally},
 };
 
 /// What this reader and writer call the format; the number is its major version.
@@ -228,6 +232,8 @@ pub(crate) struct Lines<R: Read> {
     line: u64,
     exchanges: u64,
     lost: u64,
+    /// What one line stands for.
+    waiting: VecDeque<Parsed>,
 }
 
 impl<R: Read> Lines<R> {
@@ -279,6 +285,7 @@ impl<R: Read> Lines<R> {
             line: 1,
             exchanges: 0,
             lost: 0,
+            waiting: VecDeque::new(),
         })
     }
 
@@ -308,6 +315,9 @@ impl<R: Read> Lines<R> {
     /// The next record of the file.
     pub(crate) fn next(&mut self) -> Next {
         loop {
+            if let Some(parsed) = self.waiting.pop_front() {
+                return Ok(Some(parsed));
+            }
             self.line += 1;
             let place = self.input.offset();
             let piece = self
@@ -357,6 +367,15 @@ impl<R: Read> Lines<R> {
                     What::Exchange(Box::new(exchange))
                 }
                 Err(reason) => {
+                    if let Some(before) = skipped_line::read(text) {
+                        let line = Some(self.line);
+                        self.waiting.extend(before.into_iter().map(|what| Parsed {
+                            offset,
+                            line,
+                            what,
+                        }));
+                        continue;
+                    }
                     self.lost += 1;
                     What::Skipped(SkippedKind::Malformed, reason)
                 }
@@ -386,6 +405,7 @@ impl<R: Read> Lines<R> {
 #[derive(Debug)]
 pub struct Writer<W: Write> {
     sink: Sink<W>,
+    skipped: Tally,
 }
 
 #[derive(Debug)]
@@ -419,7 +439,10 @@ impl<W: Write> Writer<W> {
     }
 
     fn begin(sink: Sink<W>, manifest: &Manifest) -> io::Result<Self> {
-        let mut writer = Self { sink };
+        let mut writer = Self {
+            sink,
+            skipped: Tally::default(),
+        };
         writer.line(manifest)?;
         Ok(writer)
     }
@@ -429,8 +452,16 @@ impl<W: Write> Writer<W> {
         self.line(&Line::of(exchange))
     }
 
+    /// Counts a record that is not written; the count, with the first places, is the last line.
+    pub fn skip(&mut self, skipped: &Skipped) {
+        self.skipped.add(skipped);
+    }
+
     /// Ends the file and gives the output back.
-    pub fn finish(self) -> io::Result<W> {
+    pub fn finish(mut self) -> io::Result<W> {
+        if let Some(line) = std::mem::take(&mut self.skipped).line() {
+            self.line(&line)?;
+        }
         match self.sink {
             Sink::Plain(mut out) => out.flush().map(|()| out),
             Sink::Gzip(out) => out.finish(),

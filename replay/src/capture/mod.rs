@@ -9,6 +9,7 @@
 //!
 //! It deliberately does not judge a capture: what cannot be read is a counted [`Skipped`], and what it costs is the verdict's to say.
 
+mod base64_text;
 mod codec;
 mod content;
 mod envoy;
@@ -30,8 +31,10 @@ mod parsed;
 mod parser;
 mod problem;
 mod session;
+mod skipped_line;
 mod sorter;
 mod source;
+mod status;
 mod target;
 mod text;
 mod times;
@@ -47,5 +50,5 @@ pub use open::{Capture, Reader, load, open, open_with};
 pub use options::{Limits, Options, Spans, Unreadable};
 pub use problem::{CaptureError, Fault, Record, Skipped, SkippedKind};
 pub(crate) use session::hex;
-pub use source::{SourceFile, Stream, load_all, open_all};
+pub use source::{SourceFile, Stream, can_be_read_again, load_all, open_all};
 pub use text::TextLines;

@@ -6,7 +6,7 @@
 
 use std::{collections::VecDeque, io::Read, sync::Arc};
 
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 
 use crate::capture::{
     Body, Exchange, Flag, Headers, Request, Response, SkippedKind, Spans,
@@ -14,13 +14,17 @@ use crate::capture::{
     lenient::Text,
     open::io_error,
     parsed::{Next, Parsed, What},
-    session, target, values,
+    session, status, target, values,
 };
 
 #[derive(Deserialize)]
 struct Export<'a> {
-    #[serde(borrow, rename = "resourceSpans", alias = "resource_spans")]
-    resource_spans: Vec<ResourceSpans<'a>>,
+    #[serde(borrow, default, rename = "resourceSpans", alias = "resource_spans")]
+    spans: Option<Vec<ResourceSpans<'a>>>,
+    #[serde(default, rename = "resourceMetrics", alias = "resource_metrics")]
+    metrics: Option<IgnoredAny>,
+    #[serde(default, rename = "resourceLogs", alias = "resource_logs")]
+    logs: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -203,8 +207,17 @@ impl<R: Read> Otlp<R> {
                     return Ok(Some(parsed(What::Skipped(SkippedKind::Malformed, reason))));
                 }
             };
-            let scopes = export
-                .resource_spans
+            let Some(resource_spans) = export.spans else {
+                let other = export.metrics.or(export.logs);
+                return Ok(Some(parsed(if other.is_some() {
+                    let reason = "metrics or logs, which are no requests".to_owned();
+                    What::Skipped(SkippedKind::NotHttp, reason)
+                } else {
+                    let reason = "an object without resourceSpans".to_owned();
+                    What::Skipped(SkippedKind::Malformed, reason)
+                })));
+            };
+            let scopes = resource_spans
                 .iter()
                 .flat_map(|resource| &resource.scope_spans);
             for span in scopes.flat_map(|scope| &scope.spans) {
@@ -256,7 +269,7 @@ fn read(span: &Span<'_>, spans: Spans) -> Result<What, String> {
     };
     target::set_host(&mut headers, host.as_deref());
     let mut flags = Vec::new();
-    let response = response(span, ts_ns, latency_ns)?;
+    let response = response(span, method, (ts_ns, latency_ns))?;
     if response.is_none() {
         flags.push(Flag::Status0);
     }
@@ -312,17 +325,17 @@ fn body(span: &Span<'_>, method: &str) -> Body {
     }
 }
 
-fn response(span: &Span<'_>, ts_ns: u64, latency_ns: u64) -> Result<Option<Response>, String> {
+fn response(
+    span: &Span<'_>,
+    method: &str,
+    (ts_ns, latency_ns): (u64, u64),
+) -> Result<Option<Response>, String> {
     let Some(text) = span.any(&["http.response.status_code", "http.status_code"]) else {
         return Ok(None);
     };
-    let status: Option<u16> = text
-        .parse()
-        .ok()
-        .filter(|status| (100..1000).contains(status));
-    let status = status.ok_or_else(|| format!("status {text:?}, expected 100 to 999"))?;
+    let status = status::read(text)?;
     let size = span.any(&["http.response.body.size", "http.response_content_length"]);
-    let empty = size == Some("0") || matches!(status, 204 | 304);
+    let empty = size == Some("0") || status::bodiless(method, status);
     Ok(Some(Response {
         ts_ns: ts_ns.saturating_add(latency_ns),
         latency_ns,

@@ -28,6 +28,8 @@ pub(crate) enum What {
     Response(Box<ResponseHalf>),
     /// No exchange.
     Skipped(SkippedKind, String),
+    /// So many that were no exchange when the file was imported.
+    SkippedBefore(SkippedKind, String, u64),
 }
 
 /// What a parser yields at its next record; `None` at the end of the file.
@@ -52,7 +54,7 @@ impl Parsed {
         match &self.what {
             What::Exchange(exchange) | What::Request(_, exchange) => Some(exchange.ts_ns),
             What::Response(response) => Some(response.ts_ns),
-            What::Skipped(..) => None,
+            What::Skipped(..) | What::SkippedBefore(..) => None,
         }
     }
 }

@@ -88,7 +88,7 @@ impl<R: Read> Parser<R> {
                     response.flags.push(crate::capture::Flag::BodyTooLarge);
                 }
             }
-            Some(What::Skipped(..)) | None => {}
+            Some(What::Skipped(..) | What::SkippedBefore(..)) | None => {}
         }
         Ok(parsed)
     }

@@ -28,6 +28,8 @@ pub struct Skipped {
     pub kind: SkippedKind,
     /// What was found there, for people.
     pub reason: String,
+    /// How many records it stands for: one, but for those that were skipped when the file was imported.
+    pub count: u64,
 }
 
 impl Skipped {
@@ -42,7 +44,9 @@ impl Skipped {
 }
 
 /// Why a record is skipped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum SkippedKind {
     /// It cannot be read. It counts against coverage.
@@ -74,6 +78,8 @@ impl SkippedKind {
 pub enum Fault {
     /// There is nothing in it.
     Empty,
+    /// It is there twice, and each of its exchanges would be.
+    Repeated,
     /// It ends too early.
     Truncated,
     /// It is in no format that is read.

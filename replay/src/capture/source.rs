@@ -4,7 +4,7 @@
 //! It deliberately holds one window for all files, so that a request and an answer in two files of one recording find each other.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
@@ -30,6 +30,13 @@ const FOLDER_DEPTH: u32 = 16;
 
 /// The name of standard input.
 const STDIN: &str = "-";
+
+/// A file of a capture, before it is opened.
+struct Found {
+    name: String,
+    /// Its length; `None` if it is no regular file: what comes through a pipe comes once.
+    bytes: Option<u64>,
+}
 
 /// One file of a capture, read to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,31 +90,26 @@ impl std::fmt::Debug for Stream {
 /// # Errors
 /// A path that cannot be read, a file that is in no known format, and a list without a file.
 pub fn open_all(paths: &[PathBuf], options: &Options) -> Result<Stream, CaptureError> {
-    let mut names = Vec::new();
-    let mut total_bytes = Some(0);
-    for path in paths {
-        find(path, FOLDER_DEPTH, &mut names, &mut total_bytes)?;
+    let files = find_all(paths)?;
+    let listed = |found: String, fault| CaptureError {
+        file: joined(paths),
+        place: "the list of files".to_owned(),
+        found,
+        expected: "at least one capture, each once".to_owned(),
+        fault,
+    };
+    if files.is_empty() {
+        return Err(listed("no file".to_owned(), Fault::Empty));
     }
-    if names.is_empty() || names.iter().filter(|name| **name == STDIN).count() > 1 {
-        let shown = paths.iter().map(|path| path.display().to_string());
-        let found = if names.is_empty() {
-            "no file"
-        } else {
-            "standard input twice"
-        };
-        return Err(CaptureError {
-            file: shown.collect::<Vec<_>>().join(", "),
-            place: "the list of files".to_owned(),
-            found: found.to_owned(),
-            expected: "at least one capture, each once".to_owned(),
-            fault: Fault::Empty,
-        });
+    if let Some(name) = repeated(&files) {
+        return Err(listed(format!("{name} twice"), Fault::Repeated));
     }
-    let one = names.len() == 1;
+    let total_bytes = files.iter().map(|file| file.bytes).sum();
+    let one = files.len() == 1;
     let mut waiting = Vec::new();
-    for (index, name) in names.iter().enumerate() {
-        let name: Arc<str> = name.as_str().into();
-        let first_ns = if one || &*name == STDIN {
+    for (index, file) in files.iter().enumerate() {
+        let name: Arc<str> = file.name.as_str().into();
+        let first_ns = if one || file.bytes.is_none() {
             0
         } else {
             first_ns(&name, options)?
@@ -123,13 +125,13 @@ pub fn open_all(paths: &[PathBuf], options: &Options) -> Result<Stream, CaptureE
         options: options.clone(),
         waiting: waiting.into(),
         feeds: Vec::new(),
-        files: vec![None; names.len()],
+        files: vec![None; files.len()],
         sorter: Sorter::new(options),
         total_bytes,
     };
     if one && stream.open_next()? && stream.feeds.is_empty() {
         return Err(CaptureError {
-            file: names.remove(0),
+            file: joined(paths),
             place: "byte 0".to_owned(),
             found: "an empty file".to_owned(),
             expected: "a capture".to_owned(),
@@ -139,26 +141,52 @@ pub fn open_all(paths: &[PathBuf], options: &Options) -> Result<Stream, CaptureE
     Ok(stream)
 }
 
+/// Whether all that [`open_all`] would read can be read a second time: neither standard input nor a pipe can.
+///
+/// # Errors
+/// A path that cannot be read.
+pub fn can_be_read_again(paths: &[PathBuf]) -> Result<bool, CaptureError> {
+    Ok(find_all(paths)?.iter().all(|file| file.bytes.is_some()))
+}
+
+fn joined(paths: &[PathBuf]) -> String {
+    let shown = paths.iter().map(|path| path.display().to_string());
+    shown.collect::<Vec<_>>().join(", ")
+}
+
+/// The first file that is there a second time, by another name perhaps.
+fn repeated(files: &[Found]) -> Option<&str> {
+    let mut known = BTreeSet::new();
+    let again = files.iter().find(|file| {
+        let path = PathBuf::from(&file.name);
+        !known.insert(fs::canonicalize(&path).unwrap_or(path))
+    })?;
+    Some(match again.name.as_str() {
+        STDIN => "standard input",
+        name => name,
+    })
+}
+
+fn find_all(paths: &[PathBuf]) -> Result<Vec<Found>, CaptureError> {
+    let mut files = Vec::new();
+    for path in paths {
+        find(path, FOLDER_DEPTH, &mut files)?;
+    }
+    Ok(files)
+}
+
 /// All files below `path`, in the order of their names.
-fn find(
-    path: &Path,
-    depth: u32,
-    names: &mut Vec<String>,
-    total: &mut Option<u64>,
-) -> Result<(), CaptureError> {
+fn find(path: &Path, depth: u32, files: &mut Vec<Found>) -> Result<(), CaptureError> {
     let name = path.to_string_lossy().into_owned();
     if name == STDIN {
-        *total = None;
-        names.push(name);
+        files.push(Found { name, bytes: None });
         return Ok(());
     }
     let fail = |error: &io::Error| io_error(&name, 0, error);
     let metadata = fs::metadata(path).map_err(|error| fail(&error))?;
     if !metadata.is_dir() {
-        *total = total
-            .filter(|_| metadata.is_file())
-            .map(|total| total + metadata.len());
-        names.push(name);
+        let bytes = metadata.is_file().then_some(metadata.len());
+        files.push(Found { name, bytes });
         return Ok(());
     }
     if depth == 0 {
@@ -180,7 +208,7 @@ fn find(
     inner.sort();
     inner
         .iter()
-        .try_for_each(|path| find(path, depth - 1, names, total))
+        .try_for_each(|path| find(path, depth - 1, files))
 }
 
 fn reader(name: &str) -> Result<Box<dyn Read + Send>, CaptureError> {
@@ -355,12 +383,8 @@ impl Iterator for Stream {
 /// # Errors
 /// What ends the reading, and a capture without a single exchange.
 pub fn load_all(paths: &[PathBuf], options: &Options) -> Result<Capture, CaptureError> {
-    let name: Vec<String> = paths
-        .iter()
-        .map(|path| path.display().to_string())
-        .collect();
     let mut stream = open_all(paths, options)?;
-    let (exchanges, skipped) = collect(&name.join(", "), &mut stream)?;
+    let (exchanges, skipped) = collect(&joined(paths), &mut stream)?;
     let files = stream.finish()?;
     let formats: Vec<Format> = files.iter().filter_map(|file| file.format).collect();
     let format = match &formats[..] {

@@ -75,7 +75,18 @@ impl Window {
                 offset: parsed.offset,
                 kind,
                 reason,
+                count: 1,
             })),
+            What::SkippedBefore(kind, reason, count) => {
+                ready.push_back(Record::Skipped(Skipped {
+                    file: Arc::clone(file),
+                    line: parsed.line,
+                    offset: parsed.offset,
+                    kind,
+                    reason,
+                    count,
+                }));
+            }
             What::Exchange(mut exchange) => {
                 if exchange.flags.contains(&Flag::TimeUnknown) {
                     exchange.ts_ns = self.latest_ns;
@@ -276,6 +287,7 @@ impl Window {
                 "a response with id {}, whose request is not in the capture",
                 key.0
             ),
+            count: 1,
         }));
     }
 }

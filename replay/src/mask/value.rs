@@ -318,7 +318,8 @@ fn address(key: &MaskKey, text: &str) -> Option<String> {
 fn date(key: &MaskKey, text: &str) -> Option<String> {
     let (day, rest) = text.split_at_checked(10)?;
     let time = |byte: u8| byte.is_ascii_digit() || b"T :.,Z+-".contains(&byte);
-    if !rest.is_empty() && !(rest.starts_with(['T', ' ']) && rest.bytes().all(time)) {
+    let timed = rest.starts_with(['T', ' ']) && rest.bytes().all(time);
+    if !timed && !rest.is_empty() {
         return None;
     }
     let day: Date = day.parse().ok()?;

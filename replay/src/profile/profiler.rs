@@ -237,7 +237,7 @@ impl Profiler {
 
     fn skip(&mut self, skipped: &Skipped) {
         let places = self.skipped.entry(variant(&skipped.kind)).or_default();
-        places.count += 1;
+        places.count = places.count.saturating_add(skipped.count);
         if places.first.len() < PLACES {
             let place = format!("{}: {}", skipped.place(), skipped.reason);
             places.first.push(crate::diff::shortened(&place));

@@ -2,7 +2,9 @@
 
 use std::{fmt::Write as _, fs, path::PathBuf};
 
-use rehearsal_replay::capture::{Fault, Format, Options, Record, load_all, open_all};
+use rehearsal_replay::capture::{
+    Fault, Format, Options, Record, can_be_read_again, load_all, open_all,
+};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
@@ -185,4 +187,68 @@ fn what_is_no_capture_is_named() {
     let missing =
         load_all(&[PathBuf::from("/nowhere/x.gor")], &Options::default()).expect_err("missing");
     assert_eq!(missing.fault, Fault::Unreadable);
+}
+
+#[cfg(unix)]
+fn fifo(folder: &TempDir, name: &str) -> PathBuf {
+    let path = folder.path().join(name);
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(made.expect("it starts").success());
+    path
+}
+
+/// What cannot be opened twice is read once, beside other files as well.
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_read_once_and_loses_nothing() {
+    // More than a pipe holds and more than is read at once, so that a first opening that was given up would be missed.
+    let piped: Vec<String> = (0..4_000)
+        .map(|n| record(1, &format!("p{n}"), 10 + 2 * n, &format!("/{}", 2 * n)))
+        .collect();
+    let folder = folder(&[("a.gor", record(1, "x", 11, "/1"))]);
+    let pipe = fifo(&folder, "b.gor");
+    let text = folder.path().join(".text");
+    fs::write(&text, piped.concat()).expect("a file");
+    let mut writer = std::process::Command::new("sh")
+        .args(["-c", "cat \"$0\" > \"$1\""])
+        .args([&text, &pipe])
+        .spawn()
+        .expect("it starts");
+    let paths = [folder.path().join("a.gor"), pipe];
+    assert!(!can_be_read_again(&paths).expect("paths"));
+    let stream = open_all(&paths, &Options::default()).expect("a capture");
+    assert_eq!(stream.total_bytes(), None);
+    let records: Vec<Record> = stream.map(|record| record.expect("readable")).collect();
+    assert!(writer.wait().expect("it ends").success());
+    assert_eq!(records.len(), 4_001);
+    assert!(can_be_read_again(&paths[..1]).expect("a path"));
+    assert!(!can_be_read_again(&[folder.path().to_owned()]).expect("a folder"));
+    assert!(!can_be_read_again(&[PathBuf::from("-")]).expect("standard input"));
+}
+
+#[test]
+fn a_file_that_is_given_twice_is_refused() {
+    let folder = folder(&[
+        ("a.gor", record(1, "x", 12, "/first")),
+        ("b.gor", record(1, "y", 13, "/b")),
+    ]);
+    let (here, file) = (folder.path().to_owned(), folder.path().join("a.gor"));
+    let roundabout = here
+        .join("..")
+        .join(here.file_name().expect("a name"))
+        .join("a.gor");
+    for paths in [
+        vec![file.clone(), file.clone()],
+        vec![file.clone(), roundabout],
+        vec![here.clone(), file.clone()],
+        vec![here.clone(), here.clone()],
+    ] {
+        let error = open_all(&paths, &Options::default()).expect_err("twice");
+        assert_eq!(error.fault, Fault::Repeated);
+        assert!(
+            error.found.contains("twice") && error.to_string().contains("a.gor"),
+            "{error}"
+        );
+    }
+    open_all(&[file, here.join("b.gor")], &Options::default()).expect("each once");
 }

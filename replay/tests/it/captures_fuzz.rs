@@ -7,13 +7,13 @@ use std::io::Cursor;
 
 use rehearsal_replay::capture::{Format, Limits, Options, Record, open_with};
 
-use crate::captures_samples::all;
+use crate::captures_samples::{HOSTILE, all};
 
 /// How many inputs a parser gets unless the environment says otherwise: what the whole suite can afford.
 const INPUTS: u64 = 600;
 
 /// What turns up in captures and means something to a parser.
-const WORDS: [&[u8]; 24] = [
+const WORDS: [&[u8]; 25] = [
     b"\n",
     b"\r\n",
     b"{",
@@ -29,6 +29,7 @@ const WORDS: [&[u8]; 24] = [
     b"0",
     b"-1",
     b"99999999999999999999",
+    b"18446744073709551615",
     b"1e999",
     b"null",
     b"\xff",
@@ -144,9 +145,13 @@ fn fuzz(format: Format) {
         },
         ..Options::default()
     };
+    let hostile = HOSTILE.iter().find(|(of, _)| *of == format);
+    let hostile = hostile.map_or(&sample[..], |(_, text)| text.as_bytes());
+    drain(u64::MAX, hostile, &forced);
     let (mut exchanges, mut skipped) = (0, 0);
     for number in 0..inputs() {
-        let bytes = input(number, &sample);
+        let of = if number % 4 == 3 { hostile } else { &sample };
+        let bytes = input(number, of);
         let seen = drain(number, &bytes, &forced);
         exchanges += seen.0;
         skipped += seen.1;

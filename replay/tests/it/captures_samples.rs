@@ -20,6 +20,20 @@ pub(crate) fn all() -> Vec<(Format, Vec<u8>, usize)> {
     ]
 }
 
+/// Records whose numbers are as large as can be written.
+pub(crate) const HOSTILE: [(Format, &str); 2] = [
+    (
+        Format::JsonLog,
+        r#"{"msec":"18446744073709551615","rt":"1e9","m":"GET","u":"/a","st":"200","creq":"7"}
+{"start_time":"18446744073709551615","duration":"18446744073709","m":"GET","u":"/a","st":"200","creq":"999999999","cl":"18446744073709551615"}
+"#,
+    ),
+    (
+        Format::Har,
+        r#"{"log":{"entries":[{"startedDateTime":"2554-07-21T23:34:33.709551615Z","request":{"method":"GET","url":"/a","bodySize":1e300},"response":{"status":200,"content":{"size":1e300}},"timings":{"blocked":1e300,"wait":1e300,"receive":7}}]}}"#,
+    ),
+];
+
 pub(crate) const REHEARSAL: &str = r#"{"format":"rehearsal.capture/1","exporter":"hand","exchanges":2}
 {"v":1,"seq":0,"ts_ns":1,"conn":"c1","session":"s1","req":{"method":"GET","target":"/","version":"1.1","headers":[["a","b"]],"body":{"b64":"/wA="}},"resp":null,"flags":["body_missing"]}
 {"v":1,"seq":1,"ts_ns":2,"req":{"method":"GET","target":"/"},"resp":{"ts_ns":3,"latency_ns":1,"status":200,"headers":[],"body":{"truncated":{"b64":"","length":9}}}}

@@ -2,6 +2,7 @@
 
 mod bench;
 mod captures;
+mod captures_agreement;
 mod captures_files;
 mod captures_formats;
 mod captures_fuzz;

@@ -15,7 +15,7 @@ use crate::capture::{
     input::Input,
     open::io_error,
     parsed::{Next, Parsed, What},
-    session, target, times,
+    session, status, target, times,
 };
 
 /// Takes a log apart.
@@ -135,7 +135,7 @@ fn exchange(text: &str) -> Result<Exchange, String> {
             fields.get(1).unwrap_or(&"")
         ));
     }
-    let status = number(2).ok_or_else(|| format!("{:?} has no status code", shown()))?;
+    let written = number(2).ok_or_else(|| format!("{:?} has no status code", shown()))?;
     let (received, sent) = (number(4), number(5));
     let latency_ns = number(6).unwrap_or(0).saturating_mul(1_000_000);
     let (target, authority) = target::split(url);
@@ -150,15 +150,15 @@ fn exchange(text: &str) -> Result<Exchange, String> {
         }
     }
     target::set_host(&mut headers, field(11).or(authority));
-    let code = u16::try_from(status)
-        .ok()
-        .filter(|code| (100..1000).contains(code));
+    let code = (written > 0)
+        .then(|| status::checked(written))
+        .transpose()?;
     let response = code.map(|status| Response {
         ts_ns: ts_ns.saturating_add(latency_ns),
         latency_ns,
         status,
         headers: Headers::new(),
-        body: if sent == Some(0) {
+        body: if sent == Some(0) || status::bodiless(method, status) {
             Body::EMPTY
         } else {
             Body::Missing

@@ -2,22 +2,13 @@
 //!
 //! **Invariant**: a part that the tap cut makes the body truncated, however much follows.
 
-use base64::{
-    Engine, alphabet,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
-};
 use bytes::Bytes;
 use serde::Deserialize;
 
 use crate::capture::{
-    Body, Exchange, Flag, Headers, Request, Response, header, lenient::Text, parsed::What, session,
-    target, times,
+    Body, Exchange, Flag, Headers, Request, Response, base64_text, header, lenient::Text,
+    parsed::What, session, status, target, times,
 };
-
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
 
 /// Headers, and the body of a buffered trace.
 #[derive(Deserialize)]
@@ -158,13 +149,7 @@ impl Side {
         let path = pseudo(":path").ok_or("a request without :path")?;
         let authority = pseudo(":authority");
         let answered = match response.pseudo(":status") {
-            Some(text) => {
-                let status: Option<u16> = text
-                    .parse()
-                    .ok()
-                    .filter(|status| (100..1000).contains(status));
-                status.ok_or_else(|| format!("status {text:?}, expected 100 to 999"))?
-            }
+            Some(text) => status::read(text)?,
             None => 0,
         };
         let mut flags = Vec::new();
@@ -182,8 +167,7 @@ impl Side {
         let (target, from_path) = target::split(&path);
         target::set_host(&mut headers, authority.as_deref().or(from_path));
         let response = (answered > 0).then(|| {
-            let bodiless = method == "HEAD" || matches!(answered, 100..=199 | 204 | 304);
-            let (headers, body) = response.taken(bodiless);
+            let (headers, body) = response.taken(status::bodiless(&method, answered));
             Response {
                 ts_ns: ended_ns,
                 latency_ns: ended_ns - ts_ns,
@@ -214,11 +198,5 @@ impl Side {
 }
 
 fn decode(text: &str) -> Result<Vec<u8>, String> {
-    let compact: Vec<u8> = text
-        .bytes()
-        .filter(|byte| !byte.is_ascii_whitespace())
-        .collect();
-    BASE64
-        .decode(compact)
-        .map_err(|error| format!("bytes that are not base64: {error}"))
+    base64_text::decode(text).map_err(|error| format!("bytes that are not base64: {error}"))
 }

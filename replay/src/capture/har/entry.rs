@@ -12,26 +12,16 @@
 //!
 //! **Invariant**: a body that the exporter did not keep is never taken for an empty one.
 
-use base64::{
-    Engine, alphabet,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
-};
 use bytes::Bytes;
 use serde::{Deserialize, de::IgnoredAny};
 
 use super::{form, headers::List};
 use crate::capture::{
-    Body, Exchange, Flag, Headers, Request, Response, SkippedKind, header,
+    Body, Exchange, Flag, Headers, Request, Response, SkippedKind, base64_text, header,
     lenient::{Number, Text},
     parsed::What,
-    session, target, times,
+    session, status, target, times,
 };
-
-/// base64 with or without padding.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -215,7 +205,7 @@ fn latency(entry: &Entry<'_>) -> u64 {
             ]
             .into_iter()
             .filter_map(Number::ms_as_ns)
-            .sum()
+            .fold(0, u64::saturating_add)
         })
     })
 }
@@ -310,18 +300,7 @@ fn decoded(text: &Text<'_>, encoding: Option<&str>) -> Result<Bytes, String> {
     if !encoding.is_some_and(|encoding| encoding.eq_ignore_ascii_case("base64")) {
         return Ok(Bytes::copy_from_slice(text.as_bytes()));
     }
-    let compact: Vec<u8>;
-    let mut bytes = text.as_bytes();
-    if memchr::memchr2(b'\n', b' ', bytes).is_some() {
-        compact = bytes
-            .iter()
-            .copied()
-            .filter(|byte| !byte.is_ascii_whitespace())
-            .collect();
-        bytes = &compact;
-    }
-    BASE64
-        .decode(bytes)
+    base64_text::decode(text)
         .map(Bytes::from)
         .map_err(|error| format!("a body that is not base64: {error}"))
 }
@@ -335,13 +314,9 @@ fn answer(
 ) -> Result<Option<Response>, String> {
     let status = match entry.status.whole() {
         None | Some(0) => return Ok(None),
-        Some(status) => u16::try_from(status)
-            .ok()
-            .filter(|status| (100..1000).contains(status))
-            .ok_or_else(|| format!("status {status}, expected 100 to 999"))?,
+        Some(number) => status::checked(number)?,
     };
     let mut headers = plain(entry.headers.0);
-    let bodiless = method == "HEAD" || matches!(status, 100..=199 | 204 | 304);
     let text = entry
         .content
         .as_ref()
@@ -352,7 +327,7 @@ fn answer(
         .map_or(Number(None), |content| content.size);
     let unsized_or_more = entry.body_size.whole().unwrap_or(0) > 0;
     let body = match text {
-        _ if bodiless => Body::EMPTY,
+        _ if status::bodiless(method, status) => Body::EMPTY,
         Some(text) if text.is_empty() && size.whole().unwrap_or(0) > 0 => Body::Missing,
         Some(text) => {
             let encoding = entry

@@ -4,11 +4,10 @@
 
 use std::fmt::Write as _;
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use serde::Deserialize;
 
-use crate::capture::lenient::Text;
+use crate::capture::{base64_text, lenient::Text};
 
 /// The boundary of a body whose own is not known.
 const BOUNDARY: &str = "rehearsal-form-boundary-7MA4YWxk";
@@ -131,7 +130,7 @@ fn file_content(value: &str) -> Vec<u8> {
         let (head, data) = rest.split_once(',')?;
         head.ends_with(";base64").then_some(data)
     });
-    data.and_then(|data| STANDARD.decode(data).ok())
+    data.and_then(|data| base64_text::decode(data).ok())
         .unwrap_or_else(|| value.as_bytes().to_vec())
 }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::tnetstring::Value;
 use crate::capture::{
     Body, Exchange, Flag, Headers, Request, Response, SkippedKind, header, parsed::What, session,
-    target, times,
+    status, target, times,
 };
 
 /// Reads a flow.
@@ -77,15 +77,14 @@ pub(super) fn read(flow: &Value<'_>) -> Result<What, String> {
 
 fn response(answer: &Value<'_>, method: &str, sent_ns: u64) -> Result<Response, String> {
     let status = match answer.get("status_code") {
-        Some(Value::Int(status)) => u16::try_from(*status)
+        Some(Value::Int(number)) => u64::try_from(*number)
             .ok()
-            .filter(|status| (100..1000).contains(status)),
+            .and_then(|number| status::checked(number).ok()),
         _ => None,
     };
     let status = status.ok_or("a response without a status from 100 to 999")?;
-    let bodiless = method == "HEAD" || matches!(status, 100..=199 | 204 | 304);
     let mut headers = headers(answer);
-    let body = body(answer, &mut headers, bodiless);
+    let body = body(answer, &mut headers, status::bodiless(method, status));
     let end = seconds(answer, "timestamp_end").or_else(|| seconds(answer, "timestamp_start"));
     let latency_ns = end.unwrap_or(sent_ns).saturating_sub(sent_ns);
     Ok(Response {
