@@ -184,7 +184,7 @@ fn overcrowded(instance: usize, total: usize) -> Outcome {
 fn a_regression_behind_much_noise_is_none() {
     let none = Rules::default();
     let check = |answers: fn(usize, usize) -> Outcome, total: usize, expect: Category| {
-        let plan = planned(reads(200), &none);
+        let plan = planned(reads(100), &none);
         let legacy = side(Side::Legacy, &plan, |_| answers(1, 7));
         let second = side(Side::Legacy, &plan, |_| answers(2, 7));
         let candidate = side(Side::Candidate, &plan, |at| {
