@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capture::{
     Body, CaptureError, Exchange, Fault, Flag, Headers, Request, Response, Skipped, SkippedKind,
+    frames::Frames,
     input::Input,
     open::io_error,
     parsed::{Next, Parsed, What},
@@ -412,12 +413,8 @@ pub struct Writer<W: Write> {
 enum Sink<W: Write> {
     Plain(W),
     Gzip(GzEncoder<W>),
-    /// Lines wait until they make a frame.
-    Zstd(W, Vec<u8>),
+    Zstd(Frames<W>),
 }
-
-/// A zstd frame holds about this much: enough to compress well, little enough to keep in memory.
-const FRAME: usize = 1 << 20;
 
 impl<W: Write> Writer<W> {
     /// Writes plain lines to `out`, the manifest first.
@@ -435,7 +432,7 @@ impl<W: Write> Writer<W> {
 
     /// Writes zstd to `out`, the manifest first.
     pub fn zstd(out: W, manifest: &Manifest) -> io::Result<Self> {
-        Self::begin(Sink::Zstd(out, Vec::new()), manifest)
+        Self::begin(Sink::Zstd(Frames::new(out)), manifest)
     }
 
     fn begin(sink: Sink<W>, manifest: &Manifest) -> io::Result<Self> {
@@ -465,10 +462,7 @@ impl<W: Write> Writer<W> {
         match self.sink {
             Sink::Plain(mut out) => out.flush().map(|()| out),
             Sink::Gzip(out) => out.finish(),
-            Sink::Zstd(mut out, waiting) => {
-                out.write_all(&frame(&waiting))?;
-                out.flush().map(|()| out)
-            }
+            Sink::Zstd(frames) => frames.finish(),
         }
     }
 
@@ -478,19 +472,7 @@ impl<W: Write> Writer<W> {
         match &mut self.sink {
             Sink::Plain(out) => out.write_all(&bytes),
             Sink::Gzip(out) => out.write_all(&bytes),
-            Sink::Zstd(out, waiting) => {
-                waiting.extend_from_slice(&bytes);
-                if waiting.len() < FRAME {
-                    return Ok(());
-                }
-                out.write_all(&frame(waiting))?;
-                waiting.clear();
-                Ok(())
-            }
+            Sink::Zstd(frames) => frames.write(&bytes),
         }
     }
-}
-
-fn frame(bytes: &[u8]) -> Vec<u8> {
-    ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
 }

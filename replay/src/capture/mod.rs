@@ -16,6 +16,7 @@ mod envoy;
 mod exchange;
 mod fields;
 mod format;
+mod frames;
 mod goreplay;
 mod har;
 mod input;
