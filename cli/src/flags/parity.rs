@@ -54,7 +54,7 @@ pub struct ParityFlags {
     /// A query whose columns are the right side's fields, instead of a table
     #[arg(long, conflicts_with = "right_table", value_name = "SQL")]
     pub right_query: Option<String>,
-    /// The ids for a URL with {id}: one a line, or JSON lines with the key's field
+    /// The ids for a URL with {id}: one a line, or JSON lines whose field `id`, or else `request_id`, is taken
     #[arg(long, value_name = "FILE")]
     pub ids: Option<PathBuf>,
     /// What is printed to stdout

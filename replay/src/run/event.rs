@@ -75,7 +75,8 @@ pub(super) fn outcome(answer: Result<http::Response<Bytes>, Broken>) -> Outcome 
             Outcome::Answered(Answer {
                 status: head.status.as_u16(),
                 headers: headers.collect(),
-                body,
+                // A copy of its own: as a slice it would keep the connection's whole read buffer for as long as the answer is kept.
+                body: Bytes::copy_from_slice(&body),
             })
         }
         Err(Broken { reason, message }) => Outcome::Failed { reason, message },

@@ -117,7 +117,7 @@ fn ids_of(file: &Path) -> Result<Vec<String>, Problem> {
         });
         ids.push(id.ok_or_else(|| {
             Problem::usage(format!(
-                "{}: line {at}: found no field id, expected one",
+                "{}: line {at}: found neither `id` nor `request_id`, expected a text or a number in one of them",
                 file.display()
             ))
         })?);
