@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::Read,
+    io::{Read, Write as _},
     process::{Child, Command, Stdio},
 };
 
@@ -254,6 +254,12 @@ fn a_replay_that_is_killed_goes_on_and_comes_to_the_same_end() {
     );
 }
 
+fn interrupt(child: &Child) {
+    let pid = child.id().to_string();
+    let sent = Command::new("kill").args(["-INT", &pid]).status();
+    assert!(sent.expect("kill is there").success());
+}
+
 #[test]
 fn control_c_ends_it_in_order_with_what_it_has() {
     let desk = Desk::new();
@@ -263,9 +269,7 @@ fn control_c_ends_it_in_order_with_what_it_has() {
     desk.put("c.jsonl", reads(200));
     let arguments = replay(&old, &new, &["--pace", "200/s"]);
     let mut child = begun(&desk, &arguments, 2_000);
-    let pid = child.id().to_string();
-    let sent = Command::new("kill").args(["-INT", &pid]).status();
-    assert!(sent.expect("kill is there").success());
+    interrupt(&child);
     let mut out = String::new();
     let pipe = child.stdout.as_mut().expect("a pipe");
     pipe.read_to_string(&mut out).expect("UTF-8");
@@ -283,6 +287,44 @@ fn control_c_ends_it_in_order_with_what_it_has() {
         report["reasons"]
     );
     assert_eq!(desk.get("results/replay.json"), out);
+    let resumed: Vec<&str> = arguments.iter().copied().chain(["--resume"]).collect();
+    let whole = desk.run(&resumed).json();
+    assert_eq!(whole["accounting"]["answered"], 200, "{whole}");
+}
+
+#[test]
+fn a_second_control_c_ends_it_at_once() {
+    let desk = Desk::new();
+    let (_provider, told) = provider(&desk, "p");
+    let (old, new) = (legacy(&desk, "old", &told), legacy(&desk, "new", &told));
+    let (old, new) = (url(&old), url(&new));
+    desk.put("c.jsonl", reads(200));
+    let arguments = replay(&old, &new, &["--pace", "200/s"]);
+    // Nobody reads its stdout, which is full: it cannot end in order.
+    let (_unread, mut full) = std::io::pipe().expect("a pipe");
+    full.write_all(&[b' '; 64 << 10])
+        .expect("a pipe takes 64 KiB");
+    let mut child = desk
+        .command(&arguments)
+        .stdout(full)
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let results = desk.path().join("results");
+    let shows = |name: &str| {
+        let path = results.join(name);
+        let there = (0..LOOKS).any(|_| {
+            std::thread::yield_now();
+            fs::metadata(&path).is_ok_and(|file| file.len() > 2_000)
+        });
+        assert!(there, "{name} never came");
+    };
+    shows("replay.journal");
+    interrupt(&child);
+    shows("replay.json");
+    assert!(child.try_wait().expect("a child").is_none(), "it hangs");
+    interrupt(&child);
+    assert_eq!(child.wait().expect("it ends").code(), Some(130));
     let resumed: Vec<&str> = arguments.iter().copied().chain(["--resume"]).collect();
     let whole = desk.run(&resumed).json();
     assert_eq!(whole["accounting"]["answered"], 200, "{whole}");

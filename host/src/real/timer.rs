@@ -25,8 +25,11 @@ pub(super) fn sleep(duration: Duration) -> Sleep {
 #[cfg(target_os = "linux")]
 mod linux {
     //! The kernel's timer as a future.
+    //!
+    //! A paced replay sleeps thousands of times a second: a thread keeps the descriptor of its last timer, registered as it is, for the next.
 
     use std::{
+        cell::RefCell,
         future::Future,
         io,
         os::fd::OwnedFd,
@@ -35,22 +38,58 @@ mod linux {
         time::Duration,
     };
 
-    use rustix::time::{
-        Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
-        timerfd_settime,
+    use rustix::{
+        io::{Errno, read},
+        time::{
+            Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+            timerfd_settime,
+        },
     };
-    use tokio::io::{Interest, unix::AsyncFd};
+    use tokio::{
+        io::{Interest, unix::AsyncFd},
+        runtime::{Handle, Id},
+    };
 
-    /// A timer that fires once: its descriptor is then readable.
-    pub(super) struct Timer(AsyncFd<OwnedFd>);
+    thread_local! {
+        static SPARE: RefCell<Option<Registered>> = const { RefCell::new(None) };
+    }
 
-    impl Timer {
-        /// A timer that fires after `duration`.
-        pub(super) fn set(duration: Duration) -> io::Result<Self> {
+    /// A timer's descriptor and the runtime that polls it.
+    struct Registered {
+        descriptor: AsyncFd<OwnedFd>,
+        runtime: Id,
+    }
+
+    impl Registered {
+        fn new(runtime: Id) -> io::Result<Self> {
             let timer = timerfd_create(
                 TimerfdClockId::Monotonic,
                 TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC,
             )?;
+            #[expect(
+                deprecated,
+                reason = "its replacement is unsafe for descriptors that may be swapped; an `OwnedFd` stays the same until it is dropped"
+            )]
+            let descriptor = AsyncFd::with_interest(timer, Interest::READABLE)?;
+            Ok(Self {
+                descriptor,
+                runtime,
+            })
+        }
+    }
+
+    /// A timer that fires once: its descriptor is then readable.
+    pub(super) struct Timer(Option<Registered>);
+
+    impl Timer {
+        /// A timer that fires after `duration`.
+        pub(super) fn set(duration: Duration) -> io::Result<Self> {
+            let runtime = Handle::current().id();
+            let spare = SPARE.try_with(RefCell::take).ok().flatten();
+            let registered = match spare.filter(|spare| spare.runtime == runtime) {
+                Some(spare) => spare,
+                None => Registered::new(runtime)?,
+            };
             // A zero would disarm it.
             let duration = duration.max(Duration::from_nanos(1));
             let zero = Timespec {
@@ -64,12 +103,10 @@ mod linux {
                     tv_nsec: duration.subsec_nanos().into(),
                 },
             };
-            timerfd_settime(&timer, TimerfdTimerFlags::empty(), &once)?;
-            #[expect(
-                deprecated,
-                reason = "its replacement is unsafe for descriptors that may be swapped; an `OwnedFd` stays the same until it is dropped"
-            )]
-            AsyncFd::with_interest(timer, Interest::READABLE).map(Self)
+            // This also forgets an expiry that nobody waited for.
+            let descriptor = registered.descriptor.get_ref();
+            timerfd_settime(descriptor, TimerfdTimerFlags::empty(), &once)?;
+            Ok(Self(Some(registered)))
         }
     }
 
@@ -77,9 +114,30 @@ mod linux {
         type Output = ();
 
         fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-            // Nothing else makes it readable, so what readiness says is enough; an error would be the end of the wait as well.
-            let _ = ready!(self.0.poll_read_ready(cx));
-            Poll::Ready(())
+            let Some(registered) = &self.0 else {
+                return Poll::Ready(());
+            };
+            loop {
+                // A runtime that ends is the end of the wait as well.
+                let Ok(mut guard) = ready!(registered.descriptor.poll_read_ready(cx)) else {
+                    return Poll::Ready(());
+                };
+                // What is known to be readable may be the expiry of an earlier use: only the count says.
+                let mut expiries = [0; 8];
+                let counted = read(registered.descriptor.get_ref(), &mut expiries);
+                guard.clear_ready();
+                if counted != Err(Errno::AGAIN) {
+                    return Poll::Ready(());
+                }
+            }
+        }
+    }
+
+    impl Drop for Timer {
+        fn drop(&mut self) {
+            let registered = self.0.take();
+            // A thread that ends keeps nothing.
+            let _ = SPARE.try_with(|spare| spare.replace(registered));
         }
     }
 }
@@ -102,6 +160,20 @@ mod tests {
                 machine.sleep_precisely(wanted).await;
                 let slept = machine.elapsed().saturating_sub(before);
                 assert!(slept >= wanted, "{slept:?} of {wanted:?}");
+            }
+            for us in [1, 400, 1, 900] {
+                // One that fired and was never waited for leaves its descriptor to the next.
+                let mut unheard = machine.sleep_precisely(Duration::from_micros(us));
+                let nobody = std::task::Waker::noop();
+                let _ = unheard
+                    .as_mut()
+                    .poll(&mut std::task::Context::from_waker(nobody));
+                machine.sleep(Duration::from_millis(1)).await;
+                drop(unheard);
+                let (wanted, before) = (Duration::from_micros(700), machine.elapsed());
+                machine.sleep_precisely(wanted).await;
+                let slept = machine.elapsed().saturating_sub(before);
+                assert!(slept >= wanted, "{slept:?} of {wanted:?} after another");
             }
         });
     }

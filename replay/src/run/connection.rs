@@ -11,7 +11,7 @@ use std::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
     sync::Arc,
-    task::Poll,
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -67,15 +67,27 @@ pub(super) struct One {
 
 impl One {
     async fn drive<F: Future>(&mut self, mut work: Pin<&mut F>) -> F::Output {
+        let mut begun = false;
         poll_fn(|cx| {
-            if let Some(driver) = &mut self.driver
-                && driver.as_mut().poll(cx).is_ready()
-            {
-                self.driver = None;
+            self.moved(cx);
+            let mut polled = work.as_mut().poll(cx);
+            // What the work has just handed over leaves now rather than in the next turn.
+            if polled.is_pending() && !begun {
+                begun = true;
+                self.moved(cx);
+                polled = work.as_mut().poll(cx);
             }
-            work.as_mut().poll(cx)
+            polled
         })
         .await
+    }
+
+    fn moved(&mut self, cx: &mut Context<'_>) {
+        if let Some(driver) = &mut self.driver
+            && driver.as_mut().poll(cx).is_ready()
+        {
+            self.driver = None;
+        }
     }
 
     /// Waits until the last answer is done with; false when the connection is closed.

@@ -1,15 +1,16 @@
 //! What the loop of a run waits for: an answer, the next request's time, or the end.
 //!
-//! **Invariant**: answers come before the clock, and the end before both.
+//! **Invariant**: what is to be sent is sent before any answer is read; answers come before the clock, and the end before all.
 
 use std::{
+    collections::VecDeque,
     future::{Future, poll_fn},
     pin::Pin,
-    task::Poll,
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use rehearsal_host::machine::Sleep;
 
 use crate::run::{
@@ -37,10 +38,49 @@ pub(super) struct Exchanged {
     pub(super) link: Option<Link>,
 }
 
+/// The requests that are under way.
+pub(super) struct InFlight<F> {
+    /// Not sent yet.
+    fresh: VecDeque<Pin<Box<F>>>,
+    sent: FuturesUnordered<Pin<Box<F>>>,
+}
+
+impl<F: Future<Output = Exchanged>> InFlight<F> {
+    pub(super) fn new() -> Self {
+        Self {
+            fresh: VecDeque::new(),
+            sent: FuturesUnordered::new(),
+        }
+    }
+
+    pub(super) fn push(&mut self, exchange: F) {
+        self.fresh.push_back(Box::pin(exchange));
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.fresh.len() + self.sent.len()
+    }
+
+    /// The next request that came to its end.
+    fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<Exchanged> {
+        // What is due leaves at once, before the answers that came meanwhile are read.
+        while let Some(mut exchange) = self.fresh.pop_front() {
+            if let Poll::Ready(exchanged) = exchange.as_mut().poll(cx) {
+                return Poll::Ready(exchanged);
+            }
+            self.sent.push(exchange);
+        }
+        match self.sent.poll_next_unpin(cx) {
+            Poll::Ready(Some(exchanged)) => Poll::Ready(exchanged),
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
 /// Waits for whatever comes first; answers come before the clock. `idle` is called when there is nothing to do for now.
 pub(super) async fn next_event(
     stop: &mut Pin<&mut impl Future<Output = ()>>,
-    in_flight: &mut (impl Stream<Item = Exchanged> + Unpin),
+    in_flight: &mut InFlight<impl Future<Output = Exchanged>>,
     mut timer: Option<&mut Sleep>,
     mut idle: impl FnMut(),
 ) -> Event {
@@ -48,7 +88,7 @@ pub(super) async fn next_event(
         if stop.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Event::Stopped);
         }
-        if let Poll::Ready(Some(exchanged)) = Pin::new(&mut *in_flight).poll_next(cx) {
+        if let Poll::Ready(exchanged) = in_flight.poll_ended(cx) {
             return Poll::Ready(Event::Done(exchanged));
         }
         let due = match &mut timer {
@@ -80,5 +120,21 @@ pub(super) fn outcome(answer: Result<http::Response<Bytes>, Broken>) -> Outcome 
             })
         }
         Err(Broken { reason, message }) => Outcome::Failed { reason, message },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_is_kept_keeps_no_buffer() {
+        let buffer = Bytes::from(vec![b'x'; 8192]);
+        let kept = outcome(Ok(http::Response::new(buffer.slice(100..110))));
+        let Outcome::Answered(answer) = &kept else {
+            panic!("{kept:?}")
+        };
+        assert_eq!(answer.body, "xxxxxxxxxx");
+        assert!(buffer.is_unique(), "the connection can use it again");
     }
 }

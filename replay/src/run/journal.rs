@@ -6,8 +6,10 @@
 //! **Invariant**: a record counts only when all of it is there; what follows the last whole one is cut off. It deliberately opens no file:
 //! the caller appends what [`encode`] gives, and hands back what it read.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::run::{Answer, FailureReason, Outcome};
 
@@ -79,14 +81,23 @@ struct Record<'r> {
 enum Written<'r> {
     Answered {
         status: u16,
-        headers: Vec<(String, String)>,
-        #[serde(borrow)]
+        headers: Cow<'r, [(String, String)]>,
+        #[serde(borrow, serialize_with = "whole")]
         body: &'r [u8],
     },
     Failed {
         reason: FailureReason,
-        message: String,
+        message: Cow<'r, str>,
     },
+}
+
+/// All of a body at once: by itself serde would write a byte at a time.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over a reference to the field"
+)]
+fn whole<S: Serializer>(body: &&[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bytes(body)
 }
 
 /// What was read from a journal.
@@ -114,19 +125,20 @@ pub enum Broken {
     },
 }
 
-/// The record of `entry` of the run of this number (a replay has a run for each side); nothing for a request that was skipped, which a later run decides anew.
-pub fn encode(run: u8, entry: &Entry) -> Vec<u8> {
+/// Appends the record of `entry` of the run of this number (a replay has a run for each side) to `bytes`; nothing for a request that was
+/// skipped, which a later run decides anew.
+pub fn encode(run: u8, entry: &Entry, bytes: &mut Vec<u8>) {
     let outcome = match &entry.outcome {
         Outcome::Answered(answer) => Written::Answered {
             status: answer.status,
-            headers: answer.headers.clone(),
+            headers: Cow::Borrowed(&answer.headers),
             body: &answer.body,
         },
         Outcome::Failed { reason, message } => Written::Failed {
             reason: *reason,
-            message: message.clone(),
+            message: Cow::Borrowed(message),
         },
-        Outcome::Skipped(_) => return Vec::new(),
+        Outcome::Skipped(_) => return,
     };
     let record = Record {
         run,
@@ -138,13 +150,15 @@ pub fn encode(run: u8, entry: &Entry) -> Vec<u8> {
         took_ns: entry.took_ns,
         outcome,
     };
-    let content = postcard::to_allocvec(&record).expect("an entry is plain data");
+    let start = bytes.len();
+    bytes.extend_from_slice(&[0; 8]);
+    let mut whole =
+        postcard::to_extend(&record, std::mem::take(bytes)).expect("an entry is plain data");
+    let (head, content) = whole[start..].split_at_mut(8);
     let length = u32::try_from(content.len()).expect("an answer is far below 4 GiB");
-    let mut bytes = Vec::with_capacity(content.len() + 8);
-    bytes.extend_from_slice(&length.to_le_bytes());
-    bytes.extend_from_slice(&checksum(&content).to_le_bytes());
-    bytes.extend_from_slice(&content);
-    bytes
+    head[..4].copy_from_slice(&length.to_le_bytes());
+    head[4..].copy_from_slice(&checksum(content).to_le_bytes());
+    *bytes = whole;
 }
 
 /// Reads a journal of `identity`, its first line.
@@ -186,10 +200,13 @@ fn next(bytes: &[u8]) -> Option<((u8, Entry), usize)> {
             body,
         } => Outcome::Answered(Answer {
             status,
-            headers,
+            headers: headers.into_owned(),
             body: Bytes::copy_from_slice(body),
         }),
-        Written::Failed { reason, message } => Outcome::Failed { reason, message },
+        Written::Failed { reason, message } => Outcome::Failed {
+            reason,
+            message: message.into_owned(),
+        },
     };
     let entry = Entry {
         state: record.state,
@@ -203,11 +220,9 @@ fn next(bytes: &[u8]) -> Option<((u8, Entry), usize)> {
     Some(((record.run, entry), length))
 }
 
-/// FNV-1a: it tells a torn record from a whole one, and is no proof against malice.
+/// It tells a torn record from a whole one, and is no proof against malice.
 fn checksum(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0x811c_9dc5, |sum, byte| {
-        (sum ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
-    })
+    u32::try_from(xxhash_rust::xxh3::xxh3_64(bytes) & u64::from(u32::MAX)).expect("32 bits of it")
 }
 
 #[cfg(test)]
@@ -241,7 +256,7 @@ mod tests {
         let mut journal = b"this run\n".to_vec();
         let mut ends = vec![journal.len()];
         for at in 0..5 {
-            journal.extend(encode(1, &entry(at)));
+            encode(1, &entry(at), &mut journal);
             ends.push(journal.len());
         }
         for cut in ends[0]..=journal.len() {
@@ -271,6 +286,8 @@ mod tests {
             outcome: Outcome::Skipped(crate::run::SkipReason::Stopped),
             ..entry(0)
         };
-        assert!(encode(0, &skipped).is_empty());
+        let mut journal = Vec::new();
+        encode(0, &skipped, &mut journal);
+        assert!(journal.is_empty());
     }
 }

@@ -15,7 +15,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{FutureExt, stream::FuturesUnordered};
+use futures_util::FutureExt;
 use rehearsal_host::{Host, machine::Sleep};
 
 use crate::{
@@ -28,7 +28,7 @@ use crate::{
         bindings::{Bindings, percent_encoded, substituted},
         connection::{Dialer, Pool},
         cookies::Jar,
-        event::{Event, Exchanged, next_event, outcome},
+        event::{Event, Exchanged, InFlight, next_event, outcome},
         latency::LATE_NS,
         queue::{Job, Queue},
         send::prepare,
@@ -241,14 +241,14 @@ impl<P: FnMut(Progress) + Send> Running<'_, '_, P> {
         if job.session == 0 {
             return;
         }
-        let request = &self.run.plan.requests[entry.at].request;
-        let host = header(&request.headers, "host").unwrap_or_default();
-        let now_s = self.run.host.now().as_micros() / 1_000_000;
         for (_, value) in answer
             .headers
             .iter()
             .filter(|(name, _)| name == "set-cookie")
         {
+            let request = &self.run.plan.requests[entry.at].request;
+            let host = header(&request.headers, "host").unwrap_or_default();
+            let now_s = self.run.host.now().as_micros() / 1_000_000;
             let jar = self.jars.entry(job.session).or_default();
             jar.set(value, host, request.path(), now_s);
         }
@@ -315,7 +315,7 @@ impl<P: FnMut(Progress) + Send> Running<'_, '_, P> {
             .map(|known| known.unwrap_or(Outcome::Skipped(SkipReason::Stopped)))
             .collect();
         let mut queue = Queue::new(jobs, finished);
-        let mut in_flight = FuturesUnordered::new();
+        let mut in_flight = InFlight::new();
         let mut timer: Option<(u64, Sleep)> = None;
         let mut held_back: usize = 0;
         loop {
@@ -338,7 +338,7 @@ impl<P: FnMut(Progress) + Send> Running<'_, '_, P> {
                 }
             }
             held_back = queue.ready();
-            if queue.is_drained() && in_flight.is_empty() {
+            if queue.is_drained() && in_flight.len() == 0 {
                 self.journal.recorder.flush();
                 return (outcomes, false);
             }

@@ -27,7 +27,7 @@ use tokio_rustls::{
 };
 
 use crate::{
-    raw::{Reaction, answer, raw},
+    raw::{Asked, Reaction, answer, raw},
     server::{captured, on_this_machine, options, planned, reads},
 };
 
@@ -113,10 +113,40 @@ fn a_connection_that_the_server_closed_between_requests_costs_nothing() {
 }
 
 #[test]
+fn a_connection_is_reused_until_its_idle_time_is_over_or_the_server_closes_it() {
+    let check = |idle: u64, closed: &'static str, expected: [usize; 5]| {
+        on_this_machine(|host| async move {
+            let react = move |asked: &Asked| match asked.target() == closed {
+                true => Reaction::WriteAndClose(
+                    "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_owned(),
+                ),
+                false => answer(200, "", "ok"),
+            };
+            let (url, log) = raw(&host, react).await;
+            let rules = Rules::default();
+            let plan = plan(in_sessions(5, 1), &rules, Pace::Rate(25.0));
+            let mut options = options();
+            options.client.idle = Duration::from_millis(idle);
+            let target = Target::new(Side::Legacy, url);
+            let never = std::future::pending();
+            let run = side(&host, &target, &plan, &rules, &options, never, |_| ()).await;
+            assert_eq!(run.accounting().answered, 5, "{:?}", run.accounting());
+            let asked = log.lock().expect("no panic");
+            let used: Vec<usize> = asked.iter().map(|asked| asked.connection).collect();
+            assert_eq!(used, expected, "{idle} ms, closed after {closed:?}");
+        });
+    };
+    check(4_000, "", [0, 0, 0, 0, 0]);
+    check(4_000, "/of/s0/n1", [0, 0, 1, 1, 1]);
+    // 40 ms pass between two requests.
+    check(5, "", [0, 1, 2, 3, 4]);
+}
+
+#[test]
 fn every_way_to_break_is_a_failure_with_its_reason() {
     let check = |react: fn() -> Reaction, reason: &'static str| {
         on_this_machine(|host| async move {
-            let break_one = move |asked: &crate::raw::Asked| match asked.target() {
+            let break_one = move |asked: &Asked| match asked.target() {
                 "/things/3" => react(),
                 _ => answer(200, "", "ok"),
             };
@@ -174,7 +204,7 @@ fn every_way_to_break_is_a_failure_with_its_reason() {
 #[test]
 fn an_answer_may_end_with_its_connection_or_come_in_chunks() {
     on_this_machine(|host| async move {
-        let react = |asked: &crate::raw::Asked| match asked.target() {
+        let react = |asked: &Asked| match asked.target() {
             "/things/0" => Reaction::WriteAndClose("HTTP/1.1 200 OK\r\n\r\nto the end".into()),
             _ => Reaction::Write(
                 "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n".into(),

@@ -21,7 +21,7 @@ struct Kept(Vec<u8>);
 
 impl Recorder for Kept {
     fn record(&mut self, entry: &Entry) {
-        self.0.extend(encode(1, entry));
+        encode(1, entry, &mut self.0);
     }
     fn flush(&mut self) {}
 }

@@ -1,13 +1,21 @@
 //! The journal of a replay against running services: what was seen so far, so that a replay that was killed can go on.
 //!
-//! **Invariant**: an outcome is in the file, in the kernel's hands, before its run waits for anything else; a killed process loses what was
-//! under way and nothing more. It deliberately does not wait for the disk: a machine that loses power may lose the last seconds.
+//! A file system can take many milliseconds for a write, so a run, which has requests to send, hands its outcomes to a thread that writes.
+//!
+//! **Invariant**: an outcome is in the file, in the kernel's hands, within [`EVERY`] or as soon as the disk lets it; a killed process loses what
+//! was under way and what came in that time, and a resumed one sends it again. It deliberately does not wait for the disk: a machine that
+//! loses power may lose the last seconds.
 
 use std::{
     fs::{self, File, OpenOptions},
     io::{Seek, SeekFrom, Write},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    },
+    thread,
+    time::Duration,
 };
 
 use rehearsal_replay::run::{BrokenJournal, Entry, Recorder, encode, resume};
@@ -17,17 +25,57 @@ use crate::problem::Problem;
 /// Its name beside the results.
 pub(super) const JOURNAL: &str = "replay.journal";
 
+/// What came is written this often.
+const EVERY: Duration = Duration::from_millis(2);
+/// With a disk so far behind, runs write themselves, and wait for it: what is kept in memory has a limit.
+const BEHIND: usize = 64 << 20;
+
 /// An open journal.
 #[derive(Clone, Debug)]
 pub(super) struct Journal {
     path: PathBuf,
-    file: Arc<Mutex<Writer>>,
+    file: Arc<Shared>,
+    /// The writing thread ends with the last of these.
+    _open: Sender<()>,
+}
+
+/// Where outcomes wait to be written, and the file.
+#[derive(Debug)]
+struct Shared {
+    pending: Mutex<Vec<u8>>,
+    writer: Mutex<Writer>,
 }
 
 #[derive(Debug)]
 struct Writer {
     file: File,
     failed: Option<String>,
+}
+
+impl Shared {
+    /// Writes what came so far.
+    fn write(&self) -> MutexGuard<'_, Writer> {
+        // The file comes first: whoever has it takes what is pending, so records stay in order.
+        let mut writer = locked(&self.writer);
+        let pending = std::mem::take(&mut *locked(&self.pending));
+        if !pending.is_empty()
+            && writer.failed.is_none()
+            && let Err(error) = writer.file.write_all(&pending)
+        {
+            writer.failed = Some(error.to_string());
+        }
+        writer
+    }
+
+    fn write_until(&self, closed: &Receiver<()>) {
+        while closed.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
+            drop(self.write());
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What an earlier replay saw, by run.
@@ -83,12 +131,26 @@ impl Journal {
     }
 
     fn of(path: PathBuf, file: std::io::Result<File>) -> Result<Self, Problem> {
-        let file = file.map_err(|error| {
+        let unwritable = |error: std::io::Error| {
             Problem::infrastructure(format!("{}: cannot be written: {error}", path.display()))
-        })?;
+        };
+        let file = file.map_err(unwritable)?;
         let failed = None;
-        let file = Arc::new(Mutex::new(Writer { file, failed }));
-        Ok(Self { path, file })
+        let file = Arc::new(Shared {
+            pending: Mutex::new(Vec::new()),
+            writer: Mutex::new(Writer { file, failed }),
+        });
+        let (open, closed) = channel();
+        let shared = file.clone();
+        thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || shared.write_until(&closed))
+            .map_err(unwritable)?;
+        Ok(Self {
+            path,
+            file,
+            _open: open,
+        })
     }
 
     /// Where the run of this number tells its outcomes.
@@ -100,9 +162,9 @@ impl Journal {
         }
     }
 
-    /// Why it is not whole, if it could not be written.
-    pub(super) fn failure(&self) -> Option<String> {
-        let writer = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Writes what is left, and says why the journal is not whole, if it could not be written.
+    pub(super) fn written(&self) -> Option<String> {
+        let writer = self.file.write();
         let failed = writer.failed.as_ref()?;
         Some(format!(
             "{}: cannot be written: {failed}; this replay cannot be resumed",
@@ -122,24 +184,24 @@ impl Journal {
 pub(super) struct RunJournal {
     run: u8,
     buffer: Vec<u8>,
-    file: Arc<Mutex<Writer>>,
+    file: Arc<Shared>,
 }
 
 impl Recorder for RunJournal {
     fn record(&mut self, entry: &Entry) {
-        self.buffer.extend(encode(self.run, entry));
+        encode(self.run, entry, &mut self.buffer);
     }
 
     fn flush(&mut self) {
         if self.buffer.is_empty() {
             return;
         }
-        let mut writer = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        if writer.failed.is_none()
-            && let Err(error) = writer.file.write_all(&self.buffer)
-        {
-            writer.failed = Some(error.to_string());
+        let mut pending = locked(&self.file.pending);
+        pending.append(&mut self.buffer);
+        let behind = pending.len() > BEHIND;
+        drop(pending);
+        if behind {
+            drop(self.file.write());
         }
-        self.buffer.clear();
     }
 }

@@ -3,10 +3,9 @@
 //! **Invariant**: all sides are replayed at once, from one plan. The first Ctrl-C ends the sending, and what is judged then says so; the second
 //! one ends the process.
 
-use std::{fmt::Write as _, fs, future::Future, sync::Arc, time::Duration};
+use std::{fmt::Write as _, fs, future::Future, io, sync::Arc, thread, time::Duration};
 
 use rehearsal_host::{
-    Host,
     real::{RealMachine, raise_descriptor_limit, trusted_roots},
     tls::{Tls, Trust},
 };
@@ -19,7 +18,7 @@ use rehearsal_replay::{
     },
 };
 use sha2::{Digest, Sha256};
-use tokio::sync::oneshot;
+use tokio::{runtime::Builder, sync::oneshot};
 
 use super::{Rendered, Replay, board::Board, journal::Journal, rendered};
 use crate::{
@@ -126,10 +125,9 @@ pub(super) fn replay(
     let mut observed = Vec::new();
     runtime()?.block_on(until_signal(|shutdown| {
         let observed = &mut observed;
-        let host = RealMachine::host();
         let runs: Vec<_> = (0u8..)
             .zip(urls.runs())
-            .map(|(number, (_, side, url))| {
+            .map(|(number, (name, side, url))| {
                 let target = Target {
                     side,
                     url: url.to_owned(),
@@ -138,18 +136,18 @@ pub(super) fn replay(
                 let known = known.iter().filter(|(run, _)| *run == number);
                 let known = known.map(|(_, entry)| entry.clone()).collect();
                 let told = (number, board.clone(), journal.clone());
-                started(&host, replay.clone(), target, known, told, shutdown.clone())
+                started(name, replay.clone(), target, known, told, shutdown.clone())
             })
             .collect();
         async move {
             for run in runs {
-                observed.push(run.await?);
+                observed.push(run?.await?);
             }
             Ok(())
         }
     }))?;
     board.clear();
-    if let Some(failure) = journal.failure() {
+    if let Some(failure) = journal.written() {
         printer.warn(&failure);
     }
     let [legacy, candidate, more @ ..] = &observed[..] else {
@@ -169,18 +167,28 @@ pub(super) fn replay(
     Ok(rendered(&replay.plan, &report, replay.reproduce))
 }
 
-/// Starts one run as a task of its own, so that the sides do not share a core when there are more.
+/// Starts one run in a thread of its own: it waits for its own sockets only, and no other side's answers keep it from sending.
+///
+/// # Errors
+/// When the operating system has no room for it.
 fn started(
-    host: &Host,
+    name: &str,
     replay: Arc<Replay>,
     target: Target,
     known: Vec<Entry>,
     (number, board, journal): (u8, Board, Journal),
     shutdown: Shutdown,
-) -> impl Future<Output = Result<Observations, Problem>> + use<> {
+) -> Result<impl Future<Output = Result<Observations, Problem>> + use<>, Problem> {
+    let cannot_start = |error: io::Error| {
+        Problem::infrastructure(format!("cannot start the replay of {name}: {error}"))
+    };
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(cannot_start)?;
     let (done, observed) = oneshot::channel();
-    let machine = host.clone();
-    host.spawn(async move {
+    let run = move || {
+        let machine = RealMachine::host();
         let options = Options {
             time: Time::Real,
             ..replay.options
@@ -199,13 +207,17 @@ fn started(
         };
         let tell = move |progress| board.told(number.into(), progress);
         // Nobody waits any more once Ctrl-C was pressed twice.
-        let _ = done.send(run.observe(input, shutdown.asked(), tell).await);
-    });
-    async move {
+        let _ = done.send(runtime.block_on(run.observe(input, shutdown.asked(), tell)));
+    };
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(run)
+        .map_err(cannot_start)?;
+    Ok(async move {
         observed
             .await
             .map_err(|_| Problem::infrastructure("a run ended without its observations"))
-    }
+    })
 }
 
 /// What has to be the same for a journal to be gone on with.
@@ -217,7 +229,7 @@ fn identity(replay: &Replay, urls: &Urls<'_>) -> String {
     });
     let pace: Pace = replay.plan.pace;
     serde_json::json!({
-        "format": "rehearsal.journal/2",
+        "format": "rehearsal.journal/3",
         "capture": replay.plan.source.sha256,
         "rules": rules,
         "pace": pace.to_string(),
