@@ -302,7 +302,7 @@ fn a_second_control_c_ends_it_at_once() {
     let arguments = replay(&old, &new, &["--pace", "200/s"]);
     // Nobody reads its stdout, which is full: it cannot end in order.
     let (_unread, mut full) = std::io::pipe().expect("a pipe");
-    full.write_all(&[b' '; 64 << 10])
+    full.write_all(" ".repeat(64 << 10).as_bytes())
         .expect("a pipe takes 64 KiB");
     let mut child = desk
         .command(&arguments)

@@ -92,10 +92,6 @@ enum Written<'r> {
 }
 
 /// All of a body at once: by itself serde would write a byte at a time.
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde hands over a reference to the field"
-)]
 fn whole<S: Serializer>(body: &&[u8], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_bytes(body)
 }

@@ -116,11 +116,13 @@ fn a_connection_that_the_server_closed_between_requests_costs_nothing() {
 fn a_connection_is_reused_until_its_idle_time_is_over_or_the_server_closes_it() {
     let check = |idle: u64, closed: &'static str, expected: [usize; 5]| {
         on_this_machine(|host| async move {
-            let react = move |asked: &Asked| match asked.target() == closed {
-                true => Reaction::WriteAndClose(
-                    "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_owned(),
-                ),
-                false => answer(200, "", "ok"),
+            let react = move |asked: &Asked| {
+                if asked.target() == closed {
+                    let ok = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+                    Reaction::WriteAndClose(ok.to_owned())
+                } else {
+                    answer(200, "", "ok")
+                }
             };
             let (url, log) = raw(&host, react).await;
             let rules = Rules::default();
