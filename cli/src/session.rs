@@ -81,20 +81,17 @@ pub fn jobs<S: System>(inputs: &[Input<S>], seeds: &Range<u64>) -> Result<Vec<Jo
     }
     let mut jobs = Vec::new();
     for (number, input) in inputs.iter().enumerate() {
-        let own;
-        let seeds = match &input.source {
-            Source::Plan(plan) => {
-                own = plan.seed..plan.seed.saturating_add(1);
-                &own
-            }
-            Source::Scenario(_) => seeds,
-        };
-        for seed in seeds.clone() {
+        let mut add = |seed: u64| {
             input.source.plan(&input.file, seed)?;
             jobs.push(Job {
                 input: number,
                 seed,
             });
+            Ok::<_, Problem>(())
+        };
+        match &input.source {
+            Source::Plan(plan) => add(plan.seed)?,
+            Source::Scenario(_) => seeds.clone().try_for_each(add)?,
         }
     }
     Ok(jobs)

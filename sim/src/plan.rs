@@ -176,6 +176,22 @@ impl<S: System> Plan<S> {
                     ));
                 }
             }
+            let its_host = fault
+                .targets
+                .iter()
+                .chain(&fault.peers)
+                .any(|name| name == ITS_HOST);
+            if let Some(trigger) = fault
+                .when
+                .as_ref()
+                .filter(|it| its_host && S::is_of_clients(&it.event))
+            {
+                return Err(format!(
+                    "faults[{number}].target: found {ITS_HOST:?} with the event `{}`, which happens at a client; expected a host ({})",
+                    trigger.event,
+                    hosts.join(", ")
+                ));
+            }
             let known = |name: &&String| {
                 hosts.contains(name) || (fault.when.is_some() && *name == ITS_HOST)
             };

@@ -219,25 +219,29 @@ impl Latency {
         Duration::from_secs_f64((ms / 1000.0).clamp(0.0, LONGEST.as_secs_f64()))
     }
 
-    /// Refuses what cannot be drawn from.
+    /// Whether all that is drawn is nothing at all.
+    pub fn is_none(&self) -> bool {
+        matches!(self, Self::FixedMs(high) | Self::UniformMs([_, high]) if *high <= 0.0)
+    }
+
+    /// Refuses what cannot be drawn from, and more than [`LONGEST`].
     ///
     /// # Errors
     /// A sentence that says what was found and what was expected.
     pub fn check(&self) -> Result<(), String> {
+        let longest_ms = LONGEST.as_secs_f64() * 1000.0;
         let fine = match *self {
-            Self::FixedMs(ms) => ms.is_finite() && ms >= 0.0,
-            Self::UniformMs([low, high]) => {
-                low.is_finite() && high.is_finite() && 0.0 <= low && low <= high
-            }
+            Self::FixedMs(ms) => (0.0..=longest_ms).contains(&ms),
+            Self::UniformMs([low, high]) => 0.0 <= low && low <= high && high <= longest_ms,
             Self::LognormalMs(Percentiles { p50, p95 }) => {
-                p50.is_finite() && p95.is_finite() && 0.0 < p50 && p50 <= p95
+                0.0 < p50 && p50 <= p95 && p95 <= longest_ms
             }
         };
         if fine {
             Ok(())
         } else {
             Err(format!(
-                "found {self:?}, expected finite milliseconds, low before high, p50 above 0"
+                "found {self:?}, expected milliseconds up to {longest_ms}, low before high, p50 above 0"
             ))
         }
     }

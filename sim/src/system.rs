@@ -224,6 +224,11 @@ pub trait System: Copy + Debug + 'static {
         Vec::new()
     }
 
+    /// Whether an event of this name happens at a client, which no fault hits.
+    fn is_of_clients(_name: &str) -> bool {
+        false
+    }
+
     /// Its oracles: one list, in the order of reports.
     fn oracles() -> Vec<Oracle<Self::Event>>;
 

@@ -22,11 +22,13 @@ pub(super) fn name(event: &Event) -> Option<&'static str> {
 
 /// Every name: what clients see, the service's log, the providers, the commits.
 pub(super) fn names() -> Vec<&'static str> {
-    let clients = ["invoked", "answered", "unanswered"];
     let logs = Evt::ALL.iter().map(|evt| evt.as_str());
-    let all = clients.into_iter().chain(logs);
+    let all = CLIENTS.into_iter().chain(logs);
     all.chain(PROVIDERS).chain(COMMITS).collect()
 }
+
+/// What happens at clients.
+pub(super) const CLIENTS: [&str; 3] = ["invoked", "answered", "unanswered"];
 
 const PROVIDERS: [&str; 15] = [
     "provider_called",

@@ -65,6 +65,10 @@ impl System for Appointments {
         moments::names()
     }
 
+    fn is_of_clients(name: &str) -> bool {
+        moments::CLIENTS.contains(&name)
+    }
+
     fn oracles() -> Vec<Oracle<Event>> {
         oracles::all()
     }

@@ -114,8 +114,8 @@ impl OnDisk {
 
     pub(super) fn stall(spec: &Spec) -> Result<Self, String> {
         match spec.each_ms {
-            Some(range) if range.high > LONGEST_MS => Err(format!(
-                "each_ms: found {}, expected 0 to {LONGEST_MS}",
+            Some(range) if range.high > LONGEST_MS || range.high < 1.0 => Err(format!(
+                "each_ms: found {}, expected at least 1 and at most {LONGEST_MS}",
                 range.high
             )),
             _ => Ok(Self::Stall { each_ms: 0 }),

@@ -215,9 +215,15 @@ impl KindName {
                 }
             }
             Self::Pause => Kind::Pause,
-            Self::Slow => Kind::Slow {
-                delay: latency("delay", spec.delay)?,
-            },
+            Self::Slow => {
+                let delay = latency("delay", spec.delay)?;
+                if delay.is_none() {
+                    return Err(
+                        "delay: found no delay, expected one that slows its host".to_owned()
+                    );
+                }
+                Kind::Slow { delay }
+            }
             Self::Skew => Kind::Skew {
                 offset_ms: offset_ms(spec, rng)?,
             },

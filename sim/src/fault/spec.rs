@@ -127,6 +127,9 @@ const ALWAYS: &[&str] = &["kind", "target", "at_s", "when", "chance", "times"];
 /// A partition must last, or nobody sees it: below a connection's first retransmissions it is only a hiccup.
 const FLOOR_S: f64 = 1.0;
 
+/// A week: nothing that a run can show takes longer, and each simulated second costs real time.
+const MOST_S: f64 = 7.0 * 86_400.0;
+
 /// A number of faults that no scenario needs to exceed.
 const MOST_TIMES: u32 = 1_000;
 
@@ -152,6 +155,7 @@ impl Spec {
             ));
         }
         let lasts = self.check_keys()?;
+        self.check_times()?;
         let floor_ms = self.floor_ms(lasts)?;
         let waits = self.at_operation.is_some() || self.when.is_some();
         let at = match self.at_s {
@@ -220,6 +224,30 @@ impl Spec {
                 | KindName::BitRot
         ) || self.loss.is_some()
             || self.at_operation.is_some()
+    }
+
+    /// Refuses times that no run would come to the end of.
+    fn check_times(&self) -> Result<(), String> {
+        let floor = self.floor_s.filter(|floor| floor.is_finite());
+        let times = [
+            ("at_s", self.at_s),
+            ("for_s", self.for_s),
+            ("down_s", self.down_s),
+            ("up_s", self.up_s),
+            ("grace_s", self.grace_s),
+            ("floor_s", floor.map(Range::fixed)),
+        ];
+        for (key, range) in times {
+            if let Some(range) = range
+                && range.high > MOST_S
+            {
+                return Err(format!(
+                    "{key}: found {:?} s, expected at most {MOST_S} (a week)",
+                    range.high
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// The least length: one millisecond, because an instant bounce is not an outage, and more for a partition.
@@ -443,6 +471,20 @@ mod tests {
             ),
             ("kind='drift'\nfor_s=1\nppm=-2000000", "ppm: found -2000000"),
             ("kind='skew'\nfor_s=1\noffset_s=1e12", "offset_s: found"),
+            (
+                "kind='pause'\nfor_s=1e9",
+                "for_s: found 1000000000.0 s, expected at most 604800",
+            ),
+            ("kind='kill'\ndown_s=1e300", "down_s: found 1e300 s"),
+            (
+                "kind='slow'\nfor_s=1\ndelay={fixed_ms=0}",
+                "delay: found no delay",
+            ),
+            (
+                "kind='slow'\nfor_s=1\ndelay={fixed_ms=1e300}",
+                "delay: found",
+            ),
+            ("kind='stall'\nfor_s=1\neach_ms=0", "each_ms: found 0"),
             ("kind='skew'\nfor_s=1", "offset_s: missing"),
             (
                 "kind='crash_loop'\ndown_s=1\nup_s=1\ncrashes=0",
