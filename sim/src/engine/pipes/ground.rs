@@ -5,10 +5,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex},
     task::{Wake, Waker},
     time::Duration,
 };
@@ -23,6 +20,7 @@ use super::{
     machine::{Alive, Entropy, SimulatedMachine},
     network::HostId,
     socket::{Net, lock},
+    wake::{Flag, Root},
 };
 use crate::{
     chance::Chance,
@@ -32,26 +30,6 @@ use crate::{
     system::Node,
     trace::{Clock, Standing},
 };
-
-/// A host's waker: marks it as woken and wakes the world.
-pub(super) struct Flag {
-    pub(super) woken: AtomicBool,
-    pub(super) world: Mutex<Option<Waker>>,
-}
-
-impl Wake for Flag {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        if !self.woken.swap(true, Ordering::Relaxed)
-            && let Some(world) = self.world.lock().expect("no panic while waking").as_ref()
-        {
-            world.wake_by_ref();
-        }
-    }
-}
 
 /// A host of the world.
 pub(super) struct Hosted {
@@ -80,11 +58,8 @@ pub(super) struct Hosted {
 }
 
 impl Hosted {
-    fn new(node: Node, chance: &Chance) -> Self {
-        let flag = Arc::new(Flag {
-            woken: AtomicBool::new(false),
-            world: Mutex::new(None),
-        });
+    fn new(node: Node, chance: &Chance, root: Arc<Root>) -> Self {
+        let flag = Arc::new(Flag::new(root));
         Self {
             rng: chance.named("slow").named(&node.name).rng(),
             node,
@@ -115,7 +90,7 @@ impl Hosted {
 
     /// Whether it is up and something woke it.
     fn is_waiting(&self) -> bool {
-        self.flag.woken.load(Ordering::Relaxed) && self.tasks.is_some()
+        self.flag.is_woken() && self.tasks.is_some()
     }
 
     /// It was polled: a slow host waits for its next turn.
@@ -139,6 +114,7 @@ struct Before {
 /// What faults can be done to: everything but the director.
 pub(super) struct Ground {
     pub(super) net: Net,
+    pub(super) root: Arc<Root>,
     pub(super) hosts: Vec<Hosted>,
     pub(super) clock: Clock,
     chance: Chance,
@@ -153,10 +129,12 @@ impl Ground {
     /// All hosts booted, nothing polled yet. Needs the paused runtime's context.
     pub(super) fn new(setup: Setup, net: Net) -> Self {
         let chance = setup.chance;
-        let host = |node: Node| Hosted::new(node, &chance);
+        let root = Arc::new(Root::default());
+        let host = |node: Node| Hosted::new(node, &chance, root.clone());
         let mut ground = Self {
             net,
             hosts: setup.nodes.into_iter().map(host).collect(),
+            root,
             clock: setup.clock,
             chance,
             booted: setup.booted,

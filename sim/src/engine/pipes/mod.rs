@@ -10,6 +10,7 @@ mod link;
 mod machine;
 mod network;
 mod socket;
+mod wake;
 mod world;
 
 use std::sync::{Arc, Mutex};

@@ -6,7 +6,6 @@
 use std::{
     future::Future,
     pin::Pin,
-    sync::atomic::Ordering,
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -59,8 +58,7 @@ impl<'a> World<'a> {
         }
     }
 
-    fn tick(&mut self, cx: &Context<'_>) -> Poll<Result<(), EngineError>> {
-        let now = self.start.elapsed();
+    fn tick(&mut self, now: Duration) -> Poll<Result<(), EngineError>> {
         self.ground.clock.set(now);
         interpose::set_elapsed(super::network::nanos(now));
         if let Some((_, chance)) = self.fork.take_if(|(at, _)| *at <= now) {
@@ -75,7 +73,7 @@ impl<'a> World<'a> {
                 network.take_wakers()
             };
             wakers.into_iter().for_each(Waker::wake);
-            let polled = self.poll_woken(cx, now);
+            let polled = self.poll_woken(now);
             let due = self.director.is_due();
             if !polled && !due && self.director_at.is_none_or(|at| at > now) {
                 return Poll::Pending;
@@ -101,7 +99,7 @@ impl<'a> World<'a> {
 
     /// Polls each woken host once, beginning at a drawn one: hosts that wake together have no natural order. The rest stays woken when the
     /// director is due.
-    fn poll_woken(&mut self, cx: &Context<'_>, now: Duration) -> bool {
+    fn poll_woken(&mut self, now: Duration) -> bool {
         let hosts = &mut self.ground.hosts;
         let count = hosts.iter().filter(|host| host.may_run(now)).count();
         let first = match count {
@@ -112,21 +110,12 @@ impl<'a> World<'a> {
         let length = hosts.len();
         for offset in 0..length {
             let host = &mut hosts[(first + offset) % length];
-            if host.is_kept(now) || !host.flag.woken.swap(false, Ordering::Relaxed) {
+            if host.is_kept(now) || !host.flag.take() {
                 continue;
             }
             let Some(tasks) = &mut host.tasks else {
                 continue;
             };
-            {
-                let mut world = host.flag.world.lock().expect("no panic while waking");
-                if !world
-                    .as_ref()
-                    .is_some_and(|waker| waker.will_wake(cx.waker()))
-                {
-                    *world = Some(cx.waker().clone());
-                }
-            }
             // A host's tasks may all have ended; it stays up without them.
             let _ = Pin::new(tasks).poll(&mut Context::from_waker(&host.waker));
             host.rest(now);
@@ -136,31 +125,39 @@ impl<'a> World<'a> {
         }
         true
     }
+
+    /// Handles what is due until nothing is, and sets the timer for what is next.
+    fn advance(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), EngineError>> {
+        loop {
+            let now = self.start.elapsed();
+            if let Poll::Ready(ended) = self.tick(now) {
+                return Poll::Ready(ended);
+            }
+            let event = lock(&self.ground.net).next_at().map(Duration::from_nanos);
+            let rested = self.ground.next_rested(now);
+            let fork = self.fork.as_ref().map(|(at, _)| *at);
+            let wanted = event.into_iter().chain(self.director_at).chain(rested);
+            let Some(next) = wanted.chain(fork).min() else {
+                return Poll::Pending;
+            };
+            let at = self.start + next;
+            if self.timer.deadline() != at {
+                self.timer.as_mut().reset(at);
+            }
+            if self.timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
 }
 
 impl Future for World<'_> {
     type Output = Result<(), EngineError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let world = &mut *self;
-        loop {
-            if let Poll::Ready(ended) = world.tick(cx) {
-                return Poll::Ready(ended);
-            }
-            let event = lock(&world.ground.net).next_at().map(Duration::from_nanos);
-            let rested = world.ground.next_rested(world.start.elapsed());
-            let fork = world.fork.as_ref().map(|(at, _)| *at);
-            let wanted = event.into_iter().chain(world.director_at).chain(rested);
-            let Some(next) = wanted.chain(fork).min() else {
-                return Poll::Pending;
-            };
-            let at = world.start + next;
-            if world.timer.deadline() != at {
-                world.timer.as_mut().reset(at);
-            }
-            if world.timer.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-        }
+        self.ground.root.rise(cx.waker());
+        let ended = self.advance(cx);
+        self.ground.root.rest();
+        ended
     }
 }
