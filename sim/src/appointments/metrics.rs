@@ -15,19 +15,18 @@ pub(super) struct Sample<'a> {
     pub(super) value: f64,
 }
 
-/// Every figure of a text, in order.
-pub(super) fn samples(text: &str) -> impl Iterator<Item = Sample<'_>> {
+/// Every figure of a metric, in order. The other metrics' lines are not read.
+pub(super) fn samples<'a>(text: &'a str, name: &str) -> impl Iterator<Item = Sample<'a>> {
     text.lines()
-        .filter(|line| !line.starts_with('#'))
+        .filter(move |line| line.starts_with(name))
         .filter_map(sample)
+        .filter(move |sample| sample.name == name)
 }
 
 /// The sum of a metric over the rows whose label `key` is `value`; over all rows when `key` is empty.
 pub(super) fn sum(text: &str, name: &str, key: &str, value: &str) -> f64 {
-    let wanted = |sample: &Sample<'_>| {
-        sample.name == name && (key.is_empty() || sample.labels.get(key) == Some(&value))
-    };
-    samples(text)
+    let wanted = |sample: &Sample<'_>| key.is_empty() || sample.labels.get(key) == Some(&value);
+    samples(text, name)
         .filter(wanted)
         .fold(0.0, |sum, sample| sum + sample.value)
 }
@@ -59,10 +58,14 @@ mod tests {
 
     #[test]
     fn figures_are_read_and_the_rest_is_skipped() {
-        let found: Vec<_> = samples(TEXT).collect();
-        assert_eq!(found.len(), 3, "{found:?}");
+        let found: Vec<_> = samples(TEXT, "x").collect();
+        assert_eq!(found.len(), 2, "{found:?}");
         assert_eq!(found[0].labels, BTreeMap::from([("a", "1"), ("b", "two")]));
-        assert_eq!((found[2].name, found[2].value), ("plain", 7.0));
+        let plain: Vec<_> = samples(TEXT, "plain").collect();
+        assert_eq!((plain.len(), plain[0].value), (1, 7.0));
+        for none in ["#", "plai", "broken", "not a number x", ""] {
+            assert_eq!(samples(TEXT, none).count(), 0, "{none:?}");
+        }
     }
 
     #[test]

@@ -84,9 +84,15 @@ pub(super) fn hit(trace: &Trace) -> Hits {
             asked.insert(*step, Call::of(operation));
             continue;
         }
+        let call = match &entry.event {
+            trace::Event::System(Event::Answered { step, .. } | Event::Unanswered { step, .. }) => {
+                asked.get(step).copied()
+            }
+            _ => None,
+        };
         open[shelf(&entry.event)].retain(|place| {
             let (_, _, sign) = &table::TABLE[usize::from(*place)];
-            let shown = sign.shows(entry, &asked);
+            let shown = sign.shows(entry, call);
             if shown {
                 hits.push(*place);
             }
@@ -153,7 +159,8 @@ impl Sign {
         }
     }
 
-    fn shows(self, entry: &Entry<Event>, asked: &BTreeMap<u64, Call>) -> bool {
+    /// Whether it stands on this entry, which ends this call, if any.
+    fn shows(self, entry: &Entry<Event>, call: Option<Call>) -> bool {
         if let Self::Entry(is) = self {
             return is(entry);
         }
@@ -163,12 +170,10 @@ impl Sign {
         match (self, event) {
             (
                 Self::Answered(..) | Self::Replayed | Self::Read(_),
-                Event::Answered { step, answer },
-            ) => asked
-                .get(step)
-                .is_some_and(|call| self.answered(*call, answer)),
-            (Self::Lost(call, bytes), Event::Unanswered { step, sent, .. }) => {
-                asked.get(step) == Some(&call) && *sent == bytes
+                Event::Answered { answer, .. },
+            ) => call.is_some_and(|call| self.answered(call, answer)),
+            (Self::Lost(lost, bytes), Event::Unanswered { sent, .. }) => {
+                call == Some(lost) && *sent == bytes
             }
             (Self::Log(_) | Self::Says(..) | Self::Came(..) | Self::Line(..), Event::Log(line)) => {
                 self.logged(line)

@@ -68,22 +68,23 @@ fn is_attempt(event: &LogEvent) -> bool {
 
 fn check(trace: &Trace) -> Findings {
     let mut findings = Findings::default();
-    let mut boots: BTreeMap<&str, u32> = BTreeMap::new();
-    for (entry, _) in logs(trace) {
-        let boot = boots.entry(&entry.host).or_default();
-        *boot = (*boot).max(entry.boot);
+    // By host: its last boot, and what that one logged.
+    let mut last: BTreeMap<&str, (u32, Vec<(u64, &LogEvent)>)> = BTreeMap::new();
+    for (entry, event) in logs(trace) {
+        let (boot, lines) = last.entry(&entry.host).or_default();
+        if entry.boot > *boot {
+            *boot = entry.boot;
+            lines.clear();
+        }
+        if entry.boot == *boot {
+            lines.push((entry.ordinal, event));
+        }
     }
     for (at, host, text) in scrapes(trace) {
-        let boot = boots.get(host).copied().unwrap_or(0);
+        let lines = last.get(host).map_or(&[][..], |(_, lines)| lines);
         let written = |wanted: fn(&LogEvent) -> bool| {
-            logs(trace)
-                .filter(|(entry, event)| {
-                    *entry.host == *host
-                        && entry.boot == boot
-                        && entry.ordinal < at.ordinal
-                        && wanted(event)
-                })
-                .count()
+            let before = lines.iter().take_while(|(place, _)| *place < at.ordinal);
+            before.filter(|(_, event)| wanted(event)).count()
         };
         for (what, metric, (key, value), wanted) in PAIRS {
             let (counted, written) = (sum(text, metric, key, value), written(wanted));
