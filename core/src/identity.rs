@@ -88,8 +88,10 @@ macro_rules! text {
 }
 
 fn length(text: &str, longest: usize) -> bool {
-    // Bytes first: a megabyte of text is refused without being walked.
-    !text.is_empty() && text.len() <= 4 * longest && text.chars().count() <= longest
+    // Bytes first: a megabyte of text is refused without being walked, and a short one taken.
+    let bytes = text.len();
+    let fits = bytes <= longest || bytes <= 4 * longest && text.chars().count() <= longest;
+    bytes > 0 && fits
 }
 
 fn printable(text: &str) -> bool {

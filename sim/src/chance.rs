@@ -9,6 +9,9 @@ use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+/// Room for a name below another.
+const ROOM: usize = 24;
+
 /// A place in the tree of names below one seed.
 #[derive(Clone, Debug)]
 pub struct Chance {
@@ -57,9 +60,13 @@ impl Chance {
     /// The sub-stream `name` below this one.
     #[must_use]
     pub fn named(&self, name: impl std::fmt::Display) -> Self {
+        use std::fmt::Write;
+        let mut below = String::with_capacity(self.name.len() + ROOM);
+        below.push_str(&self.name);
+        write!(below, "/{name}").expect("a string takes all");
         Self {
             seed: self.seed,
-            name: format!("{}/{name}", self.name),
+            name: below,
             fork: self.fork,
         }
     }

@@ -94,10 +94,9 @@ fn request(tables: &Tables, n: u64, at_ms: u64, chance: &Chance, steps: &mut Vec
         });
     };
     push(at_ms, client, Operation::Submit(submission.clone()));
-    if strikes(
-        workload.concurrent_duplicates,
-        &chance.named("concurrent_duplicate"),
-    ) {
+    if strikes(workload.concurrent_duplicates, || {
+        chance.named("concurrent_duplicate")
+    }) {
         push(at_ms, client + 1, Operation::Submit(submission.clone()));
     }
     for (name, share) in [
@@ -108,10 +107,10 @@ fn request(tables: &Tables, n: u64, at_ms: u64, chance: &Chance, steps: &mut Vec
         ("probe", workload.probes),
         ("redrive", workload.redrives),
     ] {
-        let chance = chance.named(name);
-        if !strikes(share, &chance) {
+        if !strikes(share, || chance.named(name)) {
             continue;
         }
+        let chance = chance.named(name);
         let after = workload.follow_s.draw(&mut chance.named("after").rng()) * 1000.0;
         let id = submission.id.clone();
         let (client, operation) = match name {
@@ -138,8 +137,9 @@ fn request(tables: &Tables, n: u64, at_ms: u64, chance: &Chance, steps: &mut Vec
     }
 }
 
-fn strikes(share: f64, chance: &Chance) -> bool {
-    share > 0.0 && chance.rng().random::<f64>() < share
+/// Whether what befalls this share of all befalls this one; what befalls none is not drawn.
+fn strikes(share: f64, chance: impl FnOnce() -> Chance) -> bool {
+    share > 0.0 && chance().rng().random::<f64>() < share
 }
 
 fn pick(tables: &Tables, draw: f64) -> String {
