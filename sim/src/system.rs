@@ -186,6 +186,15 @@ impl<E> Debug for Deployment<E> {
     }
 }
 
+/// A run in figures, which one count of its trace gives.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Figures {
+    /// Its measures, by name, for the scenario's conditions. A measure without samples is absent.
+    pub measures: BTreeMap<String, f64>,
+    /// The system's part of a run's record in the results file: counts, histograms, latencies.
+    pub summary: serde_json::Map<String, serde_json::Value>,
+}
+
 /// A system under test.
 pub trait System: Copy + Debug + 'static {
     /// Its tables of a scenario, and, resolved, of a plan.
@@ -245,11 +254,8 @@ pub trait System: Copy + Debug + 'static {
         Hits::new()
     }
 
-    /// A run's measures, by name. A measure without samples is absent.
-    fn measures(trace: &Trace<Self::Event>) -> BTreeMap<String, f64>;
-
-    /// The system's part of a run's record in the results file: counts, histograms, latencies.
-    fn summary(trace: &Trace<Self::Event>) -> serde_json::Map<String, serde_json::Value>;
+    /// A run in figures.
+    fn figures(trace: &Trace<Self::Event>) -> Figures;
 
     /// Faults of the system's own (a provider's errors): name and effect of each that was asked for. All zero means inert.
     fn own_faults(

@@ -12,7 +12,7 @@ use crate::{
     fault::Effect,
     oracle::Violation,
     plan::Plan,
-    system::System,
+    system::{Figures, System},
     trace::{Event, Phase, Trace},
 };
 
@@ -116,7 +116,10 @@ pub struct Record {
 /// Judges a run of `plan` by its trace.
 pub fn judge<S: System>(plan: &Plan<S>, trace: &Trace<S::Event>) -> Record {
     let converge_us = time_to_converge(trace);
-    let mut measures = S::measures(trace);
+    let Figures {
+        mut measures,
+        summary,
+    } = S::figures(trace);
     measures.extend(converge_us.map(|us| (CONVERGE_S.to_owned(), us as f64 / 1e6)));
     let slo = conditions(&plan.slo, &measures);
     let expect = conditions(&plan.expect, &measures);
@@ -142,7 +145,7 @@ pub fn judge<S: System>(plan: &Plan<S>, trace: &Trace<S::Event>) -> Record {
         digest: trace.digest(),
         virtual_ms: trace.entries.last().map_or(0, |entry| entry.at_us / 1000),
         converge_ms: converge_us.map(|us| us / 1000),
-        summary: S::summary(trace),
+        summary,
         faults,
         oracles,
         slo,

@@ -24,7 +24,7 @@ use crate::{
     point::{Hits, Point},
     scoreboard::Plantable,
     show::Told,
-    system::{Deployment, Stage, Step, System, Tables as _},
+    system::{Deployment, Figures, Stage, Step, System, Tables as _},
     trace::Trace,
 };
 
@@ -85,12 +85,12 @@ impl System for Appointments {
         measures::names()
     }
 
-    fn measures(trace: &Trace<Event>) -> BTreeMap<String, f64> {
-        measures::of(&Tally::of(trace))
-    }
-
-    fn summary(trace: &Trace<Event>) -> serde_json::Map<String, serde_json::Value> {
-        summary::of(&Tally::of(trace), given(trace).and_then(Tables::defect))
+    fn figures(trace: &Trace<Event>) -> Figures {
+        let tally = Tally::of(trace);
+        Figures {
+            measures: measures::of(&tally),
+            summary: summary::of(&tally, given(trace).and_then(Tables::defect)),
+        }
     }
 
     fn own_faults(tables: &Tables, trace: &Trace<Event>) -> Vec<(String, u64, Effect)> {

@@ -17,7 +17,7 @@ use rehearsal_sim::{
     chance::Chance,
     fault::Effect,
     oracle::{Findings, Oracle},
-    system::{Deployment, Node, Stage, Step, System, Tables},
+    system::{Deployment, Figures, Node, Stage, Step, System, Tables},
     trace::Trace,
 };
 use serde::{Deserialize, Serialize, de::MapAccess};
@@ -271,12 +271,8 @@ impl System for Leaky {
         Vec::new()
     }
 
-    fn measures(_: &Trace<String>) -> BTreeMap<String, f64> {
-        BTreeMap::new()
-    }
-
-    fn summary(_: &Trace<String>) -> serde_json::Map<String, serde_json::Value> {
-        serde_json::Map::new()
+    fn figures(_: &Trace<String>) -> Figures {
+        Figures::default()
     }
 
     fn own_faults(_: &LeakTables, _: &Trace<String>) -> Vec<(String, u64, Effect)> {

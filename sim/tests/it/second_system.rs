@@ -21,7 +21,7 @@ use rehearsal_sim::{
     plan::Plan,
     run,
     scenario::Scenario,
-    system::{Address, Deployment, Node, Stage, Step, System, Tables},
+    system::{Address, Deployment, Figures, Node, Stage, Step, System, Tables},
     trace::{Phase, Trace},
     verdict::{OracleRecord, Record, Verdict},
 };
@@ -262,15 +262,14 @@ impl System for Counter {
         vec!["acknowledged"]
     }
 
-    fn measures(trace: &Trace<Event>) -> BTreeMap<String, f64> {
+    fn figures(trace: &Trace<Event>) -> Figures {
         let acknowledged = trace
             .system()
             .filter(|(_, event)| matches!(event, Event::Acknowledged(_)));
-        BTreeMap::from([("acknowledged".to_owned(), acknowledged.count() as f64)])
-    }
-
-    fn summary(_: &Trace<Event>) -> serde_json::Map<String, serde_json::Value> {
-        serde_json::Map::new()
+        Figures {
+            measures: BTreeMap::from([("acknowledged".to_owned(), acknowledged.count() as f64)]),
+            ..Figures::default()
+        }
     }
 
     fn own_faults(_: &CounterTables, _: &Trace<Event>) -> Vec<(String, u64, Effect)> {
