@@ -57,6 +57,9 @@ const PAIRS: [Pair; 5] = [
     ),
 ];
 
+/// Lines of a log, with their places in the trace.
+type Lines<'a> = Vec<(u64, &'a LogEvent)>;
+
 /// The line that ends an attempt: the provider's answer or its absence, or a look-up that settled the matter.
 fn is_attempt(event: &LogEvent) -> bool {
     match event.evt {
@@ -69,7 +72,7 @@ fn is_attempt(event: &LogEvent) -> bool {
 fn check(trace: &Trace) -> Findings {
     let mut findings = Findings::default();
     // By host: its last boot, and what that one logged.
-    let mut last: BTreeMap<&str, (u32, Vec<(u64, &LogEvent)>)> = BTreeMap::new();
+    let mut last: BTreeMap<&str, (u32, Lines<'_>)> = BTreeMap::new();
     for (entry, event) in logs(trace) {
         let (boot, lines) = last.entry(&entry.host).or_default();
         if entry.boot > *boot {
