@@ -56,13 +56,14 @@ pub(super) fn accept(
     }
     database
         .prepare_cached(
-            "INSERT INTO answers (request_id, tenant, operation, fingerprint, status, body)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO answers (request_id, tenant, operation, appointment_id, fingerprint, status, body)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
         .execute(params![
             request_id.as_str(),
             tenant.as_str(),
             OPERATION,
+            id.as_str(),
             answer.fingerprint.0,
             answer.status,
             answer.body,
@@ -126,11 +127,13 @@ pub(super) fn find(
         .prepare_cached(concat!(
             "SELECT ",
             appointment_columns!(),
-            " FROM appointments a WHERE a.request_id = ?1 AND a.tenant = ?2"
+            " FROM answers n JOIN appointments a ON a.id = n.appointment_id AND a.tenant = n.tenant \
+             WHERE n.request_id = ?1 AND n.tenant = ?2 AND n.operation = ?3"
         ))?
-        .query_row([request_id.as_str(), tenant.as_str()], |row| {
-            appointment(row, 0)
-        })
+        .query_row(
+            params![request_id.as_str(), tenant.as_str(), OPERATION],
+            |row| appointment(row, 0),
+        )
         .optional()
 }
 

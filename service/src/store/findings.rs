@@ -19,7 +19,7 @@ use super::{
     accept,
     enact::enact,
     request::{AuditRow, SightedFinding},
-    row::{appointment, appointment_columns, entry, entry_columns},
+    row::{appointment, appointment_columns, bare, bare_columns, entry, entry_columns},
 };
 
 /// Above every key in byte order: keys are UTF-8, which has no byte of this value.
@@ -40,12 +40,10 @@ pub(super) fn audit_page(
     let mut rows: Vec<AuditRow> = Vec::with_capacity(limit.min(MOST_RESERVED) as usize);
     let mut statement = database.prepare_cached(concat!(
         "SELECT ",
-        appointment_columns!(),
+        bare_columns!(),
         " FROM appointments a WHERE a.id > ?1 AND a.id <= ?2 AND a.provider = ?3 ORDER BY a.id, a.tenant LIMIT ?4"
     ))?;
-    let found = statement.query_map(params![after, through, provider.as_str(), limit], |row| {
-        appointment(row, 0)
-    })?;
+    let found = statement.query_map(params![after, through, provider.as_str(), limit], bare)?;
     for appointment in found {
         rows.push(AuditRow {
             appointment: appointment?,

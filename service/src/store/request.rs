@@ -90,7 +90,8 @@ pub enum Request {
         /// Now.
         now: Timestamp,
     },
-    /// Appointments of a provider in the order of their keys, with their open and dead entries.
+    /// Appointments of a provider in the order of their keys, with their open and dead entries. Their details are left empty: a comparison
+    /// reads none, and what is personal in a whole table does not have to travel for one.
     AuditPage {
         /// The provider.
         provider: ProviderName,
@@ -303,7 +304,7 @@ pub enum Verdict {
 /// An appointment as the auditor sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditRow {
-    /// The row.
+    /// The row; without its details in a page.
     pub appointment: Appointment,
     /// Its ready and leased entries.
     pub open: Vec<Entry>,

@@ -19,6 +19,13 @@ macro_rules! appointment_columns {
     };
 }
 
+macro_rules! bare_columns {
+    () => {
+        "a.id, a.tenant, a.request_id, a.provider, a.state, a.attempts, a.generation, a.cancel_requested, \
+         a.reference, a.failure, a.created_at, a.updated_at, a.version"
+    };
+}
+
 macro_rules! entry_columns {
     () => {
         "o.id, o.tenant, o.appointment_id, o.request_id, o.kind, o.destination, o.key, o.generation, \
@@ -27,36 +34,60 @@ macro_rules! entry_columns {
     };
 }
 
-pub(super) use {appointment_columns, entry_columns};
+pub(super) use {appointment_columns, bare_columns, entry_columns};
 
 /// How many columns `entry_columns!` names, so that others may follow.
 pub(super) const ENTRY_WIDTH: usize = 19;
+/// As [`ENTRY_WIDTH`], of `appointment_columns!`.
+pub(super) const APPOINTMENT_WIDTH: usize = 17;
 
 /// An appointment from `appointment_columns!` starting at column `at`.
 pub(super) fn appointment(row: &Row<'_>, at: usize) -> rusqlite::Result<Appointment> {
-    let failure: Option<String> = row.get(at + 13)?;
+    let details = Details {
+        time: row.get(at + 4)?,
+        patient_name: row.get(at + 5)?,
+        email: row.get(at + 6)?,
+        note: row.get(at + 7)?,
+    };
+    around(row, at, details, at + 8)
+}
+
+/// An appointment from `bare_columns!` starting at column 0: its details are empty.
+pub(super) fn bare(row: &Row<'_>) -> rusqlite::Result<Appointment> {
+    let details = Details {
+        time: String::new(),
+        patient_name: String::new(),
+        email: None,
+        note: None,
+    };
+    around(row, 0, details, 4)
+}
+
+/// An appointment whose names start at column `at`, and what follows its details at column `rest`.
+fn around(
+    row: &Row<'_>,
+    at: usize,
+    details: Details,
+    rest: usize,
+) -> rusqlite::Result<Appointment> {
+    let failure: Option<String> = row.get(rest + 5)?;
     Ok(Appointment {
         id: name(row, at)?,
         tenant: name(row, at + 1)?,
         request_id: name(row, at + 2)?,
         provider: name(row, at + 3)?,
-        details: Details {
-            time: row.get(at + 4)?,
-            patient_name: row.get(at + 5)?,
-            email: row.get(at + 6)?,
-            note: row.get(at + 7)?,
-        },
-        state: word(row, at + 8, &STATES)?,
-        attempts: row.get(at + 9)?,
-        generation: row.get(at + 10)?,
-        cancel_requested: row.get(at + 11)?,
-        reference: optional_name(row, at + 12)?,
+        details,
+        state: word(row, rest, &STATES)?,
+        attempts: row.get(rest + 1)?,
+        generation: row.get(rest + 2)?,
+        cancel_requested: row.get(rest + 3)?,
+        reference: optional_name(row, rest + 4)?,
         failure: failure
-            .map(|text| serde_json::from_str(&text).map_err(|error| odd(at + 13, error)))
+            .map(|text| serde_json::from_str(&text).map_err(|error| odd(rest + 5, error)))
             .transpose()?,
-        created_at: time(row, at + 14)?,
-        updated_at: time(row, at + 15)?,
-        version: row.get(at + 16)?,
+        created_at: time(row, rest + 6)?,
+        updated_at: time(row, rest + 7)?,
+        version: row.get(rest + 8)?,
     })
 }
 

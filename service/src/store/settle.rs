@@ -16,7 +16,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::{
     enact::{enact, update_entry},
     request::{Redriven, Settled, Settlement, Verdict},
-    row::{ENTRY_WIDTH, appointment, appointment_columns, entry, entry_columns},
+    row::{APPOINTMENT_WIDTH, ENTRY_WIDTH, appointment, appointment_columns, entry, entry_columns},
 };
 
 struct Found {
@@ -110,7 +110,7 @@ fn read(database: &Connection, entry_id: i64) -> rusqlite::Result<Option<Found>>
             Ok(Found {
                 entry: entry(row)?,
                 appointment: appointment(row, ENTRY_WIDTH)?,
-                result_hash: row.get("result_hash")?,
+                result_hash: row.get(ENTRY_WIDTH + APPOINTMENT_WIDTH)?,
             })
         })
         .optional()

@@ -228,3 +228,22 @@ conformance! {
     sqlite_thread = |store| Arc::new(ThreadStore::start(store));
     sqlite_over_a_wire = |store| Arc::new(WireStore(InlineStore::new(store)));
 }
+
+#[test]
+fn a_new_file_has_small_pages_and_an_older_one_keeps_its_own() {
+    let older =
+        "PRAGMA page_size = 4096; CREATE TABLE migrations (number INTEGER PRIMARY KEY) STRICT";
+    for (before, expected) in [("", 2048), (older, 4096)] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("db.sqlite").to_str().unwrap().to_owned();
+        let beside = rusqlite::Connection::open(&path).unwrap();
+        beside.execute_batch(before).unwrap();
+        let mut store = SqliteStore::open(&path).unwrap();
+        let new = new("a-1", "r-1");
+        assert!(store.handle(accept(&new, at(0))).is_ok());
+        // A connection learns the size with the first page that it reads.
+        beside.execute_batch("SELECT * FROM answers").unwrap();
+        let size = beside.query_row("PRAGMA page_size", [], |row| row.get::<_, i64>(0));
+        assert_eq!(size, Ok(expected));
+    }
+}

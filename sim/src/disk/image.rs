@@ -23,8 +23,8 @@ pub(super) struct Image {
 const PAGE: usize = 4096;
 /// A file that grows beyond this is taken for one that goes on growing, as a write-ahead log does up to its checkpoint.
 const SMALL: usize = 256 << 10;
-/// The room it gets then, somewhat more than SQLite's log has at a checkpoint (1,000 pages): memory that stays unused costs nothing, and doubling would touch twice as much.
-const ROOM: usize = 5 << 20;
+/// The room it gets then, somewhat more than SQLite's log has at a checkpoint (1,000 pages of 2 KiB): memory that stays unused costs nothing, and doubling would touch twice as much.
+const ROOM: usize = 5 << 19;
 
 #[derive(Clone, Copy, Debug)]
 struct Change {

@@ -105,6 +105,7 @@ pub(super) fn audit_pages_walk_the_keys_in_order(bench: &Bench) {
             panic!("{reply:?}");
         };
         rows.into_iter()
+            .inspect(|row| assert_eq!(row.appointment.details.patient_name, "", "not for pages"))
             .map(|row| format!("{}{}", row.appointment.id, row.open.len()))
             .collect::<Vec<_>>()
     };

@@ -56,10 +56,7 @@ impl Accepting {
     /// `path` is the database's file, whose schema the store has prepared.
     pub(super) fn new(defect: Defect, host: Host, path: &str, store: Arc<dyn Store>) -> Self {
         let beside = (defect == Defect::NoUniqueIndex).then(|| {
-            let beside = Connection::open(path).expect("the store has opened the same file");
-            // It fails when an earlier boot has dropped the index already, and when the disk does.
-            let _ = beside.execute_batch("DROP INDEX IF EXISTS appointments_by_request");
-            Mutex::new(beside)
+            Mutex::new(Connection::open(path).expect("the store has opened the same file"))
         });
         Self {
             defect,
