@@ -81,16 +81,20 @@ pub(super) fn mutants(
                     .iter()
                     .filter_map(|place| Some((mutate(&b, place)?, place)))
                     .collect();
-                if let Some((mutated, place)) = chance.pick(&fitting) {
-                    push(mutation, &place.path, mutated.to_string());
+                if let Some((change, place)) = chance.pick(&fitting) {
+                    push(
+                        mutation,
+                        &place.path,
+                        changed(&b, place, change).to_string(),
+                    );
                 }
             }
             let swapped: Vec<_> = places
                 .iter()
                 .filter_map(|place| Some((swapped(&b, donated.as_ref()?, place)?, place)))
                 .collect();
-            if let Some((mutated, place)) = chance.pick(&swapped) {
-                push("swap", &place.path, mutated.to_string());
+            if let Some((change, place)) = chance.pick(&swapped) {
+                push("swap", &place.path, changed(&b, place, change).to_string());
             }
         }
         _ if a == b && !b.is_empty() => {
@@ -147,23 +151,31 @@ fn headers(legacy: &Answer, candidate: &Answer, chance: &mut Chance) -> Vec<Muta
 }
 
 /// A place that both documents have.
-struct Place<'l> {
+struct Place<'p, 'l> {
     /// From the candidate's root: which member or item, step by step.
     steps: Vec<usize>,
     /// The JSON pointer, with array indexes as `*`.
     path: String,
     /// What legacy has there.
-    legacy: Json<'l>,
+    legacy: &'p Json<'l>,
 }
 
-impl Place<'_> {
+impl Place<'_, '_> {
     /// Whether it is an object or an array on both sides.
     fn is_container(&self) -> bool {
         matches!(self.legacy, Json::Object(_) | Json::Array(_))
     }
 }
 
-type Mutate = for<'j> fn(&Json<'j>, &Place<'_>) -> Option<Json<'j>>;
+/// What becomes of one place. A document has thousands of places and is copied only for the one that is picked.
+enum Change<'j> {
+    /// Another value.
+    Other(Json<'j>),
+    /// No such member.
+    Gone,
+}
+
+type Mutate = for<'j> fn(&Json<'j>, &Place<'_, '_>) -> Option<Change<'j>>;
 
 const MUTATIONS: [(&str, Mutate); 10] = [
     ("value", other_value),
@@ -179,21 +191,21 @@ const MUTATIONS: [(&str, Mutate); 10] = [
 ];
 
 /// The places that both documents have: scalars, and containers of the same kind.
-fn shared<'l>(
-    legacy: &Json<'l>,
+fn shared<'p, 'l>(
+    legacy: &'p Json<'l>,
     candidate: &Json<'_>,
     steps: &mut Vec<usize>,
     path: &mut String,
-    places: &mut Vec<Place<'l>>,
+    places: &mut Vec<Place<'p, 'l>>,
 ) {
     let mut found = |steps: &[usize], path: &str| {
         places.push(Place {
             steps: steps.to_vec(),
             path: path.to_owned(),
-            legacy: legacy.clone(),
+            legacy,
         });
     };
-    let children: Vec<(usize, &str, &Json<'l>, &Json<'_>)> = match (legacy, candidate) {
+    let children: Vec<(usize, &str, &'p Json<'l>, &Json<'_>)> = match (legacy, candidate) {
         (Json::Object(_), Json::Object(members)) => {
             found(steps, path);
             let known = |(at, (key, value))| {
@@ -222,7 +234,15 @@ fn shared<'l>(
     }
 }
 
-fn at<'m, 'j>(json: &'m mut Json<'j>, steps: &[usize]) -> Option<&'m mut Json<'j>> {
+fn at<'m, 'j>(json: &'m Json<'j>, steps: &[usize]) -> Option<&'m Json<'j>> {
+    steps.iter().try_fold(json, |json, step| match json {
+        Json::Object(members) => members.get(*step).map(|(_, value)| value),
+        Json::Array(items) => items.get(*step),
+        _ => None,
+    })
+}
+
+fn at_mut<'m, 'j>(json: &'m mut Json<'j>, steps: &[usize]) -> Option<&'m mut Json<'j>> {
     steps.iter().try_fold(json, |json, step| match json {
         Json::Object(members) => members.get_mut(*step).map(|(_, value)| value),
         Json::Array(items) => items.get_mut(*step),
@@ -230,23 +250,42 @@ fn at<'m, 'j>(json: &'m mut Json<'j>, steps: &[usize]) -> Option<&'m mut Json<'j
     })
 }
 
+/// The document with one place changed.
+fn changed<'j>(json: &Json<'j>, place: &Place<'_, '_>, change: &Change<'j>) -> Json<'j> {
+    let mut changed = json.clone();
+    match change {
+        Change::Other(other) => {
+            if let Some(found) = at_mut(&mut changed, &place.steps) {
+                *found = other.clone();
+            }
+        }
+        Change::Gone => {
+            if let Some((last, before)) = place.steps.split_last()
+                && let Some(Json::Object(members)) = at_mut(&mut changed, before)
+            {
+                members.remove(*last);
+            }
+        }
+    }
+    changed
+}
+
 fn replaced<'j>(
     json: &Json<'j>,
-    place: &Place<'_>,
+    place: &Place<'_, '_>,
     other: impl Fn(&Json<'j>) -> Option<Json<'j>>,
-) -> Option<Json<'j>> {
-    let mut mutated = json.clone();
-    let found = at(&mut mutated, &place.steps)?;
-    let other = other(found).filter(|other| other != found && *other != place.legacy)?;
-    *found = other;
-    Some(mutated)
+) -> Option<Change<'j>> {
+    let found = at(json, &place.steps)?;
+    other(found)
+        .filter(|other| other != found && other != place.legacy)
+        .map(Change::Other)
 }
 
 fn text_of<'j>(other: impl Into<String>) -> Json<'j> {
     Json::String(other.into().into())
 }
 
-fn other_value<'j>(json: &Json<'j>, place: &Place<'_>) -> Option<Json<'j>> {
+fn other_value<'j>(json: &Json<'j>, place: &Place<'_, '_>) -> Option<Change<'j>> {
     replaced(json, place, |value| match value {
         Json::Null | Json::Array(_) | Json::Object(_) => None,
         Json::Bool(value) => Some(Json::Bool(!value)),
@@ -274,7 +313,7 @@ fn other_value<'j>(json: &Json<'j>, place: &Place<'_>) -> Option<Json<'j>> {
     })
 }
 
-fn other_case<'j>(json: &Json<'j>, place: &Place<'_>) -> Option<Json<'j>> {
+fn other_case<'j>(json: &Json<'j>, place: &Place<'_, '_>) -> Option<Change<'j>> {
     replaced(json, place, |value| match value {
         // The letters of a time mean the same in either case.
         Json::String(text) if text.parse::<Timestamp>().is_err() => {
@@ -290,7 +329,7 @@ fn other_case<'j>(json: &Json<'j>, place: &Place<'_>) -> Option<Json<'j>> {
     })
 }
 
-fn half<'j>(json: &Json<'j>, place: &Place<'_>) -> Option<Json<'j>> {
+fn half<'j>(json: &Json<'j>, place: &Place<'_, '_>) -> Option<Change<'j>> {
     replaced(json, place, |value| match value {
         Json::String(text) if text.chars().count() >= 4 => {
             let kept = text.chars().count() / 2;
@@ -300,7 +339,7 @@ fn half<'j>(json: &Json<'j>, place: &Place<'_>) -> Option<Json<'j>> {
     })
 }
 
-fn other_type<'j>(json: &Json<'j>, place: &Place<'_>) -> Option<Json<'j>> {
+fn other_type<'j>(json: &Json<'j>, place: &Place<'_, '_>) -> Option<Change<'j>> {
     replaced(json, place, |value| {
         Some(match value {
             Json::Null => Json::String("".into()),
@@ -311,19 +350,13 @@ fn other_type<'j>(json: &Json<'j>, place: &Place<'_>) -> Option<Json<'j>> {
     })
 }
 
-fn without<'j>(json: &Json<'j>, place: &Place<'_>) -> Option<Json<'j>> {
-    let (last, before) = place.steps.split_last()?;
-    let mut mutated = json.clone();
-    match at(&mut mutated, before)? {
-        Json::Object(members) if !place.is_container() => {
-            members.remove(*last);
-            Some(mutated)
-        }
-        _ => None,
-    }
+fn without<'j>(json: &Json<'j>, place: &Place<'_, '_>) -> Option<Change<'j>> {
+    let (_, before) = place.steps.split_last()?;
+    let of_object = matches!(at(json, before)?, Json::Object(_));
+    (of_object && !place.is_container()).then_some(Change::Gone)
 }
 
-fn with_another<'j>(json: &Json<'j>, place: &Place<'_>) -> Option<Json<'j>> {
+fn with_another<'j>(json: &Json<'j>, place: &Place<'_, '_>) -> Option<Change<'j>> {
     replaced(json, place, |value| match value {
         Json::Object(members) => {
             let mut members = members.clone();
@@ -334,7 +367,7 @@ fn with_another<'j>(json: &Json<'j>, place: &Place<'_>) -> Option<Json<'j>> {
     })
 }
 
-fn hour_later<'j>(json: &Json<'j>, place: &Place<'_>) -> Option<Json<'j>> {
+fn hour_later<'j>(json: &Json<'j>, place: &Place<'_, '_>) -> Option<Change<'j>> {
     replaced(json, place, |value| match value {
         Json::String(text) => {
             let time: Timestamp = text.parse().ok()?;
@@ -348,9 +381,9 @@ fn hour_later<'j>(json: &Json<'j>, place: &Place<'_>) -> Option<Json<'j>> {
 /// The array there, changed.
 fn items<'j>(
     json: &Json<'j>,
-    place: &Place<'_>,
+    place: &Place<'_, '_>,
     change: impl Fn(&mut Vec<Json<'j>>) -> Option<()>,
-) -> Option<Json<'j>> {
+) -> Option<Change<'j>> {
     replaced(json, place, |value| match value {
         Json::Array(items) => {
             let mut items = items.clone();
@@ -361,14 +394,14 @@ fn items<'j>(
     })
 }
 
-fn twice<'j>(json: &Json<'j>, place: &Place<'_>) -> Option<Json<'j>> {
+fn twice<'j>(json: &Json<'j>, place: &Place<'_, '_>) -> Option<Change<'j>> {
     items(json, place, |items| {
         items.insert(0, items.first()?.clone());
         Some(())
     })
 }
 
-fn exchanged<'j>(json: &Json<'j>, place: &Place<'_>) -> Option<Json<'j>> {
+fn exchanged<'j>(json: &Json<'j>, place: &Place<'_, '_>) -> Option<Change<'j>> {
     items(json, place, |items| {
         let other = items.iter().position(|item| *item != items[0])?;
         items.swap(0, other);
@@ -376,12 +409,12 @@ fn exchanged<'j>(json: &Json<'j>, place: &Place<'_>) -> Option<Json<'j>> {
     })
 }
 
-fn without_last<'j>(json: &Json<'j>, place: &Place<'_>) -> Option<Json<'j>> {
+fn without_last<'j>(json: &Json<'j>, place: &Place<'_, '_>) -> Option<Change<'j>> {
     items(json, place, |items| items.pop().map(|_| ()))
 }
 
 /// The value that another answer has at the same place.
-fn swapped<'j>(json: &Json<'j>, donor: &Json<'_>, place: &Place<'_>) -> Option<Json<'j>> {
+fn swapped<'j>(json: &Json<'j>, donor: &Json<'_>, place: &Place<'_, '_>) -> Option<Change<'j>> {
     let other = named(json, donor, &place.steps)?;
     replaced(json, place, |value| match (value, other) {
         (Json::String(_), Json::String(text)) => Some(text_of(text.as_ref())),

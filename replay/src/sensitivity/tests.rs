@@ -119,3 +119,24 @@ fn a_swapped_id_is_caught_where_ids_are_paired_and_not_where_they_are_ignored() 
     let ignored = measured(&rule("ignore", "where"), "new");
     assert!(swaps(&ignored).caught < swaps(&ignored).mutations);
 }
+
+#[test]
+fn a_long_list_is_copied_once_a_mutation_and_not_once_a_place() {
+    // 40,000 places of half a megabyte: a copy for each would be twenty gigabytes.
+    let items: Vec<String> = (0..20_000)
+        .map(|at| format!("{{\"i\":{at},\"v\":\"value-{at}\"}}"))
+        .collect();
+    let answer = Answer {
+        status: 200,
+        headers: Vec::new(),
+        body: Bytes::from(format!("[{}]", items.join(","))),
+    };
+    let mutants = mutation::mutants(&answer, &answer, Some(&answer), false, &mut Chance(1));
+    let made = |mutation: &str| mutants.iter().any(|mutant| mutant.mutation == mutation);
+    for mutation in [
+        "value", "case", "truncate", "drop", "extra", "shorten", "reorder",
+    ] {
+        assert!(made(mutation), "{mutation}");
+    }
+    assert!(!made("swap"), "the donor has the same values");
+}

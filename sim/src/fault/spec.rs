@@ -228,22 +228,21 @@ impl Spec {
 
     /// Refuses times that no run would come to the end of.
     fn check_times(&self) -> Result<(), String> {
-        let floor = self.floor_s.filter(|floor| floor.is_finite());
         let times = [
             ("at_s", self.at_s),
             ("for_s", self.for_s),
             ("down_s", self.down_s),
             ("up_s", self.up_s),
             ("grace_s", self.grace_s),
-            ("floor_s", floor.map(Range::fixed)),
+            ("floor_s", self.floor_s.map(Range::fixed)),
         ];
         for (key, range) in times {
             if let Some(range) = range
                 && range.high > MOST_S
             {
+                let found = range.high;
                 return Err(format!(
-                    "{key}: found {:?} s, expected at most {MOST_S} (a week)",
-                    range.high
+                    "{key}: found {found:?} s, expected at most {MOST_S} (a week)"
                 ));
             }
         }

@@ -20,7 +20,7 @@ use rehearsal_replay::{
 
 use super::{
     lines::give,
-    paging::{absolute, following},
+    paging::{absolute, complete, following},
     source::{Each, Source, Want, shown},
     stopped,
 };
@@ -181,6 +181,15 @@ async fn pages(client: &Client, url: &str, interrupt: &Interrupt) -> Result<Vec<
         rows.extend(items.iter().map(|item| item.to_string().into_bytes()));
         let more = following(answer.headers(), &json)
             .map_err(|told| Problem::usage(format!("{name}: {told}")))?;
+        if more.is_none() {
+            complete(
+                answer.headers(),
+                &json,
+                rows.len() as u64,
+                seen.len() as u64,
+            )
+            .map_err(|told| Problem::usage(format!("{name}: {told}")))?;
+        }
         next = more.map(|more| absolute(&url, &more));
     }
     Ok(rows)

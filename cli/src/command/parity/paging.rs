@@ -37,6 +37,67 @@ const FLAGS: [&str; 8] = [
     "/pagination/has_more",
 ];
 
+/// Where they say how many rows there are in all, how many pages, and which page this is.
+const TOTALS: [&str; 8] = [
+    "/total",
+    "/total_count",
+    "/totalCount",
+    "/count",
+    "/meta/total",
+    "/meta/total_count",
+    "/paging/total",
+    "/pagination/total",
+];
+const PAGES: [&str; 6] = [
+    "/total_pages",
+    "/totalPages",
+    "/pages",
+    "/meta/total_pages",
+    "/paging/total_pages",
+    "/pagination/total_pages",
+];
+/// The same in headers.
+const TOTAL_HEADERS: [&str; 3] = ["x-total-count", "x-total", "total-count"];
+const PAGE_HEADERS: [&str; 2] = ["x-total-pages", "x-page-count"];
+
+/// Whether the last page, `rows` rows and `pages` pages in, agrees that this is all, where it says how much there is.
+///
+/// # Errors
+/// What it says of rows or pages that were not read: found and expected.
+pub(super) fn complete(
+    headers: &HeaderMap,
+    json: &Json<'_>,
+    rows: u64,
+    pages: u64,
+) -> Result<(), String> {
+    let said = |names: &[&str], paths: &[&str]| {
+        let header = names.iter().find_map(|name| {
+            let value: u64 = headers.get(*name)?.to_str().ok()?.trim().parse().ok()?;
+            Some((format!("the header {name}"), value))
+        });
+        header.or_else(|| {
+            paths.iter().find_map(|path| match json.pointer(path)? {
+                Json::Number(number) => Some(((*path).to_owned(), number.text().parse().ok()?)),
+                _ => None,
+            })
+        })
+    };
+    let all = [
+        (said(&TOTAL_HEADERS, &TOTALS), rows, "rows"),
+        (said(&PAGE_HEADERS, &PAGES), pages, "pages"),
+    ];
+    for (said, read, what) in all {
+        if let Some((place, total)) = said
+            && total > read
+        {
+            return Err(format!(
+                "found {read} {what} and {total} in all at {place}, expected a Link header, a URL at /next or a cursor at /next_cursor for the rest"
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Where the next page is, relative to this one; `None` at the end.
 ///
 /// # Errors
@@ -213,6 +274,27 @@ mod tests {
         for bad in ["/p3; rel=next", "</p1>; rel=prev, </p3"] {
             assert!(found(&[bad], "[]").is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_last_page_that_counts_more_than_was_read_is_none() {
+        let check = |header: Option<(&'static str, &'static str)>, body: &str, fine: bool| {
+            let mut headers = HeaderMap::new();
+            if let Some((name, value)) = header {
+                headers.insert(name, HeaderValue::from_static(value));
+            }
+            let told = complete(&headers, &parse(body.as_bytes()).expect("JSON"), 50, 2);
+            assert_eq!(told.is_ok(), fine, "{header:?} {body}: {told:?}");
+        };
+        check(None, r#"{"rows":[]}"#, true);
+        check(None, r#"{"total":50,"total_pages":2,"page":1}"#, true);
+        check(None, r#"{"total":200,"page":0,"page_size":50}"#, false);
+        check(None, r#"{"meta":{"total_count":51}}"#, false);
+        check(None, r#"{"page":1,"total_pages":4}"#, false);
+        check(None, r#"{"count":25}"#, true);
+        check(Some(("x-total-count", "50")), "[]", true);
+        check(Some(("x-total-count", "200")), "[]", false);
+        check(Some(("x-total-pages", "3")), "[]", false);
     }
 
     #[test]

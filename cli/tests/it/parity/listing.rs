@@ -36,7 +36,7 @@ fn listing(answers: &[&str], ask: impl FnOnce(&str)) {
 }
 
 fn page(rows: &[Value], next: Option<&str>, link: &str) -> String {
-    let mut body = json!({"appointments": rows, "total": 5});
+    let mut body = json!({"appointments": rows, "page_size": 5});
     if let Some(next) = next {
         body["next_cursor"] = json!(next);
     }
