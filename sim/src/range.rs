@@ -203,6 +203,9 @@ pub enum Latency {
 /// Longest latency that any distribution may draw: a tail without an end would never let a run end.
 pub const LONGEST: Duration = Duration::from_mins(5);
 
+/// z(0.95) of the normal distribution: p95 = p50 * exp(1.6449 * sigma).
+const Z_95: f64 = 1.644_853_626_951_472_7;
+
 impl Latency {
     /// One latency, at most [`LONGEST`].
     pub fn draw(&self, rng: &mut impl Rng) -> Duration {
@@ -211,9 +214,19 @@ impl Latency {
             Self::UniformMs([low, high]) if high > low => rng.random_range(low..=high),
             Self::UniformMs([low, _]) => low,
             Self::LognormalMs(Percentiles { p50, p95 }) => {
-                // z(0.95) = 1.6449: p95 = p50 * exp(1.6449 * sigma).
-                let sigma = (p95 / p50).ln() / 1.644_853_626_951_472_7;
+                let sigma = (p95 / p50).ln() / Z_95;
                 p50 * (sigma * normal(rng)).exp()
+            }
+        };
+        Duration::from_secs_f64((ms / 1000.0).clamp(0.0, LONGEST.as_secs_f64()))
+    }
+
+    /// What next to no draw exceeds, at most [`LONGEST`]: the largest there is, or five standard deviations (one draw in three million).
+    pub fn most(&self) -> Duration {
+        let ms = match *self {
+            Self::FixedMs(high) | Self::UniformMs([_, high]) => high,
+            Self::LognormalMs(Percentiles { p50, p95 }) => {
+                p50 * (5.0 * (p95 / p50).ln() / Z_95).exp()
             }
         };
         Duration::from_secs_f64((ms / 1000.0).clamp(0.0, LONGEST.as_secs_f64()))

@@ -95,6 +95,10 @@ pub fn simulate<S: System>(
         stops: stops.clone(),
     };
     let mut deployment = S::deploy(&plan.system, &plan.steps, stage);
+    if plan.network != crate::scenario::Network::default() {
+        let network = Event::Network(Box::new(plan.network.clone()));
+        recorder.record(&std::sync::Arc::from("harness"), 0, network);
+    }
     let nodes = std::mem::take(&mut deployment.nodes);
     let boots = recorder.clone();
     let setup = Setup {

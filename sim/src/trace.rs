@@ -11,7 +11,7 @@ use std::sync::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::trigger::Watch;
+use crate::{scenario::Network, trigger::Watch};
 
 /// The format's name and major version on disk.
 pub const FORMAT: &str = "rehearsal.trace/1";
@@ -74,6 +74,8 @@ pub enum Event<E> {
     },
     /// The convergence phase hit its bound with the system still busy.
     NotConverged,
+    /// The network that the run was made with, where it is not the default one: a system's oracles may have to allow for it.
+    Network(Box<Network>),
     /// What a host has standing: before the first operation, and at the end. Engines that cannot count write none.
     Standing(Standing),
     /// Something of the system under test.
@@ -228,6 +230,11 @@ impl<E> Clone for HostRecorder<E> {
 }
 
 impl<E> HostRecorder<E> {
+    /// Time since the run's start: no host's clock.
+    pub fn elapsed(&self) -> std::time::Duration {
+        self.recorder.clock.elapsed()
+    }
+
     /// Writes one of the system's events.
     pub fn record(&self, event: E) {
         self.recorder

@@ -32,9 +32,9 @@ use super::Event;
 use crate::trace::HostRecorder;
 
 /// Longest time for a connection to be made, as drivers have it.
-const CONNECT: Duration = Duration::from_secs(1);
+pub(super) const CONNECT: Duration = Duration::from_secs(1);
 /// Longest time for an answer: an answer that takes longer is given up, and its outcome is unknown.
-const ANSWER: Duration = Duration::from_secs(3);
+pub(super) const ANSWER: Duration = Duration::from_secs(3);
 /// Longest frame: a page of rows is far below it.
 const FRAME: usize = 64 << 20;
 /// Room for a usual frame, an appointment with its entry, in bytes; a longer one grows.

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     engine::EPOCH,
+    scenario::Network,
     trace::{self, Entry},
 };
 
@@ -58,6 +59,15 @@ pub(super) fn given(trace: &Trace) -> Option<&Tables> {
         Event::Given(tables) => Some(&**tables),
         _ => None,
     })
+}
+
+/// The network that the run was made with.
+pub(super) fn network(trace: &Trace) -> Network {
+    let told = trace.entries.iter().find_map(|entry| match &entry.event {
+        trace::Event::Network(network) => Some((**network).clone()),
+        _ => None,
+    });
+    told.unwrap_or_default()
 }
 
 /// What providers hold at the end: provider and view.

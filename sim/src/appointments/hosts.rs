@@ -342,7 +342,7 @@ struct TraceJournal {
 
 impl Journal for TraceJournal {
     fn log(&self, event: rehearsal_core::log::LogEvent) {
-        self.audits.note(&event);
+        self.audits.note(self.recorder.elapsed(), &event);
         self.recorder.record(Event::Log(event));
     }
 }

@@ -27,6 +27,7 @@ mod leases;
 mod look;
 mod quiet;
 mod history;
+mod paths;
 mod metrics;
 mod tally;
 mod oracles;

@@ -15,7 +15,6 @@ use rehearsal_core::{
     invariant,
     log::{Evt, LogEvent},
     reconcile::Finding,
-    time::Timestamp,
 };
 use rehearsal_service::store::{Dump, Reply, Request};
 
@@ -24,23 +23,23 @@ use super::{
     tables::Tables,
 };
 
-/// What the log has told of the auditor's sweeps, and of everything else. Clones share it.
+/// What the log has told, and when by the run's time (a host's own clock may be stepped), of the auditor's sweeps, and of everything else. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Audits(Arc<Mutex<Sweeps>>);
 
 #[derive(Debug, Default)]
 struct Sweeps {
     /// When anything but a sweep was last logged.
-    last_change: Timestamp,
+    last_change: Duration,
     /// By provider: when the sweep under way started.
-    started: BTreeMap<String, Timestamp>,
+    started: BTreeMap<String, Duration>,
     /// By provider: when the sweeps that ended had started, and whether they saw everything; the last few.
-    ended: BTreeMap<String, VecDeque<(Timestamp, bool)>>,
+    ended: BTreeMap<String, VecDeque<(Duration, bool)>>,
 }
 
 impl Audits {
-    /// Takes one event of the service's log.
-    pub(super) fn note(&self, event: &LogEvent) {
+    /// Takes one event of the service's log, written `now`: time since the run's start.
+    pub(super) fn note(&self, now: Duration, event: &LogEvent) {
         let mut sweeps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let provider = || {
             event
@@ -52,7 +51,7 @@ impl Audits {
         };
         match event.evt {
             Evt::AuditStarted => {
-                sweeps.started.insert(provider(), event.time);
+                sweeps.started.insert(provider(), now);
             }
             Evt::AuditDone => {
                 let provider = provider();
@@ -74,7 +73,7 @@ impl Audits {
             | Evt::BreakerClosed
             | Evt::ProbeStarted
             | Evt::Probed => {}
-            _ => sweeps.last_change = sweeps.last_change.max(event.time),
+            _ => sweeps.last_change = now,
         }
     }
 
@@ -82,8 +81,8 @@ impl Audits {
     /// [`SWEEPS`] times in part, as a provider that cannot be read allows no better.
     fn swept(&self, horizon: Duration, providers: usize) -> bool {
         let sweeps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let settled = sweeps.last_change.plus(horizon);
-        let done = |ended: &VecDeque<(Timestamp, bool)>| {
+        let settled = sweeps.last_change + horizon;
+        let done = |ended: &VecDeque<(Duration, bool)>| {
             let since = || ended.iter().filter(|(started, _)| *started >= settled);
             since().any(|(_, whole)| *whole) || since().count() >= SWEEPS
         };
@@ -173,16 +172,23 @@ pub(super) fn finding(row: &rehearsal_service::store::FindingRow) -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use rehearsal_core::time::Timestamp;
+
     use super::*;
 
     #[test]
     fn only_a_whole_sweep_of_settled_rows_counts_or_several_in_part() {
         let audits = Audits::default();
-        let note = |second: i64, evt, provider: &str, result: &str| {
-            let event = LogEvent::new(Timestamp::from_secs(second), evt, "");
-            audits.note(&event.with("provider", provider).with("result", result));
+        let note = |second: u64, evt, provider: &str, result: &str| {
+            // The host's clock goes backwards all the time.
+            let clock = Timestamp::from_secs(-i64::try_from(second).unwrap());
+            let event = LogEvent::new(clock, evt, "");
+            audits.note(
+                Duration::from_secs(second),
+                &event.with("provider", provider).with("result", result),
+            );
         };
-        let sweep = |second: i64, provider: &str, result: &str| {
+        let sweep = |second: u64, provider: &str, result: &str| {
             note(second, Evt::AuditStarted, provider, "");
             note(second + 1, Evt::AuditDone, provider, result);
         };

@@ -274,6 +274,10 @@ pub(crate) fn words<E: Serialize>(
             format!("at the end it has {}", shortened(standing)),
             "final counts".to_owned(),
         ),
+        Event::Network(_) => (
+            "the network is not the default one".to_owned(),
+            "settings".to_owned(),
+        ),
         Event::NotConverged => (
             "the bound is reached and the system still has work open".to_owned(),
             "bounds reached".to_owned(),

@@ -48,7 +48,7 @@ fn text(name: &str) -> String {
 }
 
 /// The record of one run of `text` on our engine.
-fn record(text: &str, seed: u64) -> Record {
+pub(crate) fn record(text: &str, seed: u64) -> Record {
     let file = Path::new("test.toml");
     let scenario =
         Scenario::<Tables>::parse(file, text).unwrap_or_else(|refused| panic!("{refused}"));

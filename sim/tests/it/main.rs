@@ -15,6 +15,7 @@ macro_rules! each_scenario {
 
 mod appointments;
 mod child;
+mod configured;
 mod defects;
 mod determinism;
 mod disk;

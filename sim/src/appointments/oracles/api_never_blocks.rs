@@ -7,13 +7,14 @@ use crate::{
         event::Event,
         history::{Trace, exchanges, fault_spans, logs},
         operation::Operation,
+        paths::Paths,
     },
     oracle::{Findings, Oracle},
 };
 
 pub(super) const ORACLE: Oracle<Event> = Oracle {
     name: "api_never_blocks",
-    property: "every answer comes within a second unless the API's own hosts or links were disturbed, and no API host delivers",
+    property: "every answer comes within a second, and what the configured network and database take, unless the API's own hosts or links were disturbed, and no API host delivers",
     check,
 };
 
@@ -33,11 +34,12 @@ fn check(trace: &Trace) -> Findings {
             *start <= to && from <= over
         })
     };
+    let longest_us = LONGEST_US.saturating_add(Paths::of(trace).late_answer_us());
     for exchange in exchanges(trace) {
         let Some(answer) = exchange.answer else {
             continue;
         };
-        let slow = answer.took_us > LONGEST_US && !disturbed(exchange.from_us, exchange.to_us);
+        let slow = answer.took_us > longest_us && !disturbed(exchange.from_us, exchange.to_us);
         let probe;
         let what = match exchange.operation {
             Operation::Submit(submission) => &submission.id,
@@ -92,6 +94,35 @@ mod tests {
     fn a_slow_answer_is_caught_unless_the_world_was_disturbed() {
         fixture::catches(&ORACLE, &slow(), "a-1: the answer took 2000 ms");
         assert_eq!((ORACLE.check)(&fixture::disturbed(&slow())).violations, []);
+    }
+
+    #[test]
+    fn a_slow_network_allows_what_it_takes_and_a_slow_provider_nothing() {
+        let took = |took_us, network: &str| {
+            let story = fixture::edit(slow(), |event| match event {
+                Event::Answered { answer, .. } => answer.took_us = took_us,
+                // Not what an answer of the API may wait for.
+                Event::Given(tables) => {
+                    let acme = tables.providers.get_mut("acme").unwrap();
+                    *acme = toml::from_str("latency = { fixed_ms = 9000 }").unwrap();
+                }
+                _ => {}
+            });
+            (ORACLE.check)(&fixture::over(network, &story))
+                .violations
+                .len()
+        };
+        let network = "latency = { fixed_ms = 300 }";
+        assert_eq!(took(2_000_000, network), 0);
+        assert_eq!(
+            took(9_000_000, network),
+            1,
+            "it has waited for the provider"
+        );
+        assert_eq!(took(2_000_000, ""), 1);
+        let elsewhere =
+            "links = [{ from = \"service\", to = \"provider-*\", latency = { fixed_ms = 300 } }]";
+        assert_eq!(took(2_000_000, elsewhere), 1, "the API has no such link");
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::{
         event::{Answer, Event},
         operation::{Operation, Submission},
         tables::Tables,
+        topology::Layout,
     },
     oracle::{Findings, Oracle},
     trace::{self, Trace},
@@ -59,6 +60,21 @@ pub(super) fn disturbed(story: &Story) -> Trace<Event> {
         },
     );
     trace
+}
+
+/// The story over this `[network]`.
+pub(super) fn over(network: &str, story: &Story) -> Trace<Event> {
+    let mut trace = trace(story);
+    let network = toml::from_str(network).unwrap();
+    let mut entry = trace.entries[0].clone();
+    entry.event = trace::Event::Network(Box::new(network));
+    trace.entries.insert(1, entry);
+    trace
+}
+
+/// The story of a cluster.
+pub(super) fn in_a_cluster(story: Story) -> Story {
+    given(story, |tables| tables.topology.layout = Layout::Cluster)
 }
 
 /// Judges a story.

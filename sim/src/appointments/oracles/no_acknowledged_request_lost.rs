@@ -12,6 +12,7 @@ use crate::{
         event::Event,
         history::{Trace, exchanges, outbox, rows},
         operation::Operation,
+        paths::Paths,
     },
     oracle::{Findings, Oracle},
 };
@@ -77,6 +78,9 @@ fn check(trace: &Trace) -> Findings {
         };
         findings.examine(exchange.to_us, wrong);
     }
+    // A look that failed is no evidence where the network may have swallowed it; where nothing does, the API is silent.
+    let lossy = Paths::of(trace).lose_answers();
+    let (mut seen_some, mut unseen) = (false, 0);
     for (entry, event) in trace.system() {
         let Event::Observed { id, answer } = event else {
             continue;
@@ -84,6 +88,11 @@ fn check(trace: &Trace) -> Findings {
         let Some(row) = by_id.get(id.as_str()) else {
             continue;
         };
+        if lossy && answer.is_none() {
+            unseen += 1;
+            continue;
+        }
+        seen_some = true;
         let seen = answer.as_ref().and_then(|answer| answer.state);
         let wrong = (seen != Some(row.state)).then(|| {
             format!(
@@ -92,6 +101,11 @@ fn check(trace: &Trace) -> Findings {
             )
         });
         findings.examine(entry.at_us, wrong);
+    }
+    if unseen > 0 && !seen_some {
+        findings.undecided = Some(format!(
+            "none of {unseen} last looks was answered: what the API says of its rows is unknown"
+        ));
     }
     findings
 }
@@ -120,6 +134,28 @@ mod tests {
             }
         });
         fixture::catches(&ORACLE, &bad, "the row is r-2's");
+    }
+
+    #[test]
+    fn a_last_look_that_failed_is_evidence_only_where_nothing_swallows_it() {
+        let unseen = fixture::edit(fixture::confirmed(), |event| {
+            if let Event::Observed { answer, .. } = event {
+                *answer = None;
+            }
+        });
+        fixture::catches(&ORACLE, &unseen, "the API's last answer is None");
+        let network = "loss = 0.2\nloss_as = \"reset\"";
+        let findings = (ORACLE.check)(&fixture::over(network, &unseen));
+        assert_eq!(findings.violations, []);
+        assert!(findings.undecided.is_some(), "no look is no pass");
+        let mut one_seen = unseen;
+        one_seen.extend(
+            fixture::confirmed()
+                .into_iter()
+                .filter(|(.., event)| matches!(event, Event::Observed { .. })),
+        );
+        let findings = (ORACLE.check)(&fixture::over(network, &one_seen));
+        assert_eq!((findings.violations, findings.undecided), (vec![], None));
     }
 
     #[test]

@@ -204,6 +204,20 @@ impl Link {
     }
 }
 
+/// A segment is this rarely lost more often in a row than [`retransmissions`] allows for.
+const RARELY: f64 = 1e-7;
+
+/// What next to no segment exceeds in retransmissions on a link that loses this share of all segments.
+pub(crate) fn retransmissions(loss: f64) -> Duration {
+    let mut in_a_row = 0;
+    let mut chance = loss;
+    while in_a_row < GIVE_UP && chance > RARELY {
+        in_a_row += 1;
+        chance *= loss;
+    }
+    RETRANSMIT * ((1 << in_a_row) - 1)
+}
+
 /// How long after its `attempt`-th loss in a row a segment is sent again.
 pub(super) fn retransmit(attempt: u32, syn: bool) -> Duration {
     (if syn { RETRANSMIT_SYN } else { RETRANSMIT }) * (1 << attempt.min(16))

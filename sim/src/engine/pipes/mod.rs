@@ -13,6 +13,8 @@ mod socket;
 mod wake;
 mod world;
 
+pub(crate) use link::retransmissions;
+
 use std::sync::{Arc, Mutex};
 
 use super::{Director, EngineError, Setup};
