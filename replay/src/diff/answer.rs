@@ -65,7 +65,13 @@ impl<'r> Comparer<'r> {
     /// Completes a comparison that was made before the pairs were settled; `false` if it has to be made again.
     pub(crate) fn complete(&self, comparison: &mut Comparison) -> bool {
         let stands = |edge: &(u32, Option<usize>)| self.bindings.stands(edge.0).0;
-        if comparison.second_look || !comparison.bound.iter().all(stands) {
+        let references = std::mem::take(&mut comparison.references);
+        if comparison.second_look
+            || !comparison.bound.iter().all(stands)
+            || references
+                .into_iter()
+                .any(|word| self.bindings.may_be_renamed(word))
+        {
             return false;
         }
         let bound = std::mem::take(&mut comparison.bound);

@@ -9,10 +9,16 @@
 //! **Invariant**: once settled, no value of one side has two partners: a swapped reference is found, whatever the values look like.
 //! It deliberately does not look into texts: which part of one is an invented value is for `ledger` to say.
 
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use crate::{
-    diff::conflict::{Conflict, Rival, Witness},
+    diff::{
+        conflict::{Conflict, Rival, Witness},
+        embedded::digest,
+    },
     rules::Subject,
 };
 
@@ -61,6 +67,8 @@ pub(super) struct Bindings {
     votes: Votes,
     /// For each pairing that was voted on whether it stands.
     stands: Vec<bool>,
+    /// Digests of all values, of either side, that some answer has shown to have another value for a partner.
+    renamed: BTreeSet<u64>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -144,6 +152,9 @@ impl Bindings {
                 if self.stage == Stage::AtOnce && !excused {
                     self.forth[kind].insert(legacy.to_owned(), candidate.to_owned());
                     self.back[kind].insert(candidate.to_owned(), legacy.to_owned());
+                    if legacy != candidate {
+                        self.renamed.extend([legacy, candidate].map(digest));
+                    }
                 }
                 Paired::Partners
             }
@@ -162,6 +173,21 @@ impl Bindings {
         self.forth
             .iter()
             .any(|forth| forth.get(legacy).is_some_and(|known| known == candidate))
+    }
+
+    /// Whether a word that both sides have alike names two things: it is a value of one side, of whatever kind, and its partner is another one.
+    pub(super) fn is_renamed(&self, word: &str) -> bool {
+        let other = |known: &BTreeMap<String, String>| {
+            known.get(word).is_some_and(|partner| partner != word)
+        };
+        self.may_be_renamed(digest(word))
+            && (self.forth.iter().any(other) || self.back.iter().any(other))
+            && !self.are_partners(word, word)
+    }
+
+    /// Whether [`Self::is_renamed`] has to be asked about the word with this digest.
+    pub(super) fn may_be_renamed(&self, digest: u64) -> bool {
+        self.renamed.contains(&digest)
     }
 
     /// Whether a pairing that was noted down stands, and whether its values differ.
@@ -220,6 +246,11 @@ impl Bindings {
         }
         // A second look may show values that nobody could vote on: in lists whose items were not paired up yet. It goes in the plan's order.
         self.stage = Stage::AtOnce;
+        let stand = edges.iter().zip(&self.stands);
+        self.renamed = stand
+            .filter(|(edge, stands)| **stands && edge.pairs > 0 && edge.legacy != edge.candidate)
+            .flat_map(|(edge, _)| [digest(&edge.legacy), digest(&edge.candidate)])
+            .collect();
         conflicts
     }
 
@@ -463,5 +494,6 @@ mod tests {
         bindings.pair(kind, "first", "x", &read, "/id", false);
         assert_eq!(bindings.settle(), []);
         assert!(bindings.are_partners("first", "x"));
+        assert!(bindings.is_renamed("first") && !bindings.is_renamed("second"));
     }
 }

@@ -34,7 +34,7 @@ impl Ledger<'_> {
     /// Writes down what differs between two answers' bodies.
     pub(super) fn bodies(&mut self, legacy: &Answer, candidate: &Answer) {
         let same = legacy.body == candidate.body && described(legacy) == described(candidate);
-        if same && (legacy.body.is_empty() || !self.binds_bodies()) {
+        if same && (legacy.body.is_empty() || self.binding_rules.is_empty()) {
             return;
         }
         let (a, b) = match (
@@ -63,6 +63,7 @@ impl Ledger<'_> {
                 return;
             }
             if left == right {
+                self.alike(WHOLE, left);
                 return;
             }
         }
@@ -111,19 +112,6 @@ impl Ledger<'_> {
             self.look_up_givens(legacy, candidate);
         }
         self.values(&mut Vec::new(), legacy, candidate);
-    }
-
-    /// Whether any rule binds values in bodies.
-    fn binds_bodies(&self) -> bool {
-        self.binding_rules.iter().any(|(rule, _)| {
-            matches!(
-                &self.rules.rules[*rule].effect,
-                Effect::Binding {
-                    place: Place::Body(_),
-                    ..
-                }
-            )
-        })
     }
 
     /// Whether any rule binds values in headers or cookies.

@@ -53,6 +53,9 @@ impl Ledger<'_> {
             return self.bound((Some(rule), kind), location, legacy, candidate);
         }
         if legacy == candidate {
+            if let Json::String(text) = legacy {
+                self.alike(location, text);
+            }
             return;
         }
         let kind = if legacy.kind() == candidate.kind() {

@@ -4,11 +4,16 @@
 //! address. "17 items" beside "42 items" is a difference, even if 17 and 42 are each other's partners as ids.
 //! It deliberately does not know the partners; it says which words would have to be.
 
+use xxhash_rust::xxh3::xxh3_64;
+
 /// Longer texts are not looked into.
 const LONGEST: usize = 64 << 10;
 
 /// So many renamed words in a text are looked up.
 const MOST: usize = 256;
+
+/// In an address that both sides have alike, a number of so many digits is an id.
+const NUMBER: usize = 5;
 
 /// The words that differ between two texts that are alike otherwise; `None` if they are not, or if a word that differs could not be an id.
 pub(super) fn renamed<'t>(legacy: &'t str, candidate: &'t str) -> Option<Vec<(&'t str, &'t str)>> {
@@ -35,6 +40,31 @@ pub(super) fn renamed<'t>(legacy: &'t str, candidate: &'t str) -> Option<Vec<(&'
             _ => return None,
         }
     }
+}
+
+/// The words of a text that stands on both sides alike that could only be ids. Within addresses these are longer numbers too, but not the host and
+/// its port; a shorter number may as well be a page, a year or a version.
+pub(super) fn references(text: &str) -> impl Iterator<Item = &str> {
+    let address = is_address(text);
+    let text = if text.len() > LONGEST {
+        ""
+    } else if address && let Some((_, after)) = text.split_once("://") {
+        after.find('/').map_or("", |path| &after[path..])
+    } else {
+        text
+    };
+    pieces(text).filter(move |piece| {
+        is_word(piece)
+            && (could_be_an_id(piece)
+                || (address
+                    && piece.len() >= NUMBER
+                    && piece.bytes().all(|byte| byte.is_ascii_digit())))
+    })
+}
+
+/// A word, told from all others.
+pub(super) fn digest(word: &str) -> u64 {
+    xxh3_64(word.as_bytes())
 }
 
 fn of_a_word(byte: u8) -> bool {
@@ -99,5 +129,19 @@ mod tests {
         check("a-1, a-1 é", "b-2, b-2 é", Some(&[("a-1", "b-2")]));
         check("same", "same", None);
         check("10000001", "10000002", Some(&[("10000001", "10000002")]));
+    }
+
+    #[test]
+    fn words_that_could_only_be_ids_are_found() {
+        let check = |text: &str, expect: &[&str]| {
+            let found: Vec<&str> = references(text).collect();
+            assert_eq!(found, expect, "{text}");
+        };
+        check("/orders/1000051", &["1000051"]);
+        check("/orders/17?page=2&year=2026", &[]);
+        check("https://host8000:18080/t/a1b#10001", &["a1b", "10001"]);
+        check("http://10001.example", &[]);
+        check("order bk-1 of 1000051 items", &["bk-1"]);
+        check("order 10000051", &["10000051"]);
     }
 }

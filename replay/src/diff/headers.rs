@@ -67,6 +67,11 @@ impl Ledger<'_> {
     pub(super) fn headers(&mut self, legacy: &Headers, candidate: &Headers) {
         let bound = self.binds_headers();
         if legacy == candidate && !bound {
+            for (name, value) in legacy {
+                if !is_volatile(name) && name != "set-cookie" {
+                    self.alike(Location::Header(name), value);
+                }
+            }
             return;
         }
         for (at, (name, _)) in legacy.iter().chain(candidate).enumerate() {
@@ -102,9 +107,14 @@ impl Ledger<'_> {
             return self.bound((Some(rule), kind), location, &a, &b);
         }
         let same = match (&a, &b) {
+            (Some(a), Some(b)) if a == b => {
+                if !is_volatile(name) {
+                    self.alike(location, a);
+                }
+                true
+            }
             (Some(a), Some(b)) => {
-                a == b
-                    || (name == "content-type" && media(a) == media(b))
+                (name == "content-type" && media(a) == media(b))
                     || (VOLATILE_VALUES.binary_search(&name).is_ok() && is_weak(a) == is_weak(b))
             }
             _ => false,
@@ -151,6 +161,8 @@ impl Ledger<'_> {
             self.bound((None, kind), location, &left, &right);
         } else if a.value != b.value {
             self.differ(DifferenceKind::Header, location, Some(&left), Some(&right));
+        } else {
+            self.alike(location, a.value);
         }
         for (name, own) in &a.attributes {
             let other = b.attributes.iter().find(|(known, _)| known == name);

@@ -174,13 +174,51 @@ impl Ledger<'_> {
             self.comparison.second_look = true;
             return false;
         }
+        let alike = |word: &&str| !renamed.iter().any(|(a, _)| a == word);
         let known = renamed
             .iter()
-            .all(|(a, b)| self.bindings.are_partners(a, b));
+            .all(|(a, b)| self.bindings.are_partners(a, b))
+            && !embedded::references(a)
+                .filter(alike)
+                .any(|word| self.bindings.is_renamed(word));
         if known {
             self.comparison.equated.push(self.binding_rules[0].0);
         }
         known
+    }
+
+    /// Looks into a text that both sides have alike: an id in it whose partner is another value makes it a reference to something else.
+    pub(super) fn alike(&mut self, location: Location<'_>, text: &str) {
+        if self.binding_rules.is_empty() {
+            return;
+        }
+        if self.bindings.is_voting() {
+            let words = embedded::references(text).map(embedded::digest);
+            self.comparison.references.extend(words);
+            return;
+        }
+        let Some(word) = embedded::references(text).find(|word| self.bindings.is_renamed(word))
+        else {
+            return;
+        };
+        let value = Json::String(text.into());
+        let case = Case {
+            kind: DifferenceKind::Binding,
+            location,
+            legacy: Some(&value),
+            candidate: Some(&value),
+        };
+        match self.fate(&case) {
+            Ok(Fate::Suppressed(Ruling::Equated, rules)) => self.comparison.equated.extend(rules),
+            Ok(Fate::Suppressed(Ruling::Ignored, rules)) => self.comparison.ignored.extend(rules),
+            Ok(Fate::Stays) | Err(_) => {
+                let told = format!("the same text, but {word} is the partner of another value");
+                self.write_down(&Case {
+                    candidate: Some(&Json::String(told.into())),
+                    ..case
+                });
+            }
+        }
     }
 
     /// Compares two texts in which values stand that the services invent, by `rule` if a rule says so.

@@ -141,15 +141,26 @@ impl Known {
     }
 }
 
-/// The words of a text: runs of letters and digits.
+/// The words of a text: runs of letters and digits. What a percent sign escapes is no part of one.
 fn words(text: &str) -> impl Iterator<Item = Word<'_>> {
     let mut at = 0;
     std::iter::from_fn(move || {
-        let begin = at + text[at..].find(char::is_alphanumeric)?;
+        let mut begin = at + text[at..].find(char::is_alphanumeric)?;
+        while begin > 0 && is_escape(&text.as_bytes()[begin - 1..]) {
+            begin += 2;
+            begin += text[begin..].find(char::is_alphanumeric)?;
+        }
         let length = text[begin..].find(|c: char| !c.is_alphanumeric());
         at = length.map_or(text.len(), |length| begin + length);
         Some((begin, &text[begin..at]))
     })
+}
+
+/// Whether a percent-escaped byte stands first. Nobody writes one in both cases: `%Ad` begins a word.
+fn is_escape(bytes: &[u8]) -> bool {
+    matches!(bytes, [b'%', high, low, ..] if high.is_ascii_hexdigit()
+        && low.is_ascii_hexdigit()
+        && !(high.is_ascii_uppercase() && low.is_ascii_lowercase()))
 }
 
 #[cfg(test)]
@@ -188,5 +199,8 @@ mod tests {
         );
         check("Grace and acme ok 42", &["Grace"]);
         check("Ada\n\nLovelace", &["Ada", "Lovelace"]);
+        check("?q=Ada%20Lovelace", &["Ada%20Lovelace"]);
+        check("https%3A%2F%2Fh%2FLovelace%2Fb", &["Lovelace"]);
+        check("%C3%A9%Ada 100%Lovelace %2", &["Ada", "Lovelace"]);
     }
 }

@@ -199,3 +199,72 @@ fn a_regression_behind_much_noise_is_none() {
     check(overcrowded, 7, Category::Mismatched);
     check(overcrowded, 8, Category::Mismatched);
 }
+
+#[test]
+fn a_swapped_reference_is_found_where_it_is_written_as_legacys_own_text() {
+    const COUNT: usize = 40;
+    let rules = rules(
+        r#"
+[[rule]]
+id = "id"
+kind = "binding"
+reason = "each side numbers its own orders"
+endpoint = "*"
+path = "/id"
+"#,
+    );
+    let requests = (0..2 * COUNT).map(|at| match at / COUNT {
+        0 => ("POST", "/orders".to_owned(), format!("{at}")),
+        _ => ("GET", format!("/orders/{at}"), String::new()),
+    });
+    let plan = planned(captured(requests), &rules);
+    // The candidate's numbers are legacy's, one further. `named` says which of its orders it refers to in a request.
+    let side_of = |role: Side, first: usize, named: &dyn Fn(usize) -> usize| {
+        side(role, &plan, |at| {
+            let (id, of) = (first + at % COUNT, first + named(at));
+            let mut outcome = answer(
+                200,
+                format!("{{\"id\":{id},\"self\":\"/orders/{of}\",\"note\":\"page 2 of 2026\"}}"),
+            );
+            if let Outcome::Answered(answer) = &mut outcome {
+                let location = (
+                    "location".to_owned(),
+                    format!("https://h:18080/orders/{of}?page=2"),
+                );
+                answer.headers.push(location);
+            }
+            outcome
+        })
+    };
+    let right = |at: usize| (at + 7) % COUNT;
+    let legacy = side_of(Side::Legacy, 1_000_050, &right);
+    let agreed = side_of(Side::Candidate, 1_000_051, &right);
+    let compared = compare(&plan, &legacy, &agreed, None, &rules);
+    assert_eq!(
+        tally(&compared),
+        BTreeMap::from([(Category::Matched, 2 * COUNT)])
+    );
+    // One order before the right one: of its address, exactly what legacy wrote.
+    let wrong = |at: usize| at % 9 == 5;
+    let swapped = side_of(Side::Candidate, 1_000_051, &|at| {
+        right(at) - usize::from(wrong(at))
+    });
+    let compared = compare(&plan, &legacy, &swapped, None, &rules);
+    assert_eq!(compared.conflicts, [], "equal texts have no vote");
+    for (at, one) in compared.requests.iter().enumerate() {
+        let found = one.comparison.differences.iter();
+        let found: Vec<&str> = found.map(|one| one.path.as_str()).collect();
+        let expect: &[&str] = if wrong(at) {
+            &["location", "/self"]
+        } else {
+            &[]
+        };
+        assert_eq!(found, expect, "request {at}");
+    }
+    // The same numbers on both sides: the same texts are right.
+    let compared = compare(&plan, &legacy, &legacy, None, &rules);
+    assert_eq!(
+        tally(&compared),
+        BTreeMap::from([(Category::Matched, 2 * COUNT)])
+    );
+}
