@@ -70,9 +70,14 @@ fn slow_links_make_lines_and_answers_late() {
 
 #[test]
 fn each_provider_costs_its_host_a_task_and_that_is_no_leak() {
-    let providers: String = (0..16).map(|n| format!("[providers.p{n}]\n")).collect();
+    let providers: Vec<String> = (0..16).map(|n| format!("[providers.p{n}]")).collect();
+    let providers = providers.join("\n");
     let swept = "audit_every_s = 17\naudit_horizon_s = 16\n[workload]\nrequests = 30\n";
-    holds(&format!("{CLUSTER}{swept}{providers}"), [0, 1], &["nothing_leaks"]);
+    holds(
+        &format!("{CLUSTER}{swept}{providers}"),
+        [0, 1],
+        &["nothing_leaks"],
+    );
 }
 
 #[test]
