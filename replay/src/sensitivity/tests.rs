@@ -131,7 +131,7 @@ fn a_long_list_is_copied_once_a_mutation_and_not_once_a_place() {
         headers: Vec::new(),
         body: Bytes::from(format!("[{}]", items.join(","))),
     };
-    let mutants = mutation::mutants(&answer, &answer, Some(&answer), false, &mut Chance(1));
+    let mutants = mutants(&answer, &answer, Some(&answer), false, &mut Chance(1));
     let made = |mutation: &str| mutants.iter().any(|mutant| mutant.mutation == mutation);
     for mutation in [
         "value", "case", "truncate", "drop", "extra", "shorten", "reorder",
