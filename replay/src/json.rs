@@ -72,6 +72,28 @@ impl<'a> Number<'a> {
         Cow::Owned(digits)
     }
 
+    /// The power of ten of its last significant digit.
+    pub fn power(&self) -> i64 {
+        self.canonical().2
+    }
+
+    /// It in units of a power of ten; `None` where that is no whole number of 38 digits.
+    pub fn in_units(&self, power: i64) -> Option<i128> {
+        let (negative, digits, exponent) = self.canonical();
+        let digits = std::str::from_utf8(&digits).ok()?;
+        let value: i128 = if digits.is_empty() {
+            0
+        } else {
+            digits.parse().ok()?
+        };
+        let shift = u32::try_from(exponent.checked_sub(power)?).ok();
+        let value = match shift {
+            _ if value == 0 => 0,
+            shift => value.checked_mul(10_i128.checked_pow(shift?)?)?,
+        };
+        Some(if negative { -value } else { value })
+    }
+
     /// Sign, significant digits and the power of ten of the last one: equal for equal values.
     fn canonical(&self) -> (bool, Vec<u8>, i64) {
         let text = self.0.as_bytes();

@@ -17,6 +17,7 @@ mod embedded;
 mod headers;
 mod ledger;
 mod ruling;
+mod tolerance;
 
 pub use answer::Comparer;
 pub use category::{Category, categorize};

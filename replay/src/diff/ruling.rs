@@ -2,6 +2,7 @@
 //!
 //! **Invariant**: a rule that cannot be applied (a rewriting without end) makes nothing equal: it is an error, and an error is a difference.
 
+use super::tolerance::near;
 use crate::{
     diff::{DifferenceKind, ledger::Location},
     json::Json,
@@ -50,14 +51,7 @@ impl Case<'_> {
                 relative,
             } => match both {
                 Some((Json::Number(a), Json::Number(b))) if at(path) => {
-                    let (a, b) = (a.as_f64(), b.as_f64());
-                    let apart = (a - b).abs();
-                    // Written decimals that are exactly so far apart are, in binary, often a hair further.
-                    let hair = 4.0 * f64::EPSILON * a.abs().max(b.abs());
-                    equated(
-                        apart <= *absolute + hair
-                            || apart <= relative * a.abs().max(b.abs()) + hair,
-                    )
+                    equated(near(a, b, *absolute, *relative))
                 }
                 _ => None,
             },
