@@ -15,10 +15,8 @@ use crate::{
     server::{captured, planned, reads, rules},
 };
 
-#[test]
-fn lists_of_invented_ids_are_paired_by_their_partners() {
-    let rules = rules(
-        r#"
+/// Rules for lists that are sorted by ids that each side invents.
+const LISTED: &str = r#"
 [[rule]]
 id = "id"
 kind = "binding"
@@ -39,8 +37,21 @@ reason = "lists are sorted by id, which each side invents"
 endpoint = "*"
 path = "/l"
 key = "id"
-"#,
-    );
+"#;
+
+/// One more for what the items refer to.
+const OWNED: &str = r#"
+[[rule]]
+id = "owner"
+kind = "binding"
+reason = "each side invents its own owners, too"
+endpoint = "*"
+path = "/l/*/owner_id"
+"#;
+
+#[test]
+fn lists_of_invented_ids_are_paired_by_their_partners() {
+    let rules = rules(LISTED);
     let requests = (0..5).map(|at| match at {
         0..4 => ("POST", "/things".to_owned(), format!("{at}")),
         _ => ("GET", "/things".to_owned(), String::new()),
@@ -88,36 +99,7 @@ key = "id"
 
 #[test]
 fn a_reference_that_only_lists_show_is_a_reference_too() {
-    let rules = rules(
-        r#"
-[[rule]]
-id = "id"
-kind = "binding"
-reason = "each side invents its own"
-endpoint = "*"
-path = "/id"
-[[rule]]
-id = "listed"
-kind = "binding"
-reason = "the same ids, in lists"
-endpoint = "*"
-path = "/l/*/id"
-pairing = "id"
-[[rule]]
-id = "owner"
-kind = "binding"
-reason = "each side invents its own owners, too"
-endpoint = "*"
-path = "/l/*/owner_id"
-[[rule]]
-id = "list"
-kind = "unordered"
-reason = "lists are sorted by id, which each side invents"
-endpoint = "*"
-path = "/l"
-key = "id"
-"#,
-    );
+    let rules = rules(&format!("{LISTED}{OWNED}"));
     let requests = (0..6).map(|at| match at {
         0..4 => ("POST", "/things".to_owned(), format!("{at}")),
         _ => ("GET", format!("/things?page={at}"), String::new()),
