@@ -258,6 +258,18 @@ impl Ledger<'_> {
                 return;
             }
         };
+        if a.is_empty() || b.is_empty() {
+            // Nothing is no value that a side invents.
+            if a != b {
+                self.differ(
+                    DifferenceKind::Value,
+                    location,
+                    Some(legacy),
+                    Some(candidate),
+                );
+            }
+            return;
+        }
         let case = Case {
             kind: DifferenceKind::Binding,
             location,

@@ -98,6 +98,27 @@ fn lists_of_invented_ids_are_paired_by_their_partners() {
 }
 
 #[test]
+fn an_empty_text_is_the_partner_of_nothing() {
+    let rules = rules(LISTED);
+    let plan = planned(reads(2), &rules);
+    let one = |role: Side, first: &'static str| {
+        side(role, &plan, move |at| {
+            let id = if at == 0 { first } else { "x-1" };
+            answer(200, format!("{{\"id\":\"{id}\"}}"))
+        })
+    };
+    let check = |legacy: &'static str, candidate: &'static str, expect: Category| {
+        let (legacy, candidate) = (one(Side::Legacy, legacy), one(Side::Candidate, candidate));
+        let compared = compare(&plan, &legacy, &candidate, None, &rules);
+        assert_eq!(compared.requests[0].category, expect);
+    };
+    check("a-1", "b-1", Category::Matched);
+    check("a-1", "", Category::Mismatched);
+    check("", "b-1", Category::Mismatched);
+    check("", "", Category::Matched);
+}
+
+#[test]
 fn a_reference_that_only_lists_show_is_a_reference_too() {
     let rules = rules(&format!("{LISTED}{OWNED}"));
     let requests = (0..6).map(|at| match at {
