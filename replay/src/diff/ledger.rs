@@ -235,8 +235,8 @@ impl Ledger<'_> {
             _ => None,
         });
         let (a, b) = match within.map(|within| (within.split(&a), within.split(&b))) {
-            None => (&*a, &*b),
-            Some((Some((a, left)), Some((b, right)))) => {
+            None if !a.is_empty() && !b.is_empty() => (&*a, &*b),
+            Some((Some((a, left)), Some((b, right)))) if !a.is_empty() && !b.is_empty() => {
                 if left != right {
                     let around = |[before, after]: [&str; 2]| {
                         Json::String(format!("{before}{{}}{after}").into())
@@ -246,7 +246,8 @@ impl Ledger<'_> {
                 }
                 (a, b)
             }
-            Some(_) => {
+            // An empty text, too, is nothing that a side invents.
+            _ => {
                 if legacy != candidate {
                     self.differ(
                         DifferenceKind::Value,
@@ -258,18 +259,6 @@ impl Ledger<'_> {
                 return;
             }
         };
-        if a.is_empty() || b.is_empty() {
-            // Nothing is no value that a side invents.
-            if a != b {
-                self.differ(
-                    DifferenceKind::Value,
-                    location,
-                    Some(legacy),
-                    Some(candidate),
-                );
-            }
-            return;
-        }
         let case = Case {
             kind: DifferenceKind::Binding,
             location,
