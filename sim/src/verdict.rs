@@ -213,8 +213,7 @@ fn convergence<E>(trace: &Trace<E>) -> OracleRecord {
             Event::NotConverged => findings.violations.push(Violation {
                 at_us: entry.at_us,
                 message: "every planned fault was undone, yet the system still had work open at the phase's bound: what its tables set for good \
-                          (a provider's errors, a lossy network) is not undone unless they say when, as a provider's `healed_from_s` does; \
-                          slow work may need a longer `converge_within_s`"
+                          (errors, a lossy network) is not undone unless they say when, and slow work may need a longer `converge_within_s`"
                     .to_owned(),
             }),
             _ => {}
