@@ -291,6 +291,22 @@ mod tests {
     }
 
     #[test]
+    fn a_latency_beyond_the_longest_is_refused() {
+        let check = |latency: Latency, fine: bool| {
+            assert_eq!(latency.check().is_ok(), fine, "{latency:?}");
+        };
+        check(Latency::FixedMs(300_000.0), true);
+        check(Latency::FixedMs(300_001.0), false);
+        check(Latency::FixedMs(f64::NAN), false);
+        check(Latency::UniformMs([1.0, 2.0]), true);
+        check(Latency::UniformMs([1.0, f64::INFINITY]), false);
+        check(Latency::UniformMs([2.0, 1.0]), false);
+        let tail = |p95| Latency::LognormalMs(Percentiles { p50: 40.0, p95 });
+        check(tail(150.0), true);
+        check(tail(1e300), false);
+    }
+
+    #[test]
     fn a_lognormal_has_its_percentiles() {
         let mut rng = Chance::new(1).rng();
         let latency = Latency::LognormalMs(Percentiles {

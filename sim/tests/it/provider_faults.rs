@@ -111,6 +111,14 @@ fn a_fault_strikes_at_the_event_that_it_waits_for_and_is_inert_without_it() {
     ));
     assert_eq!(never.verdict, Verdict::Inconclusive, "{:?}", never.faults);
     let file = Path::new("test.toml");
+    let at_client = scenario(&format!("{HEAD}{}", kill("answered", 3)));
+    let refused = Plan::<Appointments>::draw(file, &at_client, 1).expect_err("no host of a fault");
+    assert!(
+        refused
+            .message
+            .contains("`answered`, which happens at a client"),
+        "{refused}"
+    );
     let unknown = scenario(&format!("{HEAD}{}", kill("attempt_startd", 1)));
     let refused = Plan::<Appointments>::draw(file, &unknown, 1).expect_err("no such event");
     assert!(
