@@ -7,7 +7,7 @@ use std::{
     cell::RefCell,
     collections::BTreeMap,
     num::NonZeroUsize,
-    ops::{ControlFlow, Range},
+    ops::{ControlFlow, RangeInclusive},
     time::Duration,
 };
 
@@ -72,8 +72,12 @@ pub struct Finished {
 ///
 /// # Errors
 /// A scenario that asks for what cannot be, or more than [`MOST_RUNS`].
-pub fn jobs<S: System>(inputs: &[Input<S>], seeds: &Range<u64>) -> Result<Vec<Job>, Problem> {
-    let asked = (inputs.len() as u64).saturating_mul(seeds.end - seeds.start);
+pub fn jobs<S: System>(
+    inputs: &[Input<S>],
+    seeds: &RangeInclusive<u64>,
+) -> Result<Vec<Job>, Problem> {
+    let each = (seeds.end() - seeds.start()).saturating_add(1);
+    let asked = (inputs.len() as u64).saturating_mul(each);
     if asked > MOST_RUNS {
         return Err(Problem::usage(format!(
             "--seeds: found {asked} runs, expected at most {MOST_RUNS} in one session"

@@ -38,8 +38,8 @@ where
     let seeds = flags
         .seeds
         .as_ref()
-        .map_or(flags.seed..flags.seed.saturating_add(1), |seeds| {
-            seeds.0.clone()
+        .map_or(flags.seed..=flags.seed, |seeds| {
+            seeds.0.start..=seeds.0.end - 1
         });
     let jobs = session::jobs(&inputs, &seeds)?;
     let artifacts = Artifacts::new(&flags.out)?;

@@ -47,7 +47,7 @@ const SIDE: &str = "verify-side";
 /// A file that cannot be used, or a machine that does not do its part.
 pub(super) fn verify<S: System>(flags: &VerifyFlags, printer: Printer) -> Result<Exit, Problem> {
     let inputs = files::load::<S>(&flags.paths)?;
-    let jobs = session::jobs(&inputs, &flags.seeds.0)?;
+    let jobs = session::jobs(&inputs, &(flags.seeds.0.start..=flags.seeds.0.end - 1))?;
     let texts = texts(&inputs)?;
     let artifacts = Artifacts::new(&flags.out)?;
     let interrupt = Interrupt::listen()?;

@@ -120,6 +120,11 @@ fn a_plan_is_printed_and_runs_as_its_seed_does() {
     let plan = desk.run(&["plan", &file, "--seed", "7"]);
     assert_eq!(plan.code, 0, "{}", plan.err);
     desk.put("plan.toml", &plan.out);
+    let last = u64::MAX.to_string();
+    let ran = desk
+        .run(&["run", &file, "--seed", &last, "--format", "json"])
+        .json();
+    assert_eq!(ran["runs"][0]["seed"], u64::MAX, "the last seed is one too");
     let digest = |ended: &Ended| ended.json()["runs"][0]["digest"].clone();
     let from_plan = desk.run(&["run", "plan.toml", "--format", "json"]);
     let from_seed = desk.run(&["run", &file, "--seed", "7", "--format", "json"]);

@@ -104,6 +104,14 @@ fn a_listing_that_does_not_say_where_it_goes_on_is_refused() {
     };
     let rows = json!({"items": [row(1)], "has_more": true});
     check(&rows, "", "found true at /has_more and no next page");
+    let rows = json!({"items": [row(1)], "total": 5});
+    check(&rows, "", "found 1 rows and 5 in all at /total");
+    let rows = json!({"items": [row(1)]});
+    check(
+        &rows,
+        "x-total-pages: 2\r\n",
+        "found 1 pages and 2 in all at the header x-total-pages",
+    );
     let rows = json!({"items": [row(1)], "next_cursor": 5});
     check(&rows, "", "found a JSON number at /next_cursor");
     let rows = json!([row(1)]);
