@@ -125,7 +125,51 @@ pub(super) fn outcome(answer: Result<http::Response<Bytes>, Broken>) -> Outcome 
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        cell::{Cell, RefCell},
+        task::Waker,
+    };
+
     use super::*;
+
+    #[test]
+    fn what_is_due_leaves_before_an_answer_is_read() {
+        let sent = RefCell::new(Vec::new());
+        let ended = |at| Exchanged {
+            at,
+            waited: false,
+            held: false,
+            sent_ns: 0,
+            ended_ns: 0,
+            answer: Ok(http::Response::new(Bytes::new())),
+            link: None,
+        };
+        let (answered, waiting) = (Cell::new(false), RefCell::new(None));
+        let exchange = |at: usize| {
+            let (mut asked, sent, answered, waiting) = (false, &sent, &answered, &waiting);
+            poll_fn(move |cx| {
+                if !asked {
+                    asked = true;
+                    sent.borrow_mut().push(at);
+                }
+                if at == 0 && answered.get() {
+                    return Poll::Ready(ended(at));
+                }
+                *waiting.borrow_mut() = Some(cx.waker().clone());
+                Poll::Pending
+            })
+        };
+        let mut in_flight = InFlight::new();
+        let mut cx = Context::from_waker(Waker::noop());
+        in_flight.push(exchange(0));
+        assert!(in_flight.poll_ended(&mut cx).is_pending());
+        answered.set(true);
+        waiting.take().map(Waker::wake).expect("it waits");
+        in_flight.push(exchange(1));
+        let polled = in_flight.poll_ended(&mut cx);
+        assert!(matches!(polled, Poll::Ready(Exchanged { at: 0, .. })));
+        assert_eq!(*sent.borrow(), [0, 1]);
+    }
 
     #[test]
     fn an_answer_that_is_kept_keeps_no_buffer() {
