@@ -72,7 +72,7 @@ fn slow_links_make_lines_and_answers_late() {
 fn each_provider_costs_its_host_a_task_and_that_is_no_leak() {
     let providers: Vec<String> = (0..16).map(|n| format!("[providers.p{n}]")).collect();
     let providers = providers.join("\n");
-    let swept = "audit_every_s = 17\naudit_horizon_s = 16\n[workload]\nrequests = 30\n";
+    let swept = "audit_every_s = 1\naudit_horizon_s = 16\n[workload]\nrequests = 30\n";
     holds(
         &format!("{CLUSTER}{swept}{providers}"),
         [0, 1],
