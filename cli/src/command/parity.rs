@@ -45,6 +45,10 @@ const EVERY: u64 = 16_384;
 ///
 /// # Errors
 /// A side or rules that cannot be used, a machine that does not do its part, or Ctrl-C.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "two stores are read at once; nothing is simulated here"
+)]
 pub(super) fn parity(flags: &ParityFlags, printer: Printer) -> Result<Exit, Problem> {
     let watch = Watch::start();
     let rules = rules(flags)?;

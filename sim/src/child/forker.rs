@@ -37,6 +37,10 @@ pub(super) struct Forker {
 impl Forker {
     /// Starts the thread, lends it to `work`, and ends it. It outlives every child that was started in `work` and dropped there: children
     /// are killed when the thread that forked them ends.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the parent forks in it and never simulates"
+    )]
     pub(super) fn with<T>(work: impl FnOnce(&Self) -> T) -> T {
         thread::scope(|scope| {
             let (orders, taken) = mpsc::sync_channel::<Order>(0);

@@ -71,6 +71,8 @@ impl Shared {
         while closed.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
             drop(self.write());
         }
+        // Its last owner may have ended in an error.
+        drop(self.write());
     }
 }
 
@@ -130,6 +132,10 @@ impl Journal {
         Ok((Self::of(path, file)?, resumed.entries))
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a file of this process, which never simulates"
+    )]
     fn of(path: PathBuf, file: std::io::Result<File>) -> Result<Self, Problem> {
         let unwritable = |error: std::io::Error| {
             Problem::infrastructure(format!("{}: cannot be written: {error}", path.display()))

@@ -171,6 +171,10 @@ pub(super) fn replay(
 ///
 /// # Errors
 /// When the operating system has no room for it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "running services are on real machines: this process never simulates"
+)]
 fn started(
     name: &str,
     replay: Arc<Replay>,

@@ -15,6 +15,10 @@ use super::{counts, lines, parity, row};
 use crate::binary::{Desk, Ended};
 
 /// Answers each request with the next of `answers`, whatever it asks.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a server beside the command under test"
+)]
 fn listing(answers: &[&str], ask: impl FnOnce(&str)) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = format!("http://{}", listener.local_addr().expect("an address"));
