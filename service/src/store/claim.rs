@@ -4,19 +4,19 @@
 //! and no high-water mark: what is claimable is a property of the row alone, so an entry that was committed late is not skipped.
 //! It deliberately knows nothing of breakers: the limits say what may be called.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 use rehearsal_core::{
     identity::{ProviderName, WorkerId},
     outbox::{self, EntryState, MAX_LEASE},
     time::Timestamp,
 };
-use rusqlite::{Connection, OptionalExtension, Params, params};
+use rusqlite::{Connection, Params, params};
 
 use super::{
     enact::update_entry,
     request::{Claimed, Claims},
-    row::{ENTRY_WIDTH, appointment, appointment_columns, entry, entry_columns},
+    row::{ENTRY_WIDTH, appointment, appointment_columns, entry, entry_columns, optional_time},
 };
 
 /// The oldest open entry of an appointment goes first.
@@ -49,16 +49,35 @@ const DUE: &str = select_claimable!("o.wake_at <= ?2");
 /// Leased for longer than any lease lasts: the clock has jumped back since, and the lease counts as over.
 const LEASED_FROM_THE_FUTURE: &str = select_claimable!("o.wake_at > ?2 AND o.state = 'leased'");
 
-/// See [`super::Request::Claim`].
+/// When each destination that was asked for may next have something to claim, in their order; it may lie in the past.
+pub(super) struct Dues(Vec<Option<Timestamp>>);
+
+impl Dues {
+    /// The earliest of all.
+    pub(super) fn first(&self) -> Option<Timestamp> {
+        self.0.iter().copied().flatten().min()
+    }
+
+    /// Whether there may be something to claim now.
+    pub(super) fn any(&self, now: Timestamp) -> bool {
+        self.first().is_some_and(|due| due <= now)
+    }
+}
+
+/// See [`super::Request::Claim`]; `dues` is what [`dues`] just said of the same destinations, and says which of them are worth a look.
 pub(super) fn claim(
     database: &Connection,
     worker: WorkerId,
     now: Timestamp,
     lease: Duration,
     limits: &[(ProviderName, u32)],
+    mut dues: Dues,
 ) -> rusqlite::Result<Claims> {
     let mut claimed = Vec::new();
-    for (destination, limit) in limits {
+    for ((destination, limit), due) in limits.iter().zip(&mut dues.0) {
+        if due.is_none_or(|due| due > now) {
+            continue;
+        }
         let name = destination.as_str();
         let mut found = candidates(database, DUE, params![name, now.as_micros(), limit])?;
         if found.is_empty() {
@@ -72,8 +91,9 @@ pub(super) fn claim(
             update_entry(database, &one.entry, None, None)?;
             claimed.push(one);
         }
+        *due = next_due(database, [destination].into_iter(), now)?[0];
     }
-    let next_due = next_due(database, limits, now)?;
+    let next_due = dues.first();
     Ok(Claims { claimed, next_due })
 }
 
@@ -95,27 +115,55 @@ fn candidates(
         .collect()
 }
 
-/// The earliest time at which an entry of these destinations may be claimable; it may lie in the past.
-pub(super) fn next_due(
+/// When something of each of the asked destinations may be claimable.
+pub(super) fn dues(
     database: &Connection,
     limits: &[(ProviderName, u32)],
     now: Timestamp,
-) -> rusqlite::Result<Option<Timestamp>> {
-    let (now, horizon) = (now.as_micros(), now.plus(MAX_LEASE).as_micros());
-    let mut next: Option<i64> = None;
-    for (destination, _) in limits {
-        // The first that will be due; now, when it is not yet and a lease from the future counts as over.
-        let due: Option<i64> = database
-            .prepare_cached(concat!(
-                "SELECT CASE WHEN o.wake_at > ?2 AND EXISTS (SELECT 1 FROM outbox f WHERE f.destination = ?1 \
-                 AND f.wake_at > ?3 AND f.state = 'leased') THEN ?2 ELSE o.wake_at END \
-                 FROM outbox o WHERE o.destination = ?1 AND o.wake_at IS NOT NULL AND ",
-                unblocked!(),
-                " ORDER BY o.wake_at, o.id LIMIT 1"
-            ))?
-            .query_row(params![destination.as_str(), now, horizon], |row| row.get(0))
-            .optional()?;
-        next = next.into_iter().chain(due).min();
+) -> rusqlite::Result<Dues> {
+    let mut dues = Vec::with_capacity(limits.len());
+    for some in limits.chunks(AT_ONCE) {
+        let destinations = some.iter().map(|(destination, _)| destination);
+        dues.extend(next_due(database, destinations, now)?);
     }
-    Ok(next.map(Timestamp::from_micros))
+    Ok(Dues(dues))
+}
+
+/// Destinations that one statement asks about: a worker asks at each commit of any process, so that it is one look in one snapshot.
+const AT_ONCE: usize = 8;
+
+/// The statement for each number of destinations up to [`AT_ONCE`], which stand in ?3 and on; a column each.
+static NEXT_DUE: LazyLock<[String; AT_ONCE]> = LazyLock::new(|| {
+    std::array::from_fn(|at| {
+        let one = |destination: usize| {
+            // The first that will be due; now, when it is not yet and a lease from the future counts as over.
+            format!(
+                "(SELECT CASE WHEN o.wake_at > ?1 AND EXISTS (SELECT 1 FROM outbox f WHERE f.destination = ?{destination} \
+                 AND f.wake_at > ?2 AND f.state = 'leased') THEN ?1 ELSE o.wake_at END \
+                 FROM outbox o WHERE o.destination = ?{destination} AND o.wake_at IS NOT NULL AND {unblocked} \
+                 ORDER BY o.wake_at, o.id LIMIT 1)",
+                unblocked = unblocked!()
+            )
+        };
+        let all: Vec<String> = (3..=at + 3).map(one).collect();
+        format!("SELECT {}", all.join(", "))
+    })
+});
+
+/// As [`dues`], of at least one destination and at most [`AT_ONCE`].
+fn next_due<'a>(
+    database: &Connection,
+    destinations: impl ExactSizeIterator<Item = &'a ProviderName>,
+    now: Timestamp,
+) -> rusqlite::Result<Vec<Option<Timestamp>>> {
+    let count = destinations.len();
+    let mut statement = database.prepare_cached(&NEXT_DUE[count - 1])?;
+    statement.raw_bind_parameter(1, now.as_micros())?;
+    statement.raw_bind_parameter(2, now.plus(MAX_LEASE).as_micros())?;
+    for (at, destination) in destinations.enumerate() {
+        statement.raw_bind_parameter(at + 3, destination.as_str())?;
+    }
+    let mut rows = statement.raw_query();
+    let row = rows.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+    (0..count).map(|at| optional_time(row, at)).collect()
 }

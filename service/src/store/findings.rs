@@ -43,7 +43,9 @@ pub(super) fn audit_page(
         bare_columns!(),
         " FROM appointments a WHERE a.id > ?1 AND a.id <= ?2 AND a.provider = ?3 ORDER BY a.id, a.tenant LIMIT ?4"
     ))?;
-    let found = statement.query_map(params![after, through, provider.as_str(), limit], bare)?;
+    let found = statement.query_map(params![after, through, provider.as_str(), limit], |row| {
+        bare(row, 0)
+    })?;
     for appointment in found {
         rows.push(AuditRow {
             appointment: appointment?,

@@ -38,8 +38,8 @@ pub(super) use {appointment_columns, bare_columns, entry_columns};
 
 /// How many columns `entry_columns!` names, so that others may follow.
 pub(super) const ENTRY_WIDTH: usize = 19;
-/// As [`ENTRY_WIDTH`], of `appointment_columns!`.
-pub(super) const APPOINTMENT_WIDTH: usize = 17;
+/// As [`ENTRY_WIDTH`], of `bare_columns!`.
+pub(super) const BARE_WIDTH: usize = 13;
 
 /// An appointment from `appointment_columns!` starting at column `at`.
 pub(super) fn appointment(row: &Row<'_>, at: usize) -> rusqlite::Result<Appointment> {
@@ -52,15 +52,15 @@ pub(super) fn appointment(row: &Row<'_>, at: usize) -> rusqlite::Result<Appointm
     around(row, at, details, at + 8)
 }
 
-/// An appointment from `bare_columns!` starting at column 0: its details are empty.
-pub(super) fn bare(row: &Row<'_>) -> rusqlite::Result<Appointment> {
+/// An appointment from `bare_columns!` starting at column `at`: its details are empty.
+pub(super) fn bare(row: &Row<'_>, at: usize) -> rusqlite::Result<Appointment> {
     let details = Details {
         time: String::new(),
         patient_name: String::new(),
         email: None,
         note: None,
     };
-    around(row, 0, details, 4)
+    around(row, at, details, at + 4)
 }
 
 /// An appointment whose names start at column `at`, and what follows its details at column `rest`.

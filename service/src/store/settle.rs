@@ -16,11 +16,12 @@ use rusqlite::{Connection, OptionalExtension};
 use super::{
     enact::{enact, update_entry},
     request::{Redriven, Settled, Settlement, Verdict},
-    row::{APPOINTMENT_WIDTH, ENTRY_WIDTH, appointment, appointment_columns, entry, entry_columns},
+    row::{BARE_WIDTH, ENTRY_WIDTH, bare, bare_columns, entry, entry_columns},
 };
 
 struct Found {
     entry: Entry,
+    /// Without its details: what becomes of a row does not depend on them, and they are never written again.
     appointment: Appointment,
     result_hash: Option<i64>,
 }
@@ -102,15 +103,15 @@ fn read(database: &Connection, entry_id: i64) -> rusqlite::Result<Option<Found>>
             "SELECT ",
             entry_columns!(),
             ", ",
-            appointment_columns!(),
+            bare_columns!(),
             ", o.result_hash FROM outbox o JOIN appointments a ON a.id = o.appointment_id \
              AND a.tenant = o.tenant WHERE o.id = ?1"
         ))?
         .query_row([entry_id], |row| {
             Ok(Found {
                 entry: entry(row)?,
-                appointment: appointment(row, ENTRY_WIDTH)?,
-                result_hash: row.get(ENTRY_WIDTH + APPOINTMENT_WIDTH)?,
+                appointment: bare(row, ENTRY_WIDTH)?,
+                result_hash: row.get(ENTRY_WIDTH + BARE_WIDTH)?,
             })
         })
         .optional()

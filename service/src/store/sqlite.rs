@@ -68,8 +68,15 @@ impl SqliteStore {
 
     /// Carries out one request in a transaction of its own.
     pub fn handle(&mut self, request: Request) -> Result<Reply, StoreError> {
-        if let Some(idle) = self.idle_claim(&request)? {
-            return Ok(idle);
+        if let Request::Claim { limits, now, .. } = &request {
+            // A claim that finds nothing due costs one look at an index and no transaction.
+            let dues = claim::dues(&self.connection, limits, *now).map_err(broken)?;
+            if !dues.any(*now) {
+                return Ok(Reply::Claims(Claims {
+                    claimed: Vec::new(),
+                    next_due: dues.first(),
+                }));
+            }
         }
         let begin = match access(&request) {
             Access::Read => return self.execute(request),
@@ -102,21 +109,6 @@ impl SqliteStore {
         committed.unwrap_or_else(|error| vec![Err(error); count])
     }
 
-    /// A claim that finds nothing due costs one look at an index and no transaction.
-    fn idle_claim(&self, request: &Request) -> Result<Option<Reply>, StoreError> {
-        let Request::Claim { limits, now, .. } = request else {
-            return Ok(None);
-        };
-        let next_due = claim::next_due(&self.connection, limits, *now).map_err(broken)?;
-        Ok(match next_due {
-            Some(due) if due <= *now => None,
-            next_due => Some(Reply::Claims(Claims {
-                claimed: Vec::new(),
-                next_due,
-            })),
-        })
-    }
-
     fn execute(&self, request: Request) -> Result<Reply, StoreError> {
         let database = &self.connection;
         let reply = match request {
@@ -137,7 +129,9 @@ impl SqliteStore {
                 now,
                 lease,
                 limits,
-            } => claim::claim(database, worker, now, lease, &limits).map(Reply::Claims),
+            } => claim::dues(database, &limits, now)
+                .and_then(|dues| claim::claim(database, worker, now, lease, &limits, dues))
+                .map(Reply::Claims),
             Request::Settle { settlements, now } => {
                 settle::settle(database, &settlements, now).map(Reply::Settled)
             }
