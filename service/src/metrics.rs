@@ -5,7 +5,7 @@
 //! It deliberately does not aggregate, push or keep time series.
 
 use std::{
-    fmt::Write,
+    fmt::{Display, Write},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -218,7 +218,8 @@ impl Metrics {
                 let _ = writeln!(text, "{name} 0");
             }
             for (values, value) in rows {
-                let _ = writeln!(text, "{name}{} {value}", block(labels, values, None));
+                sample(&mut text, (name, ""), labels, values, None);
+                let _ = writeln!(text, " {value}");
             }
         }
         for gauge in gauges {
@@ -226,12 +227,8 @@ impl Metrics {
             let mut rows: Vec<_> = gauge.rows.iter().collect();
             rows.sort_by(|left, right| left.0.cmp(&right.0));
             for (values, value) in rows {
-                let _ = writeln!(
-                    text,
-                    "{}{} {value}",
-                    gauge.name,
-                    block(gauge.labels, values, None)
-                );
+                sample(&mut text, (gauge.name, ""), gauge.labels, values, None);
+                let _ = writeln!(text, " {value}");
             }
         }
         render_durations(&mut text, &registry.durations);
@@ -259,14 +256,15 @@ fn render_durations(text: &mut String, durations: &[(Vec<String>, Histogram)]) {
         let mut below = 0;
         for (bound, count) in BUCKETS.iter().zip(histogram.buckets) {
             below += count;
-            let labels = block(&LABELS, values, Some(&bound.to_string()));
-            let _ = writeln!(text, "{NAME}_bucket{labels} {below}");
+            sample(text, (NAME, "_bucket"), &LABELS, values, Some(bound));
+            let _ = writeln!(text, " {below}");
         }
-        let labels = block(&LABELS, values, Some("+Inf"));
-        let _ = writeln!(text, "{NAME}_bucket{labels} {}", histogram.count);
-        let labels = block(&LABELS, values, None);
-        let _ = writeln!(text, "{NAME}_sum{labels} {}", histogram.sum_seconds);
-        let _ = writeln!(text, "{NAME}_count{labels} {}", histogram.count);
+        sample(text, (NAME, "_bucket"), &LABELS, values, Some(&"+Inf"));
+        let _ = writeln!(text, " {}", histogram.count);
+        sample(text, (NAME, "_sum"), &LABELS, values, None);
+        let _ = writeln!(text, " {}", histogram.sum_seconds);
+        sample(text, (NAME, "_count"), &LABELS, values, None);
+        let _ = writeln!(text, " {}", histogram.count);
     }
 }
 
@@ -274,25 +272,39 @@ fn header(text: &mut String, name: &str, help: &str, kind: &str) {
     let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
 }
 
-fn block(labels: &[&str], values: &[String], le: Option<&str>) -> String {
-    let mut pairs: Vec<String> = labels
-        .iter()
-        .zip(values)
-        .map(|(label, value)| format!("{label}=\"{}\"", escape(value)))
-        .collect();
-    pairs.extend(le.map(|bound| format!("le=\"{bound}\"")));
-    if pairs.is_empty() {
-        String::new()
-    } else {
-        format!("{{{}}}", pairs.join(","))
+/// A line up to its figure: the name, in two parts, and its labels. Straight into `text`: a scrape is hundreds of lines.
+fn sample(
+    text: &mut String,
+    (name, part): (&str, &str),
+    labels: &[&str],
+    values: &[String],
+    le: Option<&dyn Display>,
+) {
+    text.push_str(name);
+    text.push_str(part);
+    let mut open = '{';
+    for (label, value) in labels.iter().zip(values) {
+        text.push(open);
+        text.push_str(label);
+        text.push_str("=\"");
+        for character in value.chars() {
+            match character {
+                '\\' => text.push_str("\\\\"),
+                '"' => text.push_str("\\\""),
+                '\n' => text.push_str("\\n"),
+                other => text.push(other),
+            }
+        }
+        text.push('"');
+        open = ',';
     }
-}
-
-fn escape(value: &str) -> String {
-    value
-        .replace('\\', "\\\\")
-        .replace('"', "\\\"")
-        .replace('\n', "\\n")
+    if let Some(bound) = le {
+        let _ = write!(text, "{open}le=\"{bound}\"");
+        open = ',';
+    }
+    if open == ',' {
+        text.push('}');
+    }
 }
 
 #[cfg(test)]
