@@ -95,7 +95,12 @@ fn length(text: &str, longest: usize) -> bool {
 }
 
 fn printable(text: &str) -> bool {
-    !text.chars().any(char::is_control)
+    // Nearly every name is ASCII, and is read back from the store many times.
+    if text.is_ascii() {
+        text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+    } else {
+        !text.chars().any(char::is_control)
+    }
 }
 
 text!(
@@ -105,7 +110,7 @@ text!(
     "1 to 64 characters, without control characters, '/', '?' or '#', and neither '.' nor '..'",
     |text| length(text, 64)
         && printable(text)
-        && !text.contains(['/', '?', '#'])
+        && !text.bytes().any(|byte| matches!(byte, b'/' | b'?' | b'#'))
         && text != "."
         && text != ".."
 );

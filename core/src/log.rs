@@ -4,11 +4,9 @@
 //! `level`, `message` and `extra`, and its `extra` never shows a `patient_name` or an `email`.
 //! It deliberately does not write anywhere.
 
-use alloc::{
-    borrow::Cow,
-    collections::BTreeMap,
-    string::{String, ToString},
-};
+mod extra;
+
+use alloc::{borrow::Cow, string::String};
 
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
@@ -18,6 +16,8 @@ use crate::{
     mask::{mask_email, mask_name},
     time::Timestamp,
 };
+
+pub use self::extra::Extra;
 
 /// How much it matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -140,9 +140,9 @@ pub struct LogEvent {
     /// How much it matters.
     pub level: Level,
     /// A sentence for people.
-    pub message: String,
+    pub message: Cow<'static, str>,
     /// Figures and names for machines.
-    pub extra: BTreeMap<Cow<'static, str>, Value>,
+    pub extra: Extra,
 }
 
 /// A line's keys in their order.
@@ -158,7 +158,7 @@ struct Line<'a> {
 }
 
 /// `extra` as it may be shown.
-struct Shown<'a>(&'a BTreeMap<Cow<'static, str>, Value>);
+struct Shown<'a>(&'a Extra);
 
 impl Serialize for Shown<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -168,15 +168,15 @@ impl Serialize for Shown<'_> {
 
 impl LogEvent {
     /// An event at its usual level, that belongs to no request yet.
-    pub fn new(time: Timestamp, evt: Evt, message: &str) -> Self {
+    pub fn new(time: Timestamp, evt: Evt, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             time,
             request_id: None,
             appointment_id: None,
             evt,
             level: evt.level(),
-            message: message.to_string(),
-            extra: BTreeMap::new(),
+            message: message.into(),
+            extra: Extra::default(),
         }
     }
 
@@ -197,7 +197,7 @@ impl LogEvent {
     /// The same event with one more figure or name.
     #[must_use]
     pub fn with(mut self, key: &'static str, value: impl Into<Value>) -> Self {
-        self.extra.insert(Cow::Borrowed(key), value.into());
+        self.extra.insert(key, value);
         self
     }
 

@@ -126,7 +126,7 @@ impl Auditor {
             .count(Counter::AuditorBreaks, &[kind]);
         let mut event = self
             .telemetry
-            .event(Evt::AuditFinding, &finding.detail)
+            .event(Evt::AuditFinding, finding.detail.clone())
             .with("provider", provider.as_str())
             .with("kind", kind)
             .with("key", finding.key.as_str());

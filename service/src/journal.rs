@@ -4,6 +4,7 @@
 //! It deliberately keeps events typed: only a sink for people makes text of them.
 
 use std::{
+    borrow::Cow,
     io::Write,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -66,12 +67,17 @@ impl Telemetry {
     }
 
     /// An event of now, to be completed and [logged](Self::log).
-    pub(crate) fn event(&self, evt: Evt, message: &str) -> LogEvent {
+    pub(crate) fn event(&self, evt: Evt, message: impl Into<Cow<'static, str>>) -> LogEvent {
         LogEvent::new(self.host.now(), evt, message)
     }
 
     /// An event about an outbox entry, with what identifies the attempt.
-    pub(crate) fn about(&self, entry: &Entry, evt: Evt, message: &str) -> LogEvent {
+    pub(crate) fn about(
+        &self,
+        entry: &Entry,
+        evt: Evt,
+        message: impl Into<Cow<'static, str>>,
+    ) -> LogEvent {
         self.event(evt, message)
             .request(&entry.request_id)
             .appointment(&entry.appointment_id)
@@ -87,7 +93,7 @@ impl Telemetry {
     /// Logs that the store failed `during` something.
     pub(crate) fn store_failed(&self, during: &str, error: &StoreError) {
         let event = self
-            .event(Evt::StoreError, &error.to_string())
+            .event(Evt::StoreError, error.to_string())
             .with("during", during);
         self.log(event);
     }
@@ -107,7 +113,7 @@ impl Telemetry {
     }
 
     fn line(&self, event: &Event) -> Option<LogEvent> {
-        let line = |evt, message: &str| {
+        let line = |evt, message: &'static str| {
             self.event(evt, message)
                 .request(&event.request_id)
                 .appointment(&event.appointment_id)

@@ -239,7 +239,7 @@ impl Worker {
         self.telemetry.log(event);
     }
 
-    fn log(&self, entry: &Entry, evt: Evt, message: &str) {
+    fn log(&self, entry: &Entry, evt: Evt, message: &'static str) {
         self.telemetry
             .log(self.telemetry.about(entry, evt, message));
     }

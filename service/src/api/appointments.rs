@@ -170,7 +170,7 @@ fn answer(new: &NewAppointment, location: &str) -> Stored {
 }
 
 fn refused(api: &Api, mut event: LogEvent, problem: &Problem) {
-    "the submission is refused".clone_into(&mut event.message);
+    event.message = "the submission is refused".into();
     let event = event
         .with("code", problem.code())
         .with("fields", problem.error_count());

@@ -127,7 +127,7 @@ impl Settler {
                 Verdict::Refused(rejection) => {
                     let event = self
                         .telemetry
-                        .about(&one.entry, Evt::WorkerError, &rejection.to_string())
+                        .about(&one.entry, Evt::WorkerError, rejection.to_string())
                         .with("code", rejection.code());
                     self.telemetry.log(event);
                 }

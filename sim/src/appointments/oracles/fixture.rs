@@ -115,12 +115,11 @@ pub(super) fn submission() -> Submission {
 }
 
 pub(super) fn log(evt: Evt) -> LogEvent {
-    let message = evt.as_str().to_owned();
     let (id, request) = (
         AppointmentId::parse("a-1").unwrap(),
         RequestId::parse("r-1").unwrap(),
     );
-    LogEvent::new(Timestamp::default(), evt, &message)
+    LogEvent::new(Timestamp::default(), evt, evt.as_str())
         .appointment(&id)
         .request(&request)
         .with("provider", "acme")

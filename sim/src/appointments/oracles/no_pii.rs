@@ -5,7 +5,12 @@
 
 use std::borrow::Cow;
 
+use rehearsal_core::{
+    identity::{AppointmentId, RequestId},
+    log::LogEvent,
+};
 use rehearsal_mocks::provider::ProviderEvent;
+use serde_json::Value;
 
 use crate::{
     appointments::{event::Event, history::Trace, operation::canary},
@@ -20,6 +25,7 @@ pub(super) const ORACLE: Oracle<Event> = Oracle {
 
 fn check(trace: &Trace) -> Findings {
     let mut findings = Findings::default();
+    let mut parts = String::new();
     for (entry, event) in trace.system() {
         let mut search = |place: &str, text: &str| {
             let wrong = canary(text)
@@ -27,7 +33,14 @@ fn check(trace: &Trace) -> Findings {
             findings.examine(entry.at_us, wrong);
         };
         match event {
-            Event::Log(log) => search(log.evt.as_str(), &log.to_line()),
+            Event::Log(log) => {
+                gather(log, &mut parts);
+                // Nothing in a line comes from elsewhere: only where a part holds something, what the sink makes of it is looked at.
+                if canary(&parts).is_some() {
+                    parts = log.to_line();
+                }
+                search(log.evt.as_str(), &parts);
+            }
             Event::Scraped {
                 text: Some(text), ..
             } => search("the metrics", text),
@@ -67,6 +80,29 @@ fn check(trace: &Trace) -> Findings {
     findings
 }
 
+/// Every text that a line of the log is made of, one after another.
+fn gather(log: &LogEvent, parts: &mut String) {
+    parts.clear();
+    let ids = [
+        log.request_id.as_ref().map(RequestId::as_str),
+        log.appointment_id.as_ref().map(AppointmentId::as_str),
+    ];
+    for text in ids.into_iter().flatten().chain([&*log.message]) {
+        parts.push_str(text);
+        parts.push('\n');
+    }
+    for (name, value) in log.extra.iter() {
+        parts.push_str(name);
+        parts.push('\n');
+        match value {
+            Value::String(text) => parts.push_str(text),
+            Value::Array(_) | Value::Object(_) => parts.push_str(&value.to_string()),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+        parts.push('\n');
+    }
+}
+
 /// Every text that a provider's event holds.
 fn texts(event: &ProviderEvent) -> Cow<'_, str> {
     use ProviderEvent as E;
@@ -102,14 +138,14 @@ mod tests {
         let email = &fixture::submission().email;
         let in_message = fixture::edit(fixture::confirmed(), |event| match event {
             Event::Log(log) if log.evt == Evt::Confirmed => {
-                log.message = format!("booked for {name}");
+                log.message = format!("booked for {name}").into();
             }
             _ => {}
         });
         fixture::catches(&ORACLE, &in_message, "confirmed holds personal data");
         let in_extra = fixture::edit(fixture::confirmed(), |event| match event {
             Event::Log(log) if log.evt == Evt::Confirmed => {
-                drop(log.extra.insert("who".into(), email.as_str().into()));
+                log.extra.insert("who", email.as_str());
             }
             _ => {}
         });
@@ -143,8 +179,7 @@ mod tests {
         let masked = rehearsal_core::mask::mask_name(&fixture::submission().patient_name);
         let fine = fixture::edit(fixture::confirmed(), |event| {
             if let Event::Log(log) = event {
-                log.extra
-                    .insert("patient_name".into(), masked.as_str().into());
+                log.extra.insert("patient_name", masked.as_str());
             }
         });
         assert_eq!(fixture::judge(&ORACLE, &fine).violations, []);

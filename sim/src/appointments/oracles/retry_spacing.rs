@@ -6,6 +6,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 
@@ -38,24 +39,36 @@ const ROUNDING: Duration = Duration::from_millis(2);
 /// Between a claim and its attempt there is no more than this.
 const RECENT_US: u64 = 1_000_000;
 
-/// What each process's clock has shown of late: when, and by how much it was ahead of the world's, in microseconds.
+/// By how much a process's clock was ahead of the world's at one of its lines, in microseconds.
+struct Shown {
+    ahead: i64,
+    /// When its next line came: until then it was the last that the clock had shown.
+    until_us: u64,
+}
+
+/// What each process's clock has shown of late that no later line outdid, the furthest ahead first.
 #[derive(Default)]
-struct Clocks<'a>(BTreeMap<(&'a str, u32), VecDeque<(u64, i64)>>);
+struct Clocks<'a>(BTreeMap<(&'a str, u32), VecDeque<Shown>>);
 
 impl<'a> Clocks<'a> {
     /// Takes a line's time; by how much the same clock has been further ahead just before.
     fn lead(&mut self, entry: &'a Entry<Event>, line: &LogEvent) -> Duration {
         let shown = self.0.entry((&*entry.host, entry.boot)).or_default();
         let ahead = line.time.as_micros() - entry.at_us.cast_signed();
-        shown.push_back((entry.at_us, ahead));
+        if let Some(last) = shown.back_mut() {
+            last.until_us = entry.at_us;
+        }
+        while shown.pop_back_if(|before| before.ahead <= ahead).is_some() {}
+        shown.push_back(Shown {
+            ahead,
+            until_us: u64::MAX,
+        });
         // The last one from before stays: a process may have been silent until then.
         while shown
-            .get(1)
-            .is_some_and(|(at_us, _)| at_us + RECENT_US < entry.at_us)
-        {
-            shown.pop_front();
-        }
-        let most = shown.iter().map(|(_, ahead)| *ahead).max().unwrap_or(ahead);
+            .pop_front_if(|first| first.until_us.saturating_add(RECENT_US) < entry.at_us)
+            .is_some()
+        {}
+        let most = shown.front().map_or(ahead, |first| first.ahead);
         Duration::from_micros(most.abs_diff(ahead))
     }
 }
@@ -74,7 +87,7 @@ struct Thread {
 /// An attempt's end.
 struct Ended {
     attempt: Option<u64>,
-    host: String,
+    host: Arc<str>,
     boot: u32,
     /// By its host's own clock.
     at: Timestamp,
@@ -162,7 +175,7 @@ impl Thread {
                 let sent = self.sent.filter(|_| throttled);
                 self.ended = Some(Ended {
                     attempt: number(line, "attempt"),
-                    host: entry.host.to_string(),
+                    host: entry.host.clone(),
                     boot: entry.boot,
                     at: line.time,
                     asked: sent.max(logged),
@@ -178,7 +191,7 @@ impl Thread {
                 let ended = self.ended.take_if(|ended| ended.attempt == attempt);
                 let ended = ended.filter(|ended| {
                     line.evt == Evt::RetryScheduled
-                        && *ended.host == *entry.host
+                        && ended.host == entry.host
                         && ended.boot == entry.boot
                 });
                 if let (Some(Ended { at, asked, .. }), Some(attempt)) = (ended, attempt) {
@@ -358,7 +371,7 @@ mod tests {
             if let Event::Log(line) = event
                 && line.evt == Evt::ProviderError
             {
-                line.extra.insert("attempt".into(), 2.into());
+                line.extra.insert("attempt", 2);
             }
         });
         assert_eq!(fixture::judge(&ORACLE, &late).violations, []);
