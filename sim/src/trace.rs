@@ -3,6 +3,8 @@
 //! **Invariant**: entries are ordered by (virtual time, ordinal), and the digest is a function of the entries alone.
 //! It holds no text that was parsed back and no reference into a running system.
 
+mod canonical;
+
 use std::sync::{
     Arc, Mutex,
     atomic::{AtomicU64, Ordering},
@@ -12,6 +14,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{scenario::Network, trigger::Watch};
+
+/// Bytes that are hashed at once: the hash is faster over many, and these stay in the processor's cache.
+const CHUNK: usize = 16 << 10;
 
 /// The format's name and major version on disk.
 pub const FORMAT: &str = "rehearsal.trace/1";
@@ -125,19 +130,21 @@ impl<E> Trace<E> {
 }
 
 impl<E: Serialize> Trace<E> {
-    /// SHA-256 over the ordered entries' JSON lines, as 64 hex digits.
+    /// SHA-256 over the ordered entries in a canonical form, as 64 hex digits.
     ///
     /// # Panics
-    /// When an event cannot be written as JSON, which is a defect of its type.
+    /// When an event refuses to be serialized, which is a defect of its type.
     pub fn digest(&self) -> String {
         let mut hash = Sha256::new();
-        let mut line = Vec::with_capacity(1024);
+        let mut bytes = Vec::with_capacity(2 * CHUNK);
         for entry in &self.entries {
-            line.clear();
-            serde_json::to_writer(&mut line, entry).expect("an event is plain data");
-            line.push(b'\n');
-            hash.update(&line);
+            canonical::write(entry, &mut bytes).expect("an event is plain data");
+            if bytes.len() >= CHUNK {
+                hash.update(&bytes);
+                bytes.clear();
+            }
         }
+        hash.update(&bytes);
         format!("{:x}", hash.finalize())
     }
 }
