@@ -12,6 +12,7 @@
 
 mod forker;
 mod pool;
+mod text;
 
 use std::{
     io,
@@ -35,8 +36,8 @@ const HEADER: usize = 9;
 const RETURNED: u8 = 0;
 const PANICKED: u8 = 1;
 
-/// Two children must not inherit each other's pipe ends, or one's death is not seen before the other's.
-static FORK: Mutex<()> = Mutex::new(());
+/// Two children must not inherit each other's pipe ends, or one's death is not seen before the other's. How many were started so far.
+static FORK: Mutex<u32> = Mutex::new(0);
 
 /// Why a child returned no bytes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -120,7 +121,11 @@ impl Child {
         ticket: usize,
         body: &mut dyn FnMut() -> Vec<u8>,
     ) -> Result<Self, ChildError> {
-        let guard = FORK.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = FORK.lock().unwrap_or_else(PoisonError::into_inner);
+        *guard = guard.saturating_add(1);
+        if *guard == text::WORTH {
+            text::to_huge_pages();
+        }
         let mut ends: [RawFd; 2] = [-1; 2];
         // SAFETY: `ends` has room for the two descriptors.
         if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
