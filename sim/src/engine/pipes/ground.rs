@@ -58,8 +58,8 @@ pub(super) struct Hosted {
 }
 
 impl Hosted {
-    fn new(node: Node, chance: &Chance, root: Arc<Root>) -> Self {
-        let flag = Arc::new(Flag::new(root));
+    fn new(id: HostId, node: Node, chance: &Chance, root: Arc<Root>) -> Self {
+        let flag = Arc::new(Flag::new(id, root));
         Self {
             rng: chance.named("slow").named(&node.name).rng(),
             node,
@@ -129,11 +129,11 @@ impl Ground {
     /// All hosts booted, nothing polled yet. Needs the paused runtime's context.
     pub(super) fn new(setup: Setup, net: Net) -> Self {
         let chance = setup.chance;
-        let root = Arc::new(Root::default());
-        let host = |node: Node| Hosted::new(node, &chance, root.clone());
+        let root = Arc::new(Root::new(setup.nodes.len()));
+        let host = |(id, node): (HostId, Node)| Hosted::new(id, node, &chance, root.clone());
         let mut ground = Self {
             net,
-            hosts: setup.nodes.into_iter().map(host).collect(),
+            hosts: setup.nodes.into_iter().enumerate().map(host).collect(),
             root,
             clock: setup.clock,
             chance,

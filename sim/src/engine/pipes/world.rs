@@ -100,27 +100,35 @@ impl<'a> World<'a> {
     /// Polls each woken host once, beginning at a drawn one: hosts that wake together have no natural order. The rest stays woken when the
     /// director is due.
     fn poll_woken(&mut self, now: Duration) -> bool {
-        let hosts = &mut self.ground.hosts;
-        let count = hosts.iter().filter(|host| host.may_run(now)).count();
+        let (root, hosts) = (&self.ground.root, &mut self.ground.hosts);
+        let length = hosts.len();
+        let mut count = 0;
+        let mut from = 0;
+        while let Some(marked) = root.first_marked(from..length) {
+            count += usize::from(hosts[marked].may_run(now));
+            from = marked + 1;
+        }
         let first = match count {
             0 => return false,
             1 => 0,
-            _ => self.order.random_range(0..hosts.len()),
+            _ => self.order.random_range(0..length),
         };
-        let length = hosts.len();
-        for offset in 0..length {
-            let host = &mut hosts[(first + offset) % length];
-            if host.is_kept(now) || !host.flag.take() {
-                continue;
-            }
-            let Some(tasks) = &mut host.tasks else {
-                continue;
-            };
-            // A host's tasks may all have ended; it stays up without them.
-            let _ = Pin::new(tasks).poll(&mut Context::from_waker(&host.waker));
-            host.rest(now);
-            if self.director.is_due() {
-                break;
+        for mut range in [first..length, 0..first] {
+            while let Some(marked) = root.first_marked(range.clone()) {
+                range.start = marked + 1;
+                let host = &mut hosts[marked];
+                if host.is_kept(now) || !host.flag.take() {
+                    continue;
+                }
+                let Some(tasks) = &mut host.tasks else {
+                    continue;
+                };
+                // A host's tasks may all have ended; it stays up without them.
+                let _ = Pin::new(tasks).poll(&mut Context::from_waker(&host.waker));
+                host.rest(now);
+                if self.director.is_due() {
+                    return true;
+                }
             }
         }
         true
