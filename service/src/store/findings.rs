@@ -25,7 +25,7 @@ use super::{
 /// Above every key in byte order: keys are UTF-8, which has no byte of this value.
 const LAST_KEY: &str = "\u{10ffff}";
 /// Room for more rows of a page is made as they come.
-const MOST_RESERVED: u32 = 1_000;
+const MOST_RESERVED: u32 = 64;
 
 /// See [`super::Request::AuditPage`].
 pub(super) fn audit_page(
