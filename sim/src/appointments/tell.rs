@@ -306,7 +306,7 @@ fn log(line: &LogEvent) -> Told {
     let extras: Vec<String> = EXTRAS
         .iter()
         .filter_map(|key| {
-            let value = line.extra.get(*key)?;
+            let value = line.extra.get(key)?;
             let value = value
                 .as_str()
                 .map_or_else(|| value.to_string(), str::to_owned);
