@@ -1,8 +1,11 @@
-//! One virtual hour of 1,000 appointments on six hosts; full appointments without idle time; the same span on turmoil, and the ratio.
+//! One virtual hour of 1,000 appointments on six hosts; full appointments without idle time; the same span on turmoil, and the ratio; seeds
+//! of the swarm a second.
 //!
 //! Every run includes its forked process, its disk, its oracles and its digest: what a user waits for.
 
 use std::{
+    num::NonZeroUsize,
+    ops::ControlFlow,
     path::Path,
     time::{Duration, Instant},
 };
@@ -10,6 +13,7 @@ use std::{
 use criterion::{Criterion, Throughput, criterion_group};
 use rehearsal_sim::{
     appointments::Appointments,
+    child::Pool,
     engine::Engine,
     plan::{Plan, Source},
     run,
@@ -80,10 +84,49 @@ fn ratio() {
     println!("  turmoil  {turmoil:9.4} s   ratio {:.0}", turmoil / ours);
 }
 
+/// Seeds of the swarm that are run, each planned, simulated and judged in a process of its own.
+const SEEDS: u64 = 200;
+
+#[expect(clippy::print_stdout, reason = "a bench prints its table")]
+fn swarm() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/swarm.toml");
+    let source = Source::<Appointments>::load(&file).expect("a scenario of this repository");
+    let jobs = NonZeroUsize::new(2).expect("it is not zero");
+    let mut rates: Vec<f64> = (0..3)
+        .map(|_| {
+            let bodies = (0..SEEDS).map(|seed| {
+                let (source, file) = (&source, &file);
+                move || {
+                    let plan = source.plan(file, seed).expect("it can be drawn");
+                    run::body(&plan, Engine::Pipes, false)
+                }
+            });
+            #[expect(clippy::disallowed_methods, reason = "a bench measures real time")]
+            let start = Instant::now();
+            Pool::new(jobs, LIMIT).run(bodies, |seed, ended| {
+                let outcome = run::read(&ended.expect("it comes to an end"));
+                let verdict = outcome.expect("it comes to a verdict").record.verdict;
+                assert_ne!(verdict, Verdict::Fail, "seed {seed}");
+                ControlFlow::Continue(())
+            });
+            SEEDS as f64 / start.elapsed().as_secs_f64()
+        })
+        .collect();
+    rates.sort_by(f64::total_cmp);
+    println!(
+        "the swarm, 200 requests a seed, a process each, two at once, {SEEDS} seeds, median of 3 runs:"
+    );
+    println!(
+        "  {:.1} seeds/s ({:.1} to {:.1})",
+        rates[1], rates[0], rates[2]
+    );
+}
+
 criterion_group!(benches, bench);
 
 fn main() {
     benches();
     ratio();
+    swarm();
     Criterion::default().configure_from_args().final_summary();
 }
