@@ -169,16 +169,30 @@ impl<'a> Disturbances<'a> {
             .map(|(_, entry)| (entry.id, entry.appointment_id.as_str()))
             .collect();
         let mut unanswered = BTreeSet::new();
+        // The handler of a client that is gone ends where it stands, be it between its commit and its line.
+        let calls = exchanges(trace);
+        let calls = calls.iter().filter(|call| call.answer.is_none());
+        unanswered.extend(calls.filter_map(|call| match call.operation {
+            Operation::Submit(submission) => Some(submission.id.as_str()),
+            Operation::Cancel { id } => Some(id.as_str()),
+            Operation::Read { .. } | Operation::Probe { .. } => None,
+        }));
         let mut lives: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
         // Commits tell their time by their own host's clock.
         let mut synchronous = true;
         for (entry, event) in trace.system() {
             let heard_of = match event {
-                Event::Database(DatabaseEvent::AnswerLost {
-                    appointments,
-                    entries,
-                    ..
-                }) => {
+                Event::Database(
+                    DatabaseEvent::AnswerLost {
+                        appointments,
+                        entries,
+                        ..
+                    }
+                    | DatabaseEvent::Unheard {
+                        appointments,
+                        entries,
+                    },
+                ) => {
                     unanswered.extend(appointments.iter().map(String::as_str));
                     unanswered.extend(entries.iter().filter_map(|id| owners.get(id)));
                     continue;

@@ -33,6 +33,7 @@ use super::{
     quiet::{Audits, Quiet},
     tables::Tables,
     topology::Layout,
+    unheard::Overheard,
 };
 use crate::{
     disk::Loss,
@@ -273,7 +274,10 @@ fn service_host(
                 let store = planting::store(&tables, &host, &path, store);
                 noticed(watched(store, &epochs, &recorder), &recorder)
             } else {
-                Arc::new(RemoteStore::new(host.clone(), database))
+                Arc::new(Overheard {
+                    store: Arc::new(RemoteStore::new(host.clone(), database)),
+                    recorder: recorder.clone(),
+                })
             };
             let (journal, store) = planting::journal(&tables, journal, store);
             let host = planting::host(&tables, host, &config);

@@ -21,6 +21,7 @@ mod draw;
 pub mod event;
 mod pace;
 pub mod database;
+mod unheard;
 mod client;
 mod hosts;
 mod leases;

@@ -122,11 +122,32 @@ pub enum DatabaseEvent {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         entries: Vec<i64>,
     },
+    /// A caller gave up, or lost its connection, and does not know whether its request was committed. Written at the caller.
+    Unheard {
+        /// The appointments that it was about.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        appointments: Vec<String>,
+        /// The outbox entries that it was about.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        entries: Vec<i64>,
+    },
     /// At the end: requests that took longer than they needed.
     Delayed {
         /// How many.
         requests: u64,
     },
+}
+
+impl DatabaseEvent {
+    /// What is to be written when `request` is not answered; `None` when it names nobody.
+    pub(in super::super) fn unheard(request: &Request) -> Option<Self> {
+        let (appointments, entries) = about(request);
+        let names = !(appointments.is_empty() && entries.is_empty());
+        names.then_some(Self::Unheard {
+            appointments,
+            entries,
+        })
+    }
 }
 
 /// Which appointments and which outbox entries a request names.
