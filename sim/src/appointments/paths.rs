@@ -22,6 +22,11 @@ pub(super) struct Paths {
     network: Network,
 }
 
+/// What one segment in twenty exceeds at a loss `p` is what one in ten million exceeds at `p` to this power: ln 1e-7 / ln 0.05.
+const ONE_IN_TWENTY: f64 = 5.38;
+/// So many segments of one exchange may be as unlucky as that without making half of all exchanges slow.
+const UNLUCKY: u32 = 3;
+
 /// What one way between two hosts allows.
 #[derive(Clone, Copy, Default)]
 struct Way {
@@ -29,6 +34,8 @@ struct Way {
     latency: Duration,
     /// On top of it, once: two long rows of losses in one exchange are rarer than one that is longer than both.
     retransmissions: Duration,
+    /// What next to no more than a few segments of one exchange exceed.
+    usual_retransmissions: Duration,
     /// Whether a lost segment takes its connection with it.
     resets: bool,
 }
@@ -38,6 +45,7 @@ impl Way {
         Self {
             latency: self.latency.max(other.latency),
             retransmissions: self.retransmissions.max(other.retransmissions),
+            usual_retransmissions: self.usual_retransmissions.max(other.usual_retransmissions),
             resets: self.resets || other.resets,
         }
     }
@@ -45,6 +53,14 @@ impl Way {
     /// A connection made, a request and its answer.
     fn exchange(self) -> Duration {
         self.latency * 2 + self.retransmissions
+    }
+
+    /// The way as more than half of all exchanges find it.
+    fn usual(self) -> Self {
+        Self {
+            retransmissions: self.usual_retransmissions * UNLUCKY,
+            ..self
+        }
     }
 }
 
@@ -70,22 +86,37 @@ impl Paths {
 
     /// How much longer than on the default network the API may take to answer, in microseconds.
     pub(super) fn late_answer_us(&self) -> u64 {
-        let usual = self.answer(&Network::default(), Duration::ZERO);
-        micros(
-            self.answer(&self.network, self.database())
-                .saturating_sub(usual),
-        )
+        self.later(|way| way)
+    }
+
+    /// As [`Self::late_answer_us`], by what more than half of all answers take no longer than.
+    pub(super) fn usually_late_us(&self) -> u64 {
+        self.later(Way::usual)
+    }
+
+    /// How long a client waits for an answer, in microseconds.
+    pub(super) fn patience_us(&self) -> u64 {
+        micros(self.patience())
+    }
+
+    fn later(&self, as_found: fn(Way) -> Way) -> u64 {
+        let usual = self.answer(&Network::default(), Duration::ZERO, as_found);
+        let answer = self.answer(&self.network, self.database(), as_found);
+        micros(answer.saturating_sub(usual))
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_secs_f64(self.tables.workload.client_timeout_ms / 1000.0)
     }
 
     /// Whether somebody may not hear of a commit, without any fault: connections are torn, or patience ends before the answer comes.
     pub(super) fn lose_answers(&self) -> bool {
         let database = self.to_database(&self.network);
         let clients = self.to_clients(&self.network);
-        let patience = Duration::from_secs_f64(self.tables.workload.client_timeout_ms / 1000.0);
         database.resets
             || clients.resets
             || self.database_is_given_up()
-            || self.answer(&self.network, self.database()) >= patience
+            || self.answer(&self.network, self.database(), |way| way) >= self.patience()
     }
 
     /// Whether a caller of the database may give up before its answer comes, without any fault.
@@ -105,10 +136,10 @@ impl Paths {
         self.tables.providers.len() as u64
     }
 
-    fn answer(&self, network: &Network, database: Duration) -> Duration {
-        let way = self.to_database(network);
+    fn answer(&self, network: &Network, database: Duration, as_found: fn(Way) -> Way) -> Duration {
+        let way = as_found(self.to_database(network));
         let call = (way.exchange() + database).min(CONNECT + ANSWER);
-        self.to_clients(network).exchange() + call * STORE_CALLS
+        as_found(self.to_clients(network)).exchange() + call * STORE_CALLS
     }
 
     fn database(&self) -> Duration {
@@ -147,6 +178,7 @@ fn between(network: &Network, some: &[String], others: &[String]) -> Way {
         worst.worst(Way {
             latency: there.most() + back.most(),
             retransmissions: retransmissions(there_lost.max(back_lost)),
+            usual_retransmissions: retransmissions(there_lost.max(back_lost).powf(ONE_IN_TWENTY)),
             resets: resets(there_lost, there_as) || resets(back_lost, back_as),
         })
     })
@@ -193,6 +225,21 @@ mod tests {
             0,
             "no link of the API"
         );
+    }
+
+    #[test]
+    fn half_of_all_answers_are_faster_than_the_unluckiest() {
+        let second = Duration::from_secs(1);
+        let usually = |loss: &str| {
+            let paths = paths(&format!("loss = {loss}"), CLUSTER);
+            Duration::from_micros(paths.usually_late_us())
+        };
+        // One loss in a row, three times, on the way to the API and on that to the database for each call.
+        assert_eq!(usually("0.1"), Duration::from_millis(3 * 3 * 200));
+        assert!(usually("0.01") < second && usually("0.3") < 15 * second);
+        assert!(usually("0.6") > 20 * second, "{:?}", usually("0.6"));
+        let paths = paths("loss = 0.1", CLUSTER);
+        assert!(paths.late_answer_us() > paths.patience_us());
     }
 
     #[test]
