@@ -86,6 +86,12 @@ impl OnDisk {
                 range.high
             ));
         }
+        if spec.at_operation.is_some() && spec.when.is_some() {
+            return Err(
+                "when: a fault at an operation waits for no other event; remove it or at_operation"
+                    .to_owned(),
+            );
+        }
         Ok(Self::PowerLoss {
             loss: spec.loss.unwrap_or(Loss::Subset),
             draw: 0,
@@ -183,6 +189,17 @@ mod tests {
     fn draw(text: &str) -> Result<Vec<Fault>, String> {
         let spec: Spec = toml::from_str(text).expect("keys that exist");
         spec.draw(&["service".to_owned()], &Chance::new(1))
+    }
+
+    #[test]
+    fn an_operation_and_an_event_are_not_waited_for_together() {
+        let both =
+            "kind='power_loss'\ntarget='*'\nat_operation=3\nwhen={event='confirmed'}\ndown_s=1";
+        assert!(
+            draw(both)
+                .expect_err("which?")
+                .starts_with("when: a fault at an operation")
+        );
     }
 
     #[test]
