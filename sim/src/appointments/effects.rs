@@ -33,7 +33,7 @@ pub(super) fn of(tables: &Tables, trace: &Trace) -> Effects {
         always(provider, &host, &events, &mut effects);
         late(tables, provider, &host, &events, &mut effects);
         for window in &provider.windows {
-            during(window, &host, &events, &mut effects);
+            during(window, provider.latency, &host, &events, &mut effects);
         }
     }
     database(tables, trace, &mut effects);
@@ -146,7 +146,7 @@ fn late(
     }
 }
 
-fn during(window: &Window, host: &str, events: &Events<'_>, effects: &mut Effects) {
+fn during(window: &Window, usual: Latency, host: &str, events: &Events<'_>, effects: &mut Effects) {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -202,11 +202,16 @@ fn during(window: &Window, host: &str, events: &Events<'_>, effects: &mut Effect
             count(&is_missed),
         );
     }
-    if window.latency.is_some() {
+    if let Some(latency) = window.latency {
+        let limit = Duration::from_secs_f64(longest_usual_ms(usual) / 1000.0);
+        let slow = |event: &ProviderEvent| {
+            latency != usual
+                && matches!(event, ProviderEvent::Delayed { latency, .. } if *latency > limit)
+        };
         push(
             format!("{host} is slow for a while"),
             "answers_delayed",
-            count(&|event| matches!(event, ProviderEvent::Delayed { .. })),
+            count(&slow),
         );
     }
 }
@@ -243,12 +248,16 @@ fn word(how: Garbling) -> &'static str {
 
 /// Whether an answer may take longer than `limit`.
 fn may_exceed(latency: Latency, limit: Duration) -> bool {
-    let longest_ms = match latency {
+    longest_usual_ms(latency) > limit.as_secs_f64() * 1000.0
+}
+
+/// What an answer of this latency rarely exceeds.
+fn longest_usual_ms(latency: Latency) -> f64 {
+    match latency {
         Latency::FixedMs(ms) | Latency::UniformMs([_, ms]) => ms,
         // The tail has no useful end; one answer in twenty is a fault that was meant.
         Latency::LognormalMs(percentiles) => percentiles.p95,
-    };
-    longest_ms > limit.as_secs_f64() * 1000.0
+    }
 }
 
 fn is_error(event: &ProviderEvent, wanted: u16) -> bool {
