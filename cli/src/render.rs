@@ -15,7 +15,7 @@ use std::{fmt::Write, path::PathBuf};
 
 use rehearsal_sim::{
     engine::Engine,
-    report::Results,
+    report::{LeftOut, Results},
     verdict::{ConditionRecord, Record, Verdict},
 };
 
@@ -98,6 +98,22 @@ fn counts(results: &Results) -> String {
         }
     }
     text
+}
+
+/// What no seed of the session had in its plan, a line each.
+fn left_out(results: &Results) -> Vec<String> {
+    let line = |left: &LeftOut| {
+        format!(
+            "{}: {} was left out by every seed that ran, so nothing is said of it; run more seeds",
+            left.scenario, left.fault
+        )
+    };
+    let mut lines: Vec<String> = results.left_out.iter().take(TOLD).map(line).collect();
+    let more = results.left_out.len().saturating_sub(TOLD);
+    if more > 0 {
+        lines.push(format!("and {more} more that every seed left out"));
+    }
+    lines
 }
 
 /// Why a run did not pass, a line each: oracles, promises, expectations, inert faults.

@@ -3,7 +3,11 @@
 //! **Invariant**: all chance of a run is spent here, but for the streams that the plan's seed names (links, entropy).
 //! A plan can be edited and run by itself; it is what shrinking and regressions keep.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -111,6 +115,34 @@ impl<S: System> Plan<S> {
         };
         plan.check().map_err(refuse)?;
         Ok(plan)
+    }
+
+    /// What `scenario` asks to go wrong and the plan of `seed` leaves out: by a `chance` of its own, or because it is a swarm.
+    pub fn left_out(scenario: &Scenario<S::Tables>, seed: u64) -> BTreeSet<String> {
+        let subset = Subset::draw(scenario.swarm, &Chance::new(seed).named("swarm"));
+        let faults = scenario.faults.iter().enumerate();
+        let left = faults.filter(|(number, spec)| !subset.keeps_fault(*number, spec));
+        let mut names: BTreeSet<String> = left
+            .map(|(number, spec)| {
+                format!("faults[{number}], {} of {}", spec.kind.name(), spec.target)
+            })
+            .collect();
+        if scenario.swarm.is_some() {
+            let keys = RefCell::new(Vec::new());
+            scenario.tables.clone().thin(&|name| {
+                keys.borrow_mut().push(name.to_owned());
+                true
+            });
+            let text = |tables: &S::Tables| toml::to_string(tables).expect("tables are plain data");
+            let whole = text(&scenario.tables);
+            // A system names all that it could leave out; what is not asked for changes nothing when it is.
+            names.extend(keys.into_inner().into_iter().filter(|key| {
+                let mut without = scenario.tables.clone();
+                without.thin(&|name| name != key);
+                !subset.keeps(key) && text(&without) != whole
+            }));
+        }
+        names
     }
 
     /// Reads a plan from text; `file` is for messages.

@@ -24,10 +24,22 @@ pub struct Results {
     pub verdict: Verdict,
     /// Counts.
     pub summary: Summary,
+    /// What a scenario asks to go wrong and no seed of the session had in its plan: it was not examined, so the session is inconclusive.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
     /// Every run, in the order it was asked for.
     pub runs: Vec<Record>,
     /// What real time it took: the only part that differs between two sessions over the same plans.
     pub timing: Timing,
+}
+
+/// Something that a scenario lists and that its seeds' draws left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// The scenario.
+    pub scenario: String,
+    /// The fault, by its place in the scenario.
+    pub fault: String,
 }
 
 /// How many runs came to which verdict.
@@ -79,8 +91,20 @@ impl Results {
             format: FORMAT.to_owned(),
             verdict,
             summary,
+            left_out: Vec::new(),
             runs,
             timing: Timing { wall_ms, runs_ms },
+        }
+    }
+
+    /// The same, when `left_out` was in the plan of no run.
+    #[must_use]
+    pub fn without(self, left_out: Vec<LeftOut>) -> Self {
+        let open = (!left_out.is_empty()).then_some(Verdict::Inconclusive);
+        Self {
+            verdict: self.verdict.max(open.unwrap_or(Verdict::Pass)),
+            left_out,
+            ..self
         }
     }
 

@@ -3,9 +3,20 @@
 //! **Invariant**: nothing is run or written before every file is understood and every seed drawn; and what was finished is on the disk, also
 //! after Ctrl-C.
 
-use std::{num::NonZeroUsize, ops::ControlFlow, path::PathBuf, thread};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroUsize,
+    ops::ControlFlow,
+    path::PathBuf,
+    thread,
+};
 
-use rehearsal_sim::{plan::Source, report::Results, system::System, verdict::Record};
+use rehearsal_sim::{
+    plan::{Plan, Source},
+    report::{LeftOut, Results},
+    system::System,
+    verdict::Record,
+};
 
 use crate::{
     artifact::{Artifacts, plain},
@@ -106,6 +117,8 @@ struct Done<'a, S: System> {
     width: usize,
     runs: Vec<(Record, u64)>,
     origins: Vec<Origin>,
+    /// By input: what every seed so far has left out of its plan.
+    left_out: BTreeMap<usize, BTreeSet<String>>,
 }
 
 impl<'a, S: System> Done<'a, S> {
@@ -131,6 +144,7 @@ impl<'a, S: System> Done<'a, S> {
             width,
             runs,
             origins,
+            left_out: BTreeMap::new(),
         }
     }
 
@@ -156,6 +170,13 @@ impl<'a, S: System> Done<'a, S> {
             question: input.question().to_owned(),
             is_plan: matches!(input.source, Source::Plan(_)),
         });
+        if let Source::Scenario(scenario) = &input.source {
+            let left_out = Plan::<S>::left_out(scenario, job.seed);
+            let so_far = self.left_out.entry(job.input);
+            so_far
+                .and_modify(|names| names.retain(|name| left_out.contains(name)))
+                .or_insert(left_out);
+        }
         self.runs.push((record, real_ms));
         if self.watch.elapsed_ms() - self.written_ms >= WRITE_EVERY_MS {
             self.write()?;
@@ -164,7 +185,14 @@ impl<'a, S: System> Done<'a, S> {
     }
 
     fn write(&mut self) -> Result<Results, Problem> {
-        let results = Results::new(self.runs.clone(), self.watch.elapsed_ms());
+        let left_out = self.left_out.iter().flat_map(|(input, names)| {
+            names.iter().map(|fault| LeftOut {
+                scenario: self.inputs[*input].name().to_owned(),
+                fault: fault.clone(),
+            })
+        });
+        let results =
+            Results::new(self.runs.clone(), self.watch.elapsed_ms()).without(left_out.collect());
         self.artifacts
             .write(RESULTS, results.to_json().as_bytes())?;
         self.written_ms = self.watch.elapsed_ms();

@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use rehearsal_sim::verdict::{Record, Verdict};
 
-use super::{Report, counts, figure, real, reasons, seconds, word};
+use super::{Report, counts, figure, left_out, real, reasons, seconds, word};
 use crate::printer::{Printer, Tone};
 
 /// One run, in one line; `width` is that of the longest scenario's name.
@@ -44,6 +44,14 @@ pub fn closing(printer: Printer, report: &Report) -> String {
     }
     if more > 0 {
         let _ = writeln!(text, "\n  and {more} more runs that did not pass");
+    }
+    let left_out = left_out(&report.results);
+    if !left_out.is_empty() {
+        let head = painted(printer, Verdict::Inconclusive);
+        let _ = writeln!(text, "\n  {head}  the session");
+    }
+    for line in left_out {
+        let _ = writeln!(text, "        {line}");
     }
     let _ = writeln!(
         text,

@@ -4,9 +4,9 @@
 
 use std::fmt::Write;
 
-use rehearsal_sim::verdict::Record;
+use rehearsal_sim::verdict::{Record, Verdict};
 
-use super::{Report, counts, figure, real, reasons, seconds, word};
+use super::{Report, counts, figure, left_out, real, reasons, seconds, word};
 
 /// The columns of the table.
 const COLUMNS: [&str; 10] = [
@@ -57,6 +57,13 @@ pub fn markdown(report: &Report) -> String {
     }
     if more > 0 {
         let _ = writeln!(text, "\nAnd {more} more runs that did not pass.");
+    }
+    let left_out = left_out(results);
+    if !left_out.is_empty() {
+        let _ = writeln!(text, "\n## {}: the session\n", word(Verdict::Inconclusive));
+    }
+    for line in left_out {
+        let _ = writeln!(text, "- {}", cell(&line));
     }
     text
 }

@@ -244,3 +244,30 @@ fn an_interrupted_session_keeps_what_was_finished() {
     assert!((1..10_000).contains(&runs), "{runs} runs");
     assert_eq!(desk.names(), ["results", "results/results_post.json"]);
 }
+
+#[test]
+fn what_every_seed_left_out_is_named_and_no_pass() {
+    let desk = Desk::new();
+    let with = |chance: &str| {
+        format!(
+            "format = \"rehearsal.scenario/1\"\nname = \"left\"\nquestion = \"Is it asked?\"\n[workload]\nrequests = 20\n\
+             [[faults]]\nkind = \"kill\"\ntarget = \"service\"\nat_s = 1\ndown_s = 0.2\nchance = {chance}\n"
+        )
+    };
+    desk.put("never.toml", with("0.0"));
+    let ended = desk.run(&["run", "never.toml", "--seeds", "0..3"]);
+    assert_eq!(ended.code, 3, "{ended:?}");
+    let told = "left: faults[0], kill of service was left out by every seed that ran";
+    assert!(ended.out.contains(told), "{}", ended.out);
+    let results: Value =
+        serde_json::from_str(&desk.get("results/results_post.json")).expect("a document");
+    assert_eq!(results["verdict"], "inconclusive");
+    assert_eq!(results["summary"]["passed"], 3, "each run by itself is one");
+    assert_eq!(
+        results["left_out"][0]["fault"],
+        "faults[0], kill of service"
+    );
+    desk.put("often.toml", with("0.7"));
+    let ended = desk.run(&["run", "often.toml", "--seeds", "0..4"]);
+    assert!(!ended.out.contains("left out"), "{}", ended.out);
+}
