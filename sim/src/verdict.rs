@@ -213,7 +213,8 @@ fn convergence<E>(trace: &Trace<E>) -> OracleRecord {
             Event::NotConverged => findings.violations.push(Violation {
                 at_us: entry.at_us,
                 message: "every planned fault was undone, yet the system still had work open at the phase's bound: what its tables set for good \
-                          (errors, a lossy network) is not undone unless they say when, and slow work may need a longer `converge_within_s`"
+                          (errors, a lossy or slow network or partner) is not undone unless they say when, and what is put off for long by its settings (backoffs, \
+                          waits that a partner asks for) needs shorter ones or a longer `converge_within_s`"
                     .to_owned(),
             }),
             _ => {}
