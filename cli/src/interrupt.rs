@@ -36,6 +36,11 @@ impl Interrupt {
         self.0.load(SeqCst)
     }
 
+    /// What a pool of runs is to end at.
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        self.0.clone()
+    }
+
     /// In a forked run: the next Ctrl-C ends it.
     pub fn ends_this_process(&self) {
         self.0.store(true, SeqCst);

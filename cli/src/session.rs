@@ -111,7 +111,7 @@ pub fn run<S>(
 ) where
     S: System,
 {
-    let pool = Pool::new(options.jobs, RUN_LIMIT);
+    let pool = Pool::new(options.jobs, RUN_LIMIT).until(interrupt.flag());
     let watch = Watch::start();
     let progress = Progress::new("runs", jobs.len() as u64);
     let started: RefCell<BTreeMap<usize, u64>> = RefCell::default();

@@ -36,7 +36,7 @@ pub fn run<S>(
 ) where
     S: System,
 {
-    let pool = Pool::new(jobs, RUN_LIMIT);
+    let pool = Pool::new(jobs, RUN_LIMIT).until(interrupt.flag());
     let under_way: RefCell<VecDeque<Unit>> = RefCell::default();
     let bodies = units.take_while(|_| !interrupt.pressed()).map(|unit| {
         under_way.borrow_mut().push_back(unit);

@@ -95,7 +95,7 @@ pub fn run(limit: Duration, body: impl FnOnce() -> Vec<u8>) -> Result<Vec<u8>, C
     Forker::with(|forker| {
         let mut children = vec![forker.start(limit, 0, body)?];
         loop {
-            if let Some((_, result)) = wait_for_one(&mut children) {
+            if let Some((_, result)) = wait_for_one(&mut children, limit) {
                 return result;
             }
         }
@@ -233,10 +233,15 @@ impl Drop for Child {
     }
 }
 
-/// Waits until a child has something to say or its time is over. At most one is taken out of `children`, with its result.
-fn wait_for_one(children: &mut Vec<Child>) -> Option<(usize, Result<Vec<u8>, ChildError>)> {
+/// Waits until a child has something to say, its time is over, a signal has come or so long has passed. At most one is taken out of
+/// `children`, with its result.
+fn wait_for_one(
+    children: &mut Vec<Child>,
+    at_most: Duration,
+) -> Option<(usize, Result<Vec<u8>, ChildError>)> {
     let first_deadline = children.iter().map(|child| child.deadline).min()?;
     let patience = first_deadline.saturating_sub(interpose::real_monotonic());
+    let patience = patience.min(at_most);
     let patience_ms = i32::try_from(patience.as_millis() + 1).unwrap_or(i32::MAX);
     let mut polled: Vec<libc::pollfd> = children
         .iter()

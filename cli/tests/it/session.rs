@@ -245,6 +245,52 @@ fn an_interrupted_session_keeps_what_was_finished() {
     assert_eq!(desk.names(), ["results", "results/results_post.json"]);
 }
 
+/// Whether a process has started another one.
+fn has_a_child(pid: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter();
+    let children = threads
+        .flatten()
+        .flatten()
+        .map(|thread| std::fs::read_to_string(thread.path().join("children")).unwrap_or_default());
+    children.into_iter().any(|children| !children.is_empty())
+}
+
+#[test]
+fn an_interrupt_does_not_wait_for_the_run_under_way() {
+    let desk = Desk::new();
+    // Minutes of work, in one run.
+    let long = "format = \"rehearsal.scenario/1\"\nname = \"long\"\nquestion = \"When does it end?\"\n[workload]\nrequests = 100000\n";
+    desk.put("long.toml", long);
+    let mut child = desk
+        .command(&["run", "long.toml"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    while !has_a_child(child.id()) {
+        assert_eq!(
+            child.try_wait().expect("it is ours"),
+            None,
+            "it ended early"
+        );
+        std::thread::yield_now();
+    }
+    let pressed = std::time::Instant::now();
+    let sent = std::process::Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    let ended = Ended::of(child.wait_with_output().expect("it ends"));
+    assert!(sent.expect("kill is there").success());
+    assert_eq!(ended.code, 130, "{ended:?}");
+    assert!(ended.err.contains("0 of 1 runs were finished"), "{ended:?}");
+    // A fifth of a second by itself; the rest is for a machine that is busy.
+    assert!(pressed.elapsed().as_secs() < 5, "{:?}", pressed.elapsed());
+    assert_eq!(
+        desk.names(),
+        ["long.toml", "results", "results/results_post.json"]
+    );
+}
+
 #[test]
 fn what_every_seed_left_out_is_named_and_no_pass() {
     let desk = Desk::new();

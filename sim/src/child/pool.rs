@@ -1,26 +1,56 @@
 //! Many children at once, waited for by one thread.
 //!
-//! **Invariant**: at most `jobs` children run, and each started body is reported exactly once, unless the receiver breaks off; then the rest
-//! is killed. It keeps no queue: the next body is drawn when a place is free, so an endless iterator is fine.
+//! **Invariant**: at most `jobs` children run, and each started body is reported exactly once, unless the receiver breaks off or the pool is told
+//! to stop; then the rest is killed. It keeps no queue: the next body is drawn when a place is free, so an endless iterator is fine.
 
-use std::{collections::BTreeMap, num::NonZeroUsize, ops::ControlFlow, time::Duration};
+use std::{
+    collections::BTreeMap,
+    num::NonZeroUsize,
+    ops::ControlFlow,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 
 use super::{Child, ChildError, forker::Forker, wait_for_one};
 
 /// How far the pool may run ahead of the earliest undelivered result, in multiples of its jobs, when results are delivered in order.
 const LOOK_AHEAD: usize = 16;
 
+/// How often a pool that may be told to stop looks whether it was, in real time.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
 /// A pool of forked children.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Pool {
     jobs: NonZeroUsize,
     limit: Duration,
+    stop: Option<Arc<AtomicBool>>,
 }
 
 impl Pool {
     /// At most `jobs` children at once, each for at most `limit` of real time.
     pub fn new(jobs: NonZeroUsize, limit: Duration) -> Self {
-        Self { jobs, limit }
+        Self {
+            jobs,
+            limit,
+            stop: None,
+        }
+    }
+
+    /// The pool that ends as soon as `stop` is set: the children under way are killed, and nothing more is reported.
+    #[must_use]
+    pub fn until(self, stop: Arc<AtomicBool>) -> Self {
+        Self {
+            stop: Some(stop),
+            ..self
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.as_ref().is_some_and(|stop| stop.load(SeqCst))
     }
 
     /// Runs every body; `receive` gets its position and result as soon as it ends, in any order. Breaking off kills the children under way.
@@ -74,6 +104,11 @@ impl Pool {
         let mut children: Vec<Child> = Vec::with_capacity(jobs);
         let mut floor = 0;
         let mut started = 0;
+        let patience = if self.stop.is_some() {
+            LOOK_EVERY
+        } else {
+            self.limit
+        };
         loop {
             let mut ended = None;
             while ended.is_none()
@@ -90,10 +125,10 @@ impl Pool {
                 }
             }
             if ended.is_none() {
-                if children.is_empty() {
+                if children.is_empty() || self.is_stopped() {
                     return;
                 }
-                ended = wait_for_one(&mut children);
+                ended = wait_for_one(&mut children, patience);
             }
             if let Some((position, result)) = ended {
                 let (flow, at) = deliver(position, result);
