@@ -19,6 +19,7 @@ mod configured;
 mod defects;
 mod determinism;
 mod disk;
+mod effects;
 mod enumerate;
 mod fsync;
 mod fidelities;

@@ -130,8 +130,9 @@ impl Gates {
         let state = &mut *self.lock();
         let gate = state.gates.get_mut(&(from.clone(), to.clone()))?;
         let (_, latency) = gate.slow.last()?;
-        gate.deeds.slowed += 1;
-        Some(latency.draw(&mut state.rng))
+        let delay = latency.draw(&mut state.rng);
+        gate.deeds.slowed += u64::from(!delay.is_zero());
+        Some(delay)
     }
 
     /// Whether the way is slow.

@@ -19,6 +19,7 @@ use super::{
     link::Deeds,
     machine::{Alive, Entropy, SimulatedMachine},
     network::HostId,
+    overrides::Effects,
     socket::{Net, lock},
     wake::{Flag, Root},
 };
@@ -30,6 +31,9 @@ use crate::{
     system::Node,
     trace::{Clock, Standing},
 };
+
+/// The resolution of timers: a rest ends at its first tick.
+const TIMER: Duration = Duration::from_millis(1);
 
 /// A host of the world.
 pub(super) struct Hosted {
@@ -46,14 +50,12 @@ pub(super) struct Hosted {
     down: u32,
     /// How many faults pause it.
     paused: u32,
-    /// Delays after each poll, by fault; the last wins.
-    slow: Vec<(usize, Latency)>,
+    /// Delays after each poll, by fault, with the polls that had to wait for one to end; the last wins.
+    slow: Vec<(usize, Latency, u64)>,
     /// For those delays.
     rng: ChaCha8Rng,
     /// A slow host is not polled before this time.
     rests_until: Duration,
-    /// How many polls were followed by a delay.
-    rests: u64,
     wall: WallClock,
 }
 
@@ -73,7 +75,6 @@ impl Hosted {
             paused: 0,
             slow: Vec::new(),
             rests_until: Duration::ZERO,
-            rests: 0,
             wall: WallClock::default(),
         }
     }
@@ -95,10 +96,29 @@ impl Hosted {
 
     /// It was polled: a slow host waits for its next turn.
     pub(super) fn rest(&mut self, now: Duration) {
-        if let Some((_, delay)) = self.slow.last() {
-            self.rests_until = now + delay.draw(&mut self.rng);
-            self.rests += 1;
+        if let Some((_, delay, delayed)) = self.slow.last_mut() {
+            // Polled as soon as its rest was over: something had been waiting for that.
+            let waited = !self.rests_until.is_zero() && now < self.rests_until + TIMER;
+            *delayed += u64::from(waited);
+            let delay = delay.draw(&mut self.rng);
+            self.rests_until = if delay.is_zero() {
+                Duration::ZERO
+            } else {
+                now + delay
+            };
         }
+    }
+
+    /// Fault `number` no longer slows it: how many polls had to wait.
+    fn hurry(&mut self, number: usize, now: Duration) -> u64 {
+        let waits = self.is_waiting() && self.rests_until > now;
+        let ended = self.slow.extract_if(.., |(fault, ..)| *fault == number);
+        let delayed: u64 = ended.map(|(_, _, delayed)| delayed).sum();
+        if !self.slow.is_empty() {
+            return delayed;
+        }
+        self.rests_until = Duration::ZERO;
+        delayed + u64::from(waits)
     }
 }
 
@@ -106,8 +126,6 @@ impl Hosted {
 #[derive(Debug, Default)]
 struct Before {
     deeds: Deeds,
-    /// Polls followed by a delay, or wrong readings of a clock.
-    count: u64,
     effect: Effect,
 }
 
@@ -185,7 +203,7 @@ impl Ground {
         self.hosts[id].down += 1;
         let Some(tasks) = self.hosts[id].tasks.take() else {
             // A dead host stays dead for longer.
-            return Effect::from([("processes_kept_down".to_owned(), 1)]);
+            return Effect::from([(KEPT_DOWN.to_owned(), 1)]);
         };
         lock(&self.net).begin_crash(id, mode);
         // Destructors run here and close sockets: the network's lock must be free.
@@ -197,13 +215,16 @@ impl Ground {
         ])
     }
 
-    fn restart(&mut self, id: HostId) {
+    /// One crash less holds the host down; says whether it was the last one.
+    fn restart(&mut self, id: HostId) -> bool {
         let host = &mut self.hosts[id];
         host.down = host.down.saturating_sub(1);
-        if host.down == 0 && host.tasks.is_none() {
+        let last = host.down == 0;
+        if last && host.tasks.is_none() {
             lock(&self.net).power_on(id);
             self.boot(id);
         }
+        last
     }
 
     fn ids(&self, names: &[String]) -> Vec<HostId> {
@@ -232,28 +253,32 @@ impl Ground {
         resting.map(|host| host.rests_until).min()
     }
 
-    fn start_on_host(&mut self, number: usize, kind: &Kind, id: HostId) -> (u64, Effect) {
+    fn start_on_host(&mut self, number: usize, kind: &Kind, id: HostId) -> Effect {
         let now = self.clock.elapsed();
         let host = &mut self.hosts[id];
         match kind {
-            Kind::Crash { mode } => return (0, self.crash(id, *mode)),
+            Kind::Crash { mode } => return self.crash(id, *mode),
             Kind::Pause => host.paused += 1,
             Kind::Slow { delay } => {
-                host.slow.push((number, *delay));
+                host.slow.push((number, *delay, 0));
                 self.slow += 1;
-                return (host.rests, Effect::new());
             }
-            _ => return (host.wall.start(number, kind, now), Effect::new()),
+            _ => host.wall.start(number, kind, now),
         }
-        (0, Effect::new())
+        Effect::new()
     }
 
     fn stop_on_host(&mut self, number: usize, kind: &Kind, id: HostId, before: &Before) -> Effect {
+        let now = self.clock.elapsed();
         let host = &mut self.hosts[id];
         let (name, count) = match kind {
-            Kind::Crash { .. } => {
-                self.restart(id);
-                return Effect::new();
+            Kind::Crash { mode } => {
+                let last = self.restart(id);
+                // What was down already and would have been for as long was not kept down by this crash; a wiped disk is empty all the same.
+                let felt = last || *mode == Crash::Wipe;
+                let kept = before.effect.contains_key(KEPT_DOWN);
+                let kept = kept.then(|| (KEPT_DOWN.to_owned(), u64::from(felt)));
+                return kept.into_iter().collect();
             }
             Kind::Pause => {
                 host.paused -= 1;
@@ -261,14 +286,10 @@ impl Ground {
                 ("processes_paused", u64::from(host.is_waiting()))
             }
             Kind::Slow { .. } => {
-                host.slow.retain(|(other, _)| *other != number);
-                if host.slow.is_empty() {
-                    host.rests_until = Duration::ZERO;
-                }
                 self.slow -= 1;
-                ("polls_delayed", host.rests - before.count)
+                ("polls_delayed", host.hurry(number, now))
             }
-            _ => ("readings_changed", host.wall.stop(number) - before.count),
+            _ => ("readings_changed", host.wall.stop(number)),
         };
         Effect::from([(name.to_owned(), count)])
     }
@@ -280,18 +301,20 @@ impl Ground {
             match kind {
                 Kind::Partition { .. } => link.cuts += 1,
                 Kind::Hold => link.holds += 1,
-                Kind::Latency { latency } => link.slow.push((number, *latency)),
-                Kind::Loss { rate, loss_as, .. } => link.losses.push((number, *rate, *loss_as)),
-                Kind::Reset { at, .. } => link.resets.push((number, *at)),
+                Kind::Latency { latency } => link.slow.push(number, *latency),
+                Kind::Loss { rate, loss_as, .. } => link.losses.push(number, (*rate, *loss_as)),
+                Kind::Reset { at, .. } => link.resets.push(number, *at),
                 Kind::Bandwidth { bytes_per_s, .. } | Kind::SlowReads { bytes_per_s } => {
-                    link.limits.push((number, *bytes_per_s));
+                    link.limits.push(number, *bytes_per_s);
                 }
                 _ => {}
             }
         }
     }
 
-    fn stop_on_links(&self, number: usize, kind: &Kind, pairs: &[(HostId, HostId)]) {
+    /// Ends a fault on links; what its settings did there, together.
+    fn stop_on_links(&self, number: usize, kind: &Kind, pairs: &[(HostId, HostId)]) -> Effects {
+        let mut effects = Effects::default();
         let wakers = {
             let mut network = lock(&self.net);
             for (from, to) in pairs {
@@ -299,11 +322,11 @@ impl Ground {
                 match kind {
                     Kind::Partition { .. } => link.cuts -= 1,
                     Kind::Hold => link.holds -= 1,
-                    Kind::Latency { .. } => link.slow.retain(|(other, _)| *other != number),
-                    Kind::Loss { .. } => link.losses.retain(|(other, ..)| *other != number),
-                    Kind::Reset { .. } => link.resets.retain(|(other, _)| *other != number),
+                    Kind::Latency { .. } => effects = effects.plus(link.slow.take(number)),
+                    Kind::Loss { .. } => effects = effects.plus(link.losses.take(number)),
+                    Kind::Reset { .. } => effects = effects.plus(link.resets.take(number)),
                     Kind::Bandwidth { .. } | Kind::SlowReads { .. } => {
-                        link.limits.retain(|(other, _)| *other != number);
+                        effects = effects.plus(link.limits.take(number));
                         if link.limits.is_empty() {
                             network.hurry(*from, *to);
                         }
@@ -317,23 +340,39 @@ impl Ground {
             network.take_wakers()
         };
         wakers.into_iter().for_each(Waker::wake);
+        effects
     }
 }
 
-/// What a fault on links did, by what its links counted meanwhile.
-fn effect_on_links(kind: &Kind, before: Deeds, after: Deeds) -> Effect {
-    let (name, count) = match kind {
-        Kind::Partition { .. } => ("segments_lost", after.delayed - before.delayed),
-        Kind::Hold => ("segments_held", after.held - before.held),
-        Kind::Latency { .. } => ("segments_slowed", after.slowed - before.slowed),
+/// A crash that found its host down already.
+const KEPT_DOWN: &str = "processes_kept_down";
+
+/// What a fault on links did: by what its links counted meanwhile, and by what its settings did there.
+fn effect_on_links(kind: &Kind, before: Deeds, after: Deeds, effects: Effects) -> Effect {
+    let delay_ms = u64::try_from(effects.delay.as_millis()).unwrap_or(u64::MAX);
+    let counts = match kind {
+        Kind::Partition { .. } => vec![("segments_lost", after.delayed - before.delayed)],
+        Kind::Hold => vec![("segments_held", after.held - before.held)],
+        Kind::Latency { .. } => {
+            vec![("segments_slowed", effects.struck), ("slowed_ms", delay_ms)]
+        }
         Kind::Loss {
             loss_as: LossAs::Delay,
             ..
-        } => ("segments_lost", after.lost - before.lost),
-        Kind::Loss { .. } | Kind::Reset { .. } => ("connections_reset", after.torn - before.torn),
-        _ => ("segments_throttled", after.throttled - before.throttled),
+        } => vec![("segments_lost", effects.lost)],
+        // Only data is reset; a lost connection request is a delay.
+        Kind::Loss { .. } => vec![
+            ("connections_reset", effects.torn),
+            ("segments_lost", effects.lost),
+        ],
+        Kind::Reset { .. } => vec![("connections_reset", effects.struck)],
+        _ => vec![
+            ("segments_throttled", effects.struck),
+            ("throttled_ms", delay_ms),
+        ],
     };
-    Effect::from([(name.to_owned(), count)])
+    let named = |(name, count): (&str, u64)| (name.to_owned(), count);
+    counts.into_iter().map(named).collect()
 }
 
 /// The stream of one boot of one host.
@@ -372,9 +411,7 @@ impl Control for Ground {
             self.start_on_links(number, &fault.kind, &pairs);
         } else {
             for id in self.ids(&fault.targets) {
-                let (count, effect) = self.start_on_host(number, &fault.kind, id);
-                before.count += count;
-                before.effect = effect;
+                before.effect = self.start_on_host(number, &fault.kind, id);
             }
         }
         self.before.insert(number, before);
@@ -386,9 +423,9 @@ impl Control for Ground {
         };
         if fault.kind.is_on_links() {
             let pairs = self.pairs(fault);
-            self.stop_on_links(number, &fault.kind, &pairs);
+            let effects = self.stop_on_links(number, &fault.kind, &pairs);
             let after = lock(&self.net).deeds(&pairs);
-            return effect_on_links(&fault.kind, before.deeds, after);
+            return effect_on_links(&fault.kind, before.deeds, after, effects);
         }
         let mut effect = before.effect.clone();
         for id in self.ids(&fault.targets) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
+use super::overrides::Overrides;
 use crate::{
     chance::Chance,
     fault::{LossAs, ResetAt},
@@ -26,19 +27,15 @@ const CUT_ONE_IN: u32 = 16;
 /// From a host to itself.
 const LOCAL: Latency = Latency::FixedMs(0.05);
 
-/// What a link did to segments, for the effects of faults.
+/// What is held back for less than this by a limited link is no more than its latency's own spread: a limit that nobody comes near.
+const FELT: Duration = Duration::from_millis(1);
+
+/// What a link did to segments while it was cut or held, for the effects of faults.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Deeds {
     /// By cuts and by hosts without power.
     pub(super) delayed: u64,
     pub(super) held: u64,
-    pub(super) slowed: u64,
-    /// By a fault's loss, as a delay.
-    pub(super) lost: u64,
-    /// Connections torn by a fault, loss or reset.
-    pub(super) torn: u64,
-    /// By a fault's bandwidth.
-    pub(super) throttled: u64,
 }
 
 impl Deeds {
@@ -46,11 +43,37 @@ impl Deeds {
         Self {
             delayed: self.delayed + other.delayed,
             held: self.held + other.held,
-            slowed: self.slowed + other.slowed,
-            lost: self.lost + other.lost,
-            torn: self.torn + other.torn,
-            throttled: self.throttled + other.throttled,
         }
+    }
+}
+
+/// What losses do to a segment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Fate {
+    /// Times in a row that it is lost.
+    losses: u32,
+    torn: bool,
+}
+
+impl Fate {
+    fn draw(loss: f64, loss_as: LossAs, data: bool, rng: &mut ChaCha8Rng) -> Self {
+        let mut fate = Self::default();
+        if loss <= 0.0 {
+            return fate;
+        }
+        if data && loss_as == LossAs::Reset {
+            fate.torn = rng.random_bool(loss);
+            return fate;
+        }
+        while fate.losses < GIVE_UP && rng.random_bool(loss) {
+            fate.losses += 1;
+        }
+        fate
+    }
+
+    /// Until the last retransmission.
+    fn delay(self) -> Duration {
+        RETRANSMIT * ((1 << self.losses) - 1)
     }
 }
 
@@ -73,14 +96,14 @@ pub(super) struct Link {
     pub(super) cuts: u32,
     /// How many faults hold it.
     pub(super) holds: u32,
-    /// Latencies in place of the usual one, by fault; the last wins.
-    pub(super) slow: Vec<(usize, Latency)>,
-    /// Losses in place of the usual one, by fault; the last wins.
-    pub(super) losses: Vec<(usize, f64, LossAs)>,
-    /// Resets that are still to strike, by fault.
-    pub(super) resets: Vec<(usize, ResetAt)>,
-    /// Bytes a second, by fault; the least wins.
-    pub(super) limits: Vec<(usize, u64)>,
+    /// Latencies in place of the usual one; the last wins.
+    pub(super) slow: Overrides<Latency>,
+    /// Losses in place of the usual one; the last wins.
+    pub(super) losses: Overrides<(f64, LossAs)>,
+    /// Resets; each strikes once.
+    pub(super) resets: Overrides<ResetAt>,
+    /// Bytes a second; the least wins.
+    pub(super) limits: Overrides<u64>,
     /// Until when a limited link is busy with what it was given, in nanoseconds.
     busy_until: u64,
     /// Pipes with a segment that waits for the holds to end: (connection, direction), in order.
@@ -102,10 +125,10 @@ impl Link {
             rng: chance.named("link").named(from).named(to).rng(),
             cuts: 0,
             holds: 0,
-            slow: Vec::new(),
-            losses: Vec::new(),
-            resets: Vec::new(),
-            limits: Vec::new(),
+            slow: Overrides::default(),
+            losses: Overrides::default(),
+            resets: Overrides::default(),
+            limits: Overrides::default(),
             busy_until: 0,
             waiting: Vec::new(),
             deeds: Deeds::default(),
@@ -118,47 +141,42 @@ impl Link {
     }
 
     /// What the next segment meets; `data` says whether it carries any.
+    ///
+    /// What a fault in force did is told by the same draw of what would be without it, from a copy of the stream: that costs the stream nothing.
     pub(super) fn journey(&mut self, data: bool) -> Journey {
-        let latency = match self.slow.last() {
-            Some((_, latency)) => {
-                self.deeds.slowed += 1;
-                *latency
-            }
-            None => self.latency,
-        };
-        let mut travel = latency.draw(&mut self.rng);
-        let (loss, loss_as) = match self.losses.last() {
-            Some((_, loss, loss_as)) => (*loss, *loss_as),
-            None => (self.loss, self.loss_as),
-        };
-        if loss > 0.0 {
-            let by_fault = u64::from(!self.losses.is_empty());
-            if data && loss_as == LossAs::Reset {
-                let torn = self.rng.random_bool(loss);
-                self.deeds.torn += u64::from(torn) * by_fault;
-                return Journey { travel, torn };
-            }
-            let mut losses = 0;
-            while losses < GIVE_UP && self.rng.random_bool(loss) {
-                travel += RETRANSMIT * (1 << losses);
-                losses += 1;
-            }
-            self.deeds.lost += u64::from(losses) * by_fault;
-        }
+        self.slow.each(self.latency, |with, without, effects| {
+            let draw = |latency: Latency| latency.draw(&mut self.rng.clone());
+            effects.delays(draw(with).saturating_sub(draw(without)));
+        });
+        let latency = self.slow.last().unwrap_or(self.latency);
+        let travel = latency.draw(&mut self.rng);
+        let usual = (self.loss, self.loss_as);
+        self.losses.each(usual, |with, without, effects| {
+            let draw = |(loss, loss_as)| Fate::draw(loss, loss_as, data, &mut self.rng.clone());
+            let (with, without) = (draw(with), draw(without));
+            effects.lost += u64::from(with.losses.saturating_sub(without.losses));
+            effects.torn += u64::from(with.torn && !without.torn);
+        });
+        let (loss, loss_as) = self.losses.last().unwrap_or(usual);
+        let fate = Fate::draw(loss, loss_as, data, &mut self.rng);
         Journey {
-            travel,
-            torn: false,
+            travel: travel + fate.delay(),
+            torn: fate.torn,
         }
     }
 
     /// When a segment of `length` bytes leaves for its journey, at `now` or, on a limited link, when those before it are through.
     pub(super) fn leaves(&mut self, now: u64, length: usize) -> u64 {
-        let Some(bytes_per_s) = self.limits.iter().map(|(_, limit)| *limit).min() else {
+        let limits = self.limits.iter_mut();
+        let Some(tightest) = limits.min_by_key(|limit| limit.value) else {
             return now;
         };
-        self.deeds.throttled += 1;
-        let takes = (length as u64).saturating_mul(1_000_000_000) / bytes_per_s.max(1);
+        let takes = (length as u64).saturating_mul(1_000_000_000) / tightest.value.max(1);
         self.busy_until = self.busy_until.max(now).saturating_add(takes);
+        let held_back = Duration::from_nanos(self.busy_until - now);
+        if held_back >= FELT {
+            tightest.effects.delays(held_back);
+        }
         self.busy_until
     }
 
@@ -169,12 +187,12 @@ impl Link {
 
     /// How many of a segment's bytes still pass before a planned reset tears its connection, if one does.
     pub(super) fn tears(&mut self, length: usize) -> Option<usize> {
-        if self.resets.is_empty() {
-            return None;
-        }
         let mut passes: Option<usize> = None;
-        self.resets.retain_mut(|(_, at)| {
-            let strikes = match at {
+        for reset in self.resets.iter_mut() {
+            if reset.effects.struck > 0 {
+                continue;
+            }
+            let strikes = match &mut reset.value {
                 ResetAt::Segment(left) => {
                     *left = left.saturating_sub(1);
                     (*left == 0).then_some(0)
@@ -185,13 +203,12 @@ impl Link {
                     None
                 }
             };
+            reset.effects.struck = u64::from(strikes.is_some());
             passes = match (passes, strikes) {
                 (Some(a), Some(b)) => Some(a.min(b)),
                 (a, b) => a.or(b),
             };
-            strikes.is_none()
-        });
-        self.deeds.torn += u64::from(passes.is_some());
+        }
         passes
     }
 
@@ -221,4 +238,94 @@ pub(crate) fn retransmissions(loss: f64) -> Duration {
 /// How long after its `attempt`-th loss in a row a segment is sent again.
 pub(super) fn retransmit(attempt: u32, syn: bool) -> Duration {
     (if syn { RETRANSMIT_SYN } else { RETRANSMIT }) * (1 << attempt.min(16))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::overrides::Effects, *};
+
+    fn link(network: &str) -> Link {
+        let network = toml::from_str(network).expect("a network");
+        Link::new(&network, "a", "b", &Chance::new(1))
+    }
+
+    /// What a latency does to a hundred segments.
+    fn slowed(network: &str, by: Latency) -> Effects {
+        let mut link = link(network);
+        link.slow.push(0, by);
+        for _ in 0..100 {
+            link.journey(true);
+        }
+        link.slow.take(0)
+    }
+
+    #[test]
+    fn a_latency_counts_what_it_adds_to_the_usual_one() {
+        let usual = Latency::UniformMs([1.0, 5.0]);
+        assert_eq!(slowed("", usual), Effects::default(), "the link's own");
+        assert_eq!(slowed("", Latency::FixedMs(0.5)), Effects::default());
+        let more = slowed("", Latency::UniformMs([11.0, 15.0]));
+        assert_eq!(more.struck, 100);
+        assert!(more.delay.abs_diff(Duration::from_secs(1)) < Duration::from_millis(1));
+        let mut link = link("");
+        link.slow.push(0, Latency::FixedMs(50.0));
+        link.slow.push(1, Latency::FixedMs(50.0));
+        link.journey(true);
+        assert_eq!(link.slow.take(1).struck, 0, "the first one did it already");
+        assert_eq!(link.slow.take(0).struck, 1);
+    }
+
+    #[test]
+    fn counting_leaves_a_link_s_chance_alone() {
+        let (mut plain, mut faulty) = (link("loss = 0.2"), link("loss = 0.2"));
+        faulty.slow.push(0, Latency::UniformMs([1.0, 5.0]));
+        faulty.losses.push(1, (0.2, LossAs::Delay));
+        for _ in 0..200 {
+            assert_eq!(plain.journey(true).travel, faulty.journey(true).travel);
+        }
+        assert_eq!(faulty.losses.take(1), Effects::default());
+    }
+
+    #[test]
+    fn a_loss_counts_what_the_network_would_not_have_lost() {
+        let mut link = link("loss = 0.1");
+        link.losses.push(0, (0.5, LossAs::Delay));
+        link.losses.push(1, (0.5, LossAs::Reset));
+        for _ in 0..100 {
+            link.journey(true);
+        }
+        let reset = link.losses.take(1);
+        assert!(reset.torn > 30 && reset.lost == 0, "{reset:?}");
+        for _ in 0..100 {
+            link.journey(true);
+        }
+        let delayed = link.losses.take(0);
+        assert!(delayed.lost > 30 && delayed.torn == 0, "{delayed:?}");
+    }
+
+    #[test]
+    fn a_limit_counts_what_it_holds_back_and_not_what_passes_it() {
+        let mut link = link("");
+        link.limits.push(0, 1_000_000_000);
+        link.limits.push(1, 10_000);
+        assert_eq!(link.leaves(0, 100), 10_000_000);
+        assert_eq!(link.leaves(0, 100), 20_000_000);
+        let tight = link.limits.take(1);
+        assert_eq!((tight.struck, tight.delay), (2, Duration::from_millis(30)));
+        link.unlimited();
+        assert_eq!(link.leaves(0, 100), 100);
+        assert_eq!(link.limits.take(0), Effects::default(), "nobody came near");
+    }
+
+    #[test]
+    fn a_reset_strikes_once_and_each_counts_its_own() {
+        let mut link = link("");
+        link.resets.push(0, ResetAt::Segment(2));
+        link.resets.push(1, ResetAt::Byte(1_000));
+        assert_eq!(link.tears(100), None);
+        assert_eq!(link.tears(100), Some(0));
+        assert_eq!(link.tears(100), None);
+        assert_eq!(link.resets.take(0).struck, 1);
+        assert_eq!(link.resets.take(1).struck, 0);
+    }
 }

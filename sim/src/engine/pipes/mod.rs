@@ -9,6 +9,7 @@ mod ground;
 mod link;
 mod machine;
 mod network;
+mod overrides;
 mod socket;
 mod wake;
 mod world;

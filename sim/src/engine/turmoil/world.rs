@@ -230,6 +230,17 @@ impl World {
         self.sim.set_link_max_message_latency(a, b, span.high);
     }
 
+    /// Whether fault `number` makes this way slower than it would be without it.
+    fn is_slower(&self, number: usize, pair: &Pair) -> bool {
+        let faults = self.slow.get(pair).map_or(&[][..], Vec::as_slice);
+        let Some(place) = faults.iter().position(|(other, _)| *other == number) else {
+            return false;
+        };
+        let below = place.checked_sub(1).map(|below| Span::of(faults[below].1));
+        let (with, without) = (Span::of(faults[place].1), below.unwrap_or(self.usual));
+        with.low > without.low || with.high > without.high
+    }
+
     fn crash(&mut self, name: &str, mode: Crash) -> Before {
         let Some(name) = self.links.host(name) else {
             return Before::default();
@@ -364,6 +375,7 @@ impl Control for World {
             }
             Kind::Disk(_) => unreachable!("the conductor does it"),
             Kind::Latency { .. } => {
+                let slower = pairs.iter().any(|pair| self.is_slower(number, pair));
                 for pair in pairs {
                     self.slow
                         .entry(pair.clone())
@@ -371,7 +383,7 @@ impl Control for World {
                         .retain(|(other, _)| *other != number);
                     self.settle_latency(&pair);
                 }
-                effect("segments_slowed", passed)
+                effect("segments_slowed", if slower { passed } else { 0 })
             }
             // It was refused when it began.
             _ => Effect::new(),
