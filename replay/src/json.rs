@@ -4,7 +4,11 @@
 //! depends on its reader, so it is never called equal to another by structure. Numbers are equal by exact decimal value (`1`, `1.0`, `10e-1`).
 //! It deliberately does not go through binary floating point, which would call two different large ids equal.
 
+mod number;
+
 use std::{borrow::Cow, fmt};
+
+pub use number::Number;
 
 /// Deeper documents are refused: each level costs stack.
 pub const DEPTH: usize = 128;
@@ -26,10 +30,6 @@ pub enum Json<'a> {
     Object(Vec<(Cow<'a, str>, Json<'a>)>),
 }
 
-/// A number as it was written.
-#[derive(Clone, Debug)]
-pub struct Number<'a>(Cow<'a, str>);
-
 /// Why bytes are not JSON.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("byte {offset}: {message}")]
@@ -39,105 +39,6 @@ pub struct NotJson {
     /// What is wrong there.
     pub message: &'static str,
 }
-
-impl<'a> Number<'a> {
-    /// A number from its text, which the caller knows to be one.
-    pub fn from_text(text: impl Into<Cow<'a, str>>) -> Self {
-        Self(text.into())
-    }
-
-    /// As it was written.
-    pub fn text(&self) -> &str {
-        &self.0
-    }
-
-    /// The nearest binary floating point number.
-    pub fn as_f64(&self) -> f64 {
-        self.0.parse().unwrap_or(f64::NAN)
-    }
-
-    /// Bytes that are equal for equal values.
-    pub(crate) fn digested(&self) -> Cow<'_, [u8]> {
-        let text = self.0.as_bytes();
-        let plain = text.iter().all(u8::is_ascii_digit) && !text.ends_with(b"0");
-        if plain {
-            return Cow::Borrowed(text);
-        }
-        let (negative, mut digits, exponent) = self.canonical();
-        if exponent == 0 && !negative && !digits.is_empty() {
-            return Cow::Owned(digits);
-        }
-        digits.push(if negative { b'-' } else { b'+' });
-        digits.extend_from_slice(&exponent.to_le_bytes());
-        Cow::Owned(digits)
-    }
-
-    /// The power of ten of its last significant digit.
-    pub fn power(&self) -> i64 {
-        self.canonical().2
-    }
-
-    /// It in units of a power of ten; `None` where that is no whole number of 38 digits.
-    pub fn in_units(&self, power: i64) -> Option<i128> {
-        let (negative, digits, exponent) = self.canonical();
-        let digits = std::str::from_utf8(&digits).ok()?;
-        let value: i128 = if digits.is_empty() {
-            0
-        } else {
-            digits.parse().ok()?
-        };
-        let shift = u32::try_from(exponent.checked_sub(power)?).ok();
-        let value = match shift {
-            _ if value == 0 => 0,
-            shift => value.checked_mul(10_i128.checked_pow(shift?)?)?,
-        };
-        Some(if negative { -value } else { value })
-    }
-
-    /// Sign, significant digits and the power of ten of the last one: equal for equal values.
-    fn canonical(&self) -> (bool, Vec<u8>, i64) {
-        let text = self.0.as_bytes();
-        let (negative, text) = match text.strip_prefix(b"-") {
-            Some(rest) => (true, rest),
-            None => (false, text),
-        };
-        let mantissa_end = text
-            .iter()
-            .position(|byte| matches!(byte, b'e' | b'E'))
-            .unwrap_or(text.len());
-        let mut exponent = std::str::from_utf8(text.get(mantissa_end + 1..).unwrap_or_default())
-            .ok()
-            .and_then(|digits| digits.parse::<i64>().ok())
-            .unwrap_or(0);
-        let mut digits = Vec::with_capacity(mantissa_end);
-        let mut fraction = false;
-        for byte in &text[..mantissa_end] {
-            if *byte == b'.' {
-                fraction = true;
-            } else {
-                digits.push(*byte);
-                exponent = exponent.saturating_sub(i64::from(fraction));
-            }
-        }
-        while digits.last() == Some(&b'0') {
-            digits.pop();
-            exponent = exponent.saturating_add(1);
-        }
-        let leading = digits.iter().take_while(|byte| **byte == b'0').count();
-        digits.drain(..leading);
-        if digits.is_empty() {
-            return (false, digits, 0);
-        }
-        (negative, digits, exponent)
-    }
-}
-
-impl PartialEq for Number<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.0 == other.0 || self.canonical() == other.canonical()
-    }
-}
-impl Eq for Number<'_> {}
 
 impl PartialEq for Json<'_> {
     fn eq(&self, other: &Self) -> bool {
@@ -230,7 +131,12 @@ impl fmt::Display for Json<'_> {
     }
 }
 
-/// Reads one JSON document.
+/// `bytes` without a byte order mark of UTF-8: a reader of JSON may ignore one (RFC 8259, 8.1).
+pub(crate) fn unmarked(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+}
+
+/// Reads one JSON document, behind a byte order mark or not.
 ///
 /// # Errors
 /// Where and why `bytes` are not JSON, or not JSON with one meaning.
@@ -239,7 +145,18 @@ pub fn parse(bytes: &[u8]) -> Result<Json<'_>, NotJson> {
         offset: error.valid_up_to(),
         message: "not UTF-8",
     })?;
-    let mut parser = Parser { text, at: 0 };
+    parse_text(text)
+}
+
+/// Reads one JSON document that is known to be text.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_text(text: &str) -> Result<Json<'_>, NotJson> {
+    let mut parser = Parser {
+        text,
+        at: text.len() - unmarked(text.as_bytes()).len(),
+    };
     parser.space();
     let value = parser.value(0)?;
     parser.space();
@@ -380,9 +297,7 @@ impl<'a> Parser<'a> {
             }
             self.digits()?;
         }
-        Ok(Json::Number(Number(Cow::Borrowed(
-            &self.text[begin..self.at],
-        ))))
+        Ok(Json::Number(Number::from_text(&self.text[begin..self.at])))
     }
 
     fn digits(&mut self) -> Result<(), NotJson> {
@@ -402,8 +317,7 @@ impl<'a> Parser<'a> {
         let mut owned: Option<String> = None;
         loop {
             let rest = &self.text.as_bytes()[self.at..];
-            let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
-            let Some(length) = rest.iter().position(special) else {
+            let Some(length) = special(rest) else {
                 return self.fail("a string without an end");
             };
             self.at += length;
@@ -478,6 +392,28 @@ impl<'a> Parser<'a> {
         self.at += 4;
         Ok(code)
     }
+}
+
+/// Where the first byte is that ends a plain stretch of a string: a quote, a backslash or a control character. Eight bytes are looked at together.
+fn special(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    // The lowest bit that is set is that of the first such byte; above it there may be others that are none.
+    let zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (at, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
+        let quote = zero(word ^ (ONES * u64::from(b'"')));
+        let found = control | quote | zero(word ^ (ONES * u64::from(b'\\')));
+        if found != 0 {
+            return Some(at * 8 + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let at = rest
+        .iter()
+        .position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))?;
+    Some(bytes.len() - rest.len() + at)
 }
 
 fn repeats(members: &[(Cow<'_, str>, Json<'_>)]) -> bool {

@@ -18,6 +18,74 @@ fn numbers_are_equal_by_exact_value() {
     check("0.1", "0.10000000000000000001", false);
     check("9007199254740993", "9007199254740992", false);
     check("1", "-1", false);
+    check("1e400", "10e399", true);
+    check("1e400", "1e401", false);
+    // Exponents that no machine number holds.
+    check("1e99999999999999999999", "1", false);
+    check("1e99999999999999999999", "1e99999999999999999998", false);
+    check("1e-99999999999999999999", "0", false);
+    check("1e99999999999999999999", "1e99999999999999999999", true);
+    check("0e99999999999999999999", "-0.0", true);
+    check("1e4611686018427387904", "1e9223372036854775807", false);
+}
+
+#[test]
+fn digests_of_numbers_tell_what_comparing_them_tells() {
+    let numbers = [
+        "0",
+        "-0",
+        "0e9",
+        "1",
+        "1.0",
+        "10",
+        "1e1",
+        "-1",
+        "100",
+        "1e2",
+        "12",
+        "0.12",
+        "12e-2",
+        "1e400",
+        "1e99999999999999999999",
+        "1e99999999999999999998",
+        "0e99999999999999999999",
+        "-1e99999999999999999999",
+    ];
+    let number = |text: &'static str| Number::from_text(text);
+    for a in numbers {
+        for b in numbers {
+            let digests = number(a).digested() == number(b).digested();
+            assert_eq!(digests, number(a) == number(b), "{a} {b}");
+        }
+    }
+}
+
+#[test]
+fn strings_end_where_a_reader_of_single_bytes_says() {
+    let slow = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))
+    };
+    for byte in 0..=255_u8 {
+        for at in 0..20 {
+            for around in [b'a', 0x80, 0xff, b' ', 0x21, 0x23, 0x5b, 0x5d] {
+                let mut bytes = [around; 20];
+                bytes[at] = byte;
+                assert_eq!(special(&bytes), slow(&bytes), "{bytes:?}");
+                bytes[19] = b'"';
+                assert_eq!(special(&bytes), slow(&bytes), "{bytes:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_byte_order_mark_may_stand_first_and_nowhere_else() {
+    let read = |text: &str| parse(text.as_bytes()).map(|json| json.to_string());
+    assert_eq!(read("\u{feff}{\"a\":1}").as_deref(), Ok("{\"a\":1}"));
+    assert_eq!(read("\u{feff}\u{feff}1").map_err(|no| no.offset), Err(3));
+    assert!(read(" \u{feff}1").is_err() && read("1\u{feff}").is_err());
 }
 
 #[test]
