@@ -2,8 +2,6 @@
 //!
 //! **Invariant**: a difference's texts are bounded, so a report is, whatever the services answer.
 
-use std::collections::BTreeSet;
-
 /// A value is shown with at most so many characters.
 pub const TEXT_LIMIT: usize = 120;
 
@@ -88,7 +86,7 @@ pub struct Comparison {
     /// Pairings of invented values that are settled later, and the rule that each is of.
     pub(super) bound: Vec<(u32, Option<usize>)>,
     /// Digests of words that both sides have alike: whether they name the same is settled later.
-    pub(super) references: BTreeSet<u64>,
+    pub(super) references: Vec<u64>,
     /// Whether it depends on pairings that are settled later.
     pub(super) second_look: bool,
 }

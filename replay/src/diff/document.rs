@@ -136,14 +136,11 @@ impl Ledger<'_> {
         legacy: &'j [Json<'j>],
         candidate: &'j [Json<'j>],
     ) {
-        let unordered = if legacy == candidate {
-            None
-        } else {
-            self.first_rule(|effect| {
-                matches!(effect, Effect::Unordered { path: pattern, .. } if pattern.matches(path))
-            })
-        };
-        let Some(rule) = unordered else {
+        // Whether the two are equal is asked last: most arrays have no such rule, and are walked through anyway.
+        let unordered = self.first_rule(|effect| {
+            matches!(effect, Effect::Unordered { path: pattern, .. } if pattern.matches(path))
+        });
+        let Some(rule) = unordered.filter(|_| legacy != candidate) else {
             let left: Vec<_> = legacy.iter().enumerate().collect();
             let right: Vec<_> = candidate.iter().enumerate().collect();
             self.in_order(path, &left, &right);

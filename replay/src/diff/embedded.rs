@@ -15,6 +15,10 @@ const MOST: usize = 256;
 /// In an address that both sides have alike, a number of so many digits is an id.
 const NUMBER: usize = 5;
 
+/// A word with a digit and a letter could be an id from so many characters on, one without a letter from so many.
+const LETTERED: usize = 3;
+const LONG: usize = 8;
+
 /// The words that differ between two texts that are alike otherwise; `None` if they are not, or if a word that differs could not be an id.
 pub(super) fn renamed<'t>(legacy: &'t str, candidate: &'t str) -> Option<Vec<(&'t str, &'t str)>> {
     if legacy.len().max(candidate.len()) > LONGEST {
@@ -53,13 +57,57 @@ pub(super) fn references(text: &str) -> impl Iterator<Item = &str> {
     } else {
         text
     };
-    pieces(text).filter(move |piece| {
-        is_word(piece)
-            && (could_be_an_id(piece)
-                || (address
-                    && piece.len() >= NUMBER
-                    && piece.bytes().all(|byte| byte.is_ascii_digit())))
+    Words { text, at: 0 }.filter_map(move |word| {
+        let enough = match (word.letter, address) {
+            (true, _) => LETTERED,
+            (false, true) if word.number => NUMBER,
+            (false, _) => LONG,
+        };
+        (word.digit && word.text.len() >= enough).then_some(word.text)
     })
+}
+
+/// A word, and what is in it.
+struct Word<'t> {
+    text: &'t str,
+    /// An ASCII digit.
+    digit: bool,
+    /// An ASCII letter.
+    letter: bool,
+    /// Nothing but digits.
+    number: bool,
+}
+
+/// The words of a text, each byte looked at once: nearly all texts of nearly all answers go through here.
+struct Words<'t> {
+    text: &'t str,
+    at: usize,
+}
+
+impl<'t> Iterator for Words<'t> {
+    type Item = Word<'t>;
+
+    fn next(&mut self) -> Option<Word<'t>> {
+        let bytes = self.text.as_bytes();
+        let begin = self.at + bytes[self.at..].iter().position(|byte| of_a_word(*byte))?;
+        let mut kinds = 0;
+        let mut end = begin;
+        while let Some(byte) = bytes.get(end) {
+            let kind = KINDS[usize::from(*byte)];
+            if kind == 0 {
+                break;
+            }
+            kinds |= kind;
+            end += 1;
+        }
+        self.at = end;
+        Some(Word {
+            text: &self.text[begin..end],
+            digit: kinds & DIGIT != 0,
+            letter: kinds & LETTER != 0,
+            number: kinds == DIGIT,
+        })
+    }
 }
 
 /// A word, told from all others.
@@ -67,8 +115,34 @@ pub(super) fn digest(word: &str) -> u64 {
     xxh3_64(word.as_bytes())
 }
 
+const DIGIT: u8 = 1;
+const LETTER: u8 = 2;
+/// A hyphen, an underscore, and every byte beyond ASCII.
+const JOINT: u8 = 4;
+
+/// What a byte is in a word; 0 if it ends one.
+static KINDS: [u8; 256] = {
+    let mut kinds = [0; 256];
+    let mut byte = 0_u8;
+    loop {
+        kinds[byte as usize] = if byte.is_ascii_digit() {
+            DIGIT
+        } else if byte.is_ascii_alphabetic() {
+            LETTER
+        } else if byte == b'-' || byte == b'_' || byte >= 0x80 {
+            JOINT
+        } else {
+            0
+        };
+        if byte == 255 {
+            break kinds;
+        }
+        byte += 1;
+    }
+};
+
 fn of_a_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') || byte >= 0x80
+    KINDS[usize::from(byte)] != 0
 }
 
 fn is_word(piece: &str) -> bool {
@@ -82,7 +156,7 @@ fn is_address(text: &str) -> bool {
 fn could_be_an_id(word: &str) -> bool {
     let digit = word.bytes().any(|byte| byte.is_ascii_digit());
     let letter = word.bytes().any(|byte| byte.is_ascii_alphabetic());
-    digit && (word.len() >= 8 || (letter && word.len() >= 3))
+    digit && word.len() >= if letter { LETTERED } else { LONG }
 }
 
 /// Words, and what stands between them.
