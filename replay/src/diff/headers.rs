@@ -51,6 +51,16 @@ const VOLATILE: [&str; 28] = [
 /// Headers whose values name a moment or a state of one machine, but whose presence is part of the contract. Sorted.
 const VOLATILE_VALUES: [&str; 3] = ["etag", "expires", "last-modified"];
 
+/// Headers that are lists of words: neither their order, nor case, nor the blanks between them mean anything (RFC 9110, 9111). Sorted.
+const LISTS: [&str; 6] = [
+    "access-control-allow-headers",
+    "access-control-allow-methods",
+    "access-control-expose-headers",
+    "allow",
+    "cache-control",
+    "vary",
+];
+
 /// Whether another value of this header means nothing: it would be no mistake to find.
 pub(crate) fn is_volatile(name: &str) -> bool {
     VOLATILE.binary_search(&name).is_ok() || VOLATILE_VALUES.binary_search(&name).is_ok()
@@ -115,6 +125,7 @@ impl Ledger<'_> {
             }
             (Some(a), Some(b)) => {
                 (name == "content-type" && media(a) == media(b))
+                    || (LISTS.binary_search(&name).is_ok() && list(a) == list(b))
                     || (VOLATILE_VALUES.binary_search(&name).is_ok() && is_weak(a) == is_weak(b))
             }
             _ => false,
@@ -128,12 +139,12 @@ impl Ledger<'_> {
     fn cookies(&mut self, legacy: &Headers, candidate: &Headers) {
         let (a, b) = (cookies(legacy), cookies(candidate));
         let dates = (date(legacy), date(candidate));
-        for cookie in &a {
-            let twin = b.iter().find(|twin| twin.name == cookie.name);
-            self.cookie(Some(cookie), twin, dates);
+        let twins = twins(&a, &b);
+        for (cookie, twin) in a.iter().zip(&twins) {
+            self.cookie(Some(cookie), twin.map(|at| &b[at]), dates);
         }
-        for cookie in &b {
-            if !a.iter().any(|twin| twin.name == cookie.name) {
+        for (at, cookie) in b.iter().enumerate() {
+            if !twins.contains(&Some(at)) {
                 self.cookie(None, Some(cookie), dates);
             }
         }
@@ -198,20 +209,44 @@ fn values<'h>(headers: &'h Headers, name: &str) -> Option<Cow<'h, str>> {
     Some(joined)
 }
 
-/// A media type without what is only spelling: case, quotes, the order of parameters and blanks around them, and JSON's character set, which is
-/// always UTF-8 (RFC 8259).
+/// A media type without what is only spelling: case, quotes, the order of parameters and blanks around them, and of JSON that it is in UTF-8, which
+/// it always is (RFC 8259).
 fn media(value: &str) -> Vec<String> {
     let mut parts = value
         .split(';')
-        .map(|part| part.trim().to_ascii_lowercase().replace('"', ""));
+        .map(|part| part.trim().to_ascii_lowercase().replace('"', ""))
+        .map(|part| {
+            if is_utf8(&part) {
+                "charset=utf-8".to_owned()
+            } else {
+                part
+            }
+        });
     let kind = parts.next().unwrap_or_default();
     let is_json = kind.ends_with("json");
     let mut media: Vec<String> = parts
-        .filter(|part| !part.is_empty() && (!is_json || !part.starts_with("charset=")))
+        .filter(|part| !(part.is_empty() || is_json && is_utf8(part)))
         .collect();
     media.sort();
     media.insert(0, kind);
     media
+}
+
+/// The words of a list, sorted.
+fn list(value: &str) -> Vec<String> {
+    let mut words: Vec<String> = value
+        .split(',')
+        .map(|word| word.trim().to_ascii_lowercase())
+        .filter(|word| !word.is_empty())
+        .collect();
+    words.sort();
+    words
+}
+
+fn is_utf8(parameter: &str) -> bool {
+    parameter.split_once('=').is_some_and(|(name, value)| {
+        name.trim() == "charset" && matches!(value.trim(), "utf-8" | "utf8")
+    })
 }
 
 fn is_weak(validator: &str) -> bool {
@@ -226,7 +261,40 @@ struct Cookie<'h> {
     attributes: Vec<(String, &'h str)>,
 }
 
-/// The cookies that an answer sets; of one name, the last, which is the one a browser keeps.
+impl Cookie<'_> {
+    fn attribute(&self, name: &str) -> Option<&str> {
+        let found = self.attributes.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| *value)
+    }
+
+    /// Whether a browser that has the one forgets it for the other (RFC 6265, 5.3).
+    fn is_same(&self, other: &Cookie<'_>) -> bool {
+        let domain = |cookie: &Cookie<'_>| {
+            let domain = cookie.attribute("domain").unwrap_or_default();
+            domain.trim_start_matches('.').to_ascii_lowercase()
+        };
+        self.name == other.name
+            && self.attribute("path") == other.attribute("path")
+            && domain(self) == domain(other)
+    }
+}
+
+/// For each cookie of one side that of the other: the same one, else one of its name that belongs to no other.
+fn twins(a: &[Cookie<'_>], b: &[Cookie<'_>]) -> Vec<Option<usize>> {
+    let mut twins: Vec<Option<usize>> = a
+        .iter()
+        .map(|cookie| b.iter().position(|other| cookie.is_same(other)))
+        .collect();
+    for (at, cookie) in a.iter().enumerate() {
+        if twins[at].is_none() {
+            twins[at] = (0..b.len())
+                .find(|twin| b[*twin].name == cookie.name && !twins.contains(&Some(*twin)));
+        }
+    }
+    twins
+}
+
+/// The cookies that an answer sets; of one name, domain and path, the last, which is the one a browser keeps.
 fn cookies(headers: &Headers) -> Vec<Cookie<'_>> {
     let mut cookies: Vec<Cookie<'_>> = Vec::new();
     for (_, line) in headers.iter().filter(|(name, _)| name == "set-cookie") {
@@ -237,15 +305,16 @@ fn cookies(headers: &Headers) -> Vec<Cookie<'_>> {
         let Some((name, value)) = parts.next() else {
             continue;
         };
-        cookies.retain(|known| known.name != name);
-        cookies.push(Cookie {
+        let cookie = Cookie {
             name,
             value,
             attributes: parts
                 .filter(|(name, _)| !name.is_empty())
                 .map(|(name, value)| (name.to_ascii_lowercase(), value))
                 .collect(),
-        });
+        };
+        cookies.retain(|known| !known.is_same(&cookie));
+        cookies.push(cookie);
     }
     cookies
 }
@@ -289,7 +358,7 @@ mod tests {
 
     #[test]
     fn lists_are_sorted_for_the_search() {
-        assert!(VOLATILE.is_sorted() && VOLATILE_VALUES.is_sorted());
+        assert!(VOLATILE.is_sorted() && VOLATILE_VALUES.is_sorted() && LISTS.is_sorted());
     }
 
     #[test]
@@ -302,8 +371,28 @@ mod tests {
             true,
         );
         check("application/json", "application/json; charset=utf-8", true);
+        check("application/json", "application/json; charset = UTF8", true);
+        check(
+            "application/json",
+            "application/json; charset=iso-8859-1",
+            false,
+        );
         check("text/plain", "text/plain; charset=utf-8", false);
+        check(
+            "text/html;charset=utf8",
+            "text/html; charset=\"UTF-8\"",
+            true,
+        );
         check("a/b; x=1; y=2", "a/b; y=2; x=1", true);
+    }
+
+    #[test]
+    fn lists_of_words_are_sets() {
+        let check = |a: &str, b: &str, same: bool| assert_eq!(list(a) == list(b), same, "{a} {b}");
+        check("GET,HEAD", "head , GET", true);
+        check("GET, HEAD", "GET", false);
+        check("max-age=60,public", "Public, max-age=60", true);
+        check("max-age=60", "max-age=61", false);
     }
 
     #[test]

@@ -128,6 +128,11 @@ pub(super) fn binding(section: &mut Section<'_, '_>, id: &str) -> Result<Effect,
             section.error_at("within", found, expected)
         })?),
     };
+    if within.is_none() && matches!(&place, Place::Body(pattern) if pattern.text().ends_with("**"))
+    {
+        let expected = "a field, or `within`: paired up one to one, all values of all fields could be exchanged";
+        return Err(section.error_at("path", "every field", expected));
+    }
     let pairing = section.string("pairing")?.unwrap_or_else(|| id.to_owned());
     Ok(Effect::Binding {
         place,

@@ -13,6 +13,7 @@ mod mask;
 mod pairings;
 mod mask_leaks;
 mod parity;
+mod outsider;
 mod reports;
 mod rules;
 mod runs;
