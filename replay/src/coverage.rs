@@ -14,7 +14,7 @@ use std::{
 use crate::{
     capture::decoded,
     diff::shortened,
-    json::{Json, parse},
+    json::{Json, parse, unmarked},
     run::{Answer, Outcome},
 };
 
@@ -156,7 +156,7 @@ fn shape_of(answer: &Answer) -> u64 {
     if body.is_empty() {
         return 2;
     }
-    match body.trim_ascii_start().first() {
+    match unmarked(&body).trim_ascii_start().first() {
         Some(b'{' | b'[') => parse(&body).map_or(3, |json| shape(&json)),
         _ => 3,
     }

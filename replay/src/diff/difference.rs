@@ -27,7 +27,7 @@ pub enum DifferenceKind {
     Text,
     /// A body that is not text, by its digest.
     Binary,
-    /// A body whose content coding cannot be undone.
+    /// A body in another character encoding, with a byte order mark or without; or one whose content coding cannot be undone.
     Encoding,
     /// No answer from one side, or no useful one from both.
     Failed,

@@ -22,6 +22,8 @@ pub(super) enum Location<'l> {
     Header(&'l str),
     /// A cookie that is set: its value, or an attribute of it.
     Cookie(&'l str, Option<&'l str>),
+    /// The character encoding of the body.
+    Encoding,
     Body(&'l [Step<'l>]),
 }
 
@@ -29,7 +31,7 @@ impl Location<'_> {
     /// The place for people, the same for all items of a list; and the exact one, where that is another.
     fn named(self) -> (String, Option<String>) {
         match self {
-            Location::Status => (String::new(), None),
+            Location::Status | Location::Encoding => (String::new(), None),
             Location::Header(name) => (name.to_owned(), None),
             Location::Cookie(name, None) => (format!("set-cookie {name}"), None),
             Location::Cookie(name, Some(attribute)) => {

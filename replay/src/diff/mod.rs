@@ -10,6 +10,7 @@ mod answer;
 mod binding;
 mod body;
 mod category;
+mod charset;
 mod conflict;
 mod difference;
 mod document;
@@ -21,6 +22,7 @@ mod tolerance;
 
 pub use answer::Comparer;
 pub use category::{Category, categorize};
+pub(crate) use charset::Characters;
 pub use conflict::{Conflict, Rival, Witness};
 pub use difference::{Comparison, Difference, DifferenceKind, TEXT_LIMIT, shortened};
 pub(crate) use headers::is_volatile;

@@ -100,7 +100,7 @@ impl Case<'_> {
 /// Whether a rule's place is this one.
 pub(super) fn is_at(place: &Place, location: Location<'_>) -> bool {
     match (place, location) {
-        (Place::Status, Location::Status) => true,
+        (Place::Status, Location::Status) | (Place::Encoding, Location::Encoding) => true,
         (Place::Header(wanted), Location::Cookie(..)) => wanted == "set-cookie",
         (Place::Header(wanted), Location::Header(name))
         | (Place::Cookie(wanted), Location::Cookie(name, _)) => wanted == name,

@@ -9,6 +9,7 @@
 //! It deliberately changes no verdict. What is explained is still a mismatch.
 
 mod cause;
+mod characters;
 mod history;
 mod list;
 mod place;
@@ -153,9 +154,14 @@ fn explain_among(
             Some(place.example(difference, one.legacy, one.candidate))
         })
         .collect();
-    let mut causes = history::causes(&place, plan, &answered, &cluster, &examples, comparer);
-    causes.extend(value::causes(&place, &examples));
-    causes.extend(list::causes(&place));
+    let mut causes = characters::causes(&place, &examples);
+    if fingerprint.kind != DifferenceKind::Encoding {
+        causes.extend(history::causes(
+            &place, plan, &answered, &cluster, &examples, comparer,
+        ));
+        causes.extend(value::causes(&place, &examples));
+        causes.extend(list::causes(&place));
+    }
     let mut comparer = comparer.clone();
     let mut best: Option<Hypothesis> = None;
     for cause in causes {

@@ -137,7 +137,10 @@ fn shown(response: &Response, subject: &str, mut each: impl FnMut(&str, &str, Va
     let Ok(body) = decoded(&response.headers, body) else {
         return;
     };
-    if body.trim_ascii_start().starts_with(b"{") || body.trim_ascii_start().starts_with(b"[") {
+    if matches!(
+        json::unmarked(&body).trim_ascii_start().first(),
+        Some(b'{' | b'[')
+    ) {
         if let Ok(document) = json::parse(&body) {
             scalars(&document, &mut Vec::new(), subject, &mut each);
         }

@@ -279,16 +279,17 @@ pub(super) fn place(section: &mut Section<'_, '_>) -> Result<Place, RulesError> 
     }
     match text.as_str() {
         "status" => Ok(Place::Status),
+"encoding" => Ok(Place::Encoding),
         "answer" => Ok(Place::Answer),
         "body" => Pattern::parse("/**")
             .map(Place::Body)
             .map_err(|found| section.error_at("where", found, "a JSON pointer")),
         pointer => Pattern::parse(pointer).map(Place::Body).map_err(|found| {
-            let known = ["status", "header", "cookie", "body", "answer"];
+            let known = ["status", "header", "cookie", "body", "encoding", "answer"];
             let word = pointer.split(' ').next().unwrap_or_default();
             let expected = nearest(word, &known).filter(|_| !pointer.contains('/')).map_or_else(
                 || {
-                    "`status`, `header NAME`, `cookie NAME`, `body`, `answer` or a JSON pointer like `/items/*/price`"
+                    "`status`, `header NAME`, `cookie NAME`, `body`, `encoding`, `answer` or a JSON pointer like `/items/*/price`"
                         .to_owned()
                 },
                 |nearest| format!("`{nearest}`, the nearest spelling"),

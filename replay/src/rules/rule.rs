@@ -195,6 +195,8 @@ pub enum Place {
     Cookie(String),
     /// Fields of the JSON body.
     Body(Pattern),
+    /// The character encoding of the body.
+    Encoding,
     /// All of it.
     Answer,
 }
@@ -389,7 +391,7 @@ impl Effect {
 
 fn body_text(request: &Request, pointer: &str) -> Option<String> {
     let body = crate::capture::decoded(&request.headers, request.body.whole()?).ok()?;
-    if !body.trim_ascii_start().starts_with(b"{") {
+    if !json::unmarked(&body).trim_ascii_start().starts_with(b"{") {
         return None;
     }
     match json::parse(&body).ok()?.pointer(pointer)? {

@@ -143,7 +143,7 @@ pub(super) fn binding(section: &mut Section<'_, '_>, id: &str) -> Result<Effect,
 
 /// These kinds speak of texts in headers, cookies and bodies.
 fn refuse(section: &Section<'_, '_>, place: &Place) -> Result<(), RulesError> {
-    if !matches!(place, Place::Status | Place::Answer) {
+    if !matches!(place, Place::Status | Place::Encoding | Place::Answer) {
         return Ok(());
     }
     let expected = "`header NAME`, `cookie NAME`, `body` or a JSON pointer";

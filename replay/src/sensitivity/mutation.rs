@@ -21,7 +21,7 @@ use super::Chance;
 use crate::{
     capture::{decoded, header},
     diff::is_volatile,
-    json::{Json, Number, parse},
+    json::{Json, Number, parse, unmarked},
     run::Answer,
 };
 
@@ -55,12 +55,18 @@ pub(super) fn mutants(
     ) else {
         return mutants;
     };
-    let mut push = |mutation, path: &str, body: String| {
+    // A mark stays, or its absence alone would be caught.
+    let mark = &b[..b.len() - unmarked(&b).len()];
+    let mut push = |mutation, path: &str, body: &[u8]| {
         let mut answer = candidate.clone();
         answer
             .headers
             .retain(|(name, _)| name != "content-encoding");
-        answer.body = Bytes::from(body);
+        answer.body = if body.is_empty() {
+            Bytes::new()
+        } else {
+            [mark, body].concat().into()
+        };
         mutants.push(Mutant {
             mutation,
             path: path.to_owned(),
@@ -68,7 +74,7 @@ pub(super) fn mutants(
         });
     };
     if !a.is_empty() && !b.is_empty() {
-        push("empty", "", String::new());
+        push("empty", "", b"");
     }
     match (parse(&a), parse(&b)) {
         (Ok(a), Ok(b)) => {
@@ -85,7 +91,7 @@ pub(super) fn mutants(
                     push(
                         mutation,
                         &place.path,
-                        changed(&b, place, change).to_string(),
+                        changed(&b, place, change).to_string().as_bytes(),
                     );
                 }
             }
@@ -94,13 +100,21 @@ pub(super) fn mutants(
                 .filter_map(|place| Some((swapped(&b, donated.as_ref()?, place)?, place)))
                 .collect();
             if let Some((change, place)) = chance.pick(&swapped) {
-                push("swap", &place.path, changed(&b, place, change).to_string());
+                let swapped = changed(&b, place, change).to_string();
+                push("swap", &place.path, swapped.as_bytes());
             }
         }
         _ if a == b && !b.is_empty() => {
-            let text = String::from_utf8_lossy(&b);
-            let mut shorter = text.trim_end().to_owned();
-            shorter.pop();
+            let text = unmarked(&b).trim_ascii_end();
+            let shorter = match std::str::from_utf8(text) {
+                Ok(text) => text.char_indices().next_back().map_or(0, |(at, _)| at),
+                // Of two bytes a character, half a one would be caught whatever the rules say.
+                Err(_) if text.starts_with(b"\xff\xfe") || text.starts_with(b"\xfe\xff") => {
+                    b.len().saturating_sub(2)
+                }
+                Err(_) => text.len() - 1,
+            };
+            let shorter = &unmarked(&b)[..shorter];
             push("value", "", shorter);
         }
         _ => {}

@@ -56,7 +56,7 @@ use Class::{
     PageBound, Rounding, StaleRead, StatusMapping, TimeZone, Truncation, ValidationOrder,
 };
 
-const DIVERGENCES: [Divergence; 52] = [
+const DIVERGENCES: [Divergence; 54] = [
     row("due-drops-offset", TimeZone, (READ, "/due"), &["/due"]),
     row("due-an-hour-late", TimeZone, (READ, "/due"), &["/due"]),
     row("due-off-in-summer", TimeZone, (READ, "/due"), &["/due"]),
@@ -254,6 +254,13 @@ const DIVERGENCES: [Divergence; 52] = [
     row("note-escaped", Encoding, (READ, "/note"), &["/note"]),
     row("amount-as-text", Encoding, (READ, "/amount"), &["/amount"]),
     row(
+        "read-begins-with-a-mark",
+        Encoding,
+        (READ, "encoding"),
+        &["encoding"],
+    ),
+    row("read-in-utf16", Encoding, (READ, "encoding"), &["encoding"]),
+    row(
         "receipt-in-latin1",
         Encoding,
         (RECEIPT, "text"),
@@ -314,6 +321,7 @@ fn clusters(compared: &Compared<'_, '_>) -> Clusters {
             let path = match difference.kind {
                 DifferenceKind::Text => "text".to_owned(),
                 DifferenceKind::Binary => "binary".to_owned(),
+                DifferenceKind::Encoding => "encoding".to_owned(),
                 _ => difference.path.clone(),
             };
             let key = (one.pair.endpoint.to_owned(), path, difference.kind);
@@ -345,7 +353,10 @@ fn explained(
     let fingerprint = Fingerprint {
         endpoint,
         kind: key.2,
-        path: if key.1 == "text" { "" } else { &key.1 },
+        path: match key.1.as_str() {
+            "text" | "encoding" => "",
+            path => path,
+        },
     };
     explain(plan, compared, fingerprint)
 }

@@ -9,6 +9,7 @@ mod captures_fuzz;
 mod captures_samples;
 mod comparing;
 mod divergences;
+mod encodings;
 mod mask;
 mod pairings;
 mod mask_leaks;

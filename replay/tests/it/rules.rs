@@ -262,7 +262,7 @@ fn cookies_forms_and_character_sets_are_read() {
     );
     assert_eq!(
         differences(&none, &latin, &utf8),
-        ["header content-type"],
+        ["header content-type", "encoding"],
         "the text is the same"
     );
 }

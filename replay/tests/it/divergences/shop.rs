@@ -58,7 +58,10 @@ impl Shop {
             ("POST", None) => self.create(clock, &body),
             ("GET", None) => self.list(&request.target),
             ("GET", Some(_)) if path.ends_with("/receipt") => self.receipt(order),
-            ("GET", Some(_)) => self.read(order),
+            ("GET", Some(_)) => {
+                let read = self.read(order);
+                self.written(read)
+            }
             ("PATCH", Some(_)) => self.change(order, &body),
             ("DELETE", Some(_)) => {
                 order.and_then(|order| self.orders.remove(&order));
@@ -70,6 +73,22 @@ impl Shop {
             }
             other => panic!("the shop does not know {other:?}"),
         }
+    }
+
+    /// The answer in another character encoding.
+    fn written(&self, mut outcome: Outcome) -> Outcome {
+        let Outcome::Answered(answer) = &mut outcome else {
+            return outcome;
+        };
+        let text = String::from_utf8(answer.body.to_vec()).expect("the shop writes UTF-8");
+        if self.is("read-begins-with-a-mark") {
+            answer.body = Bytes::from(format!("\u{feff}{text}"));
+        } else if self.is("read-in-utf16") {
+            let marked = format!("\u{feff}{text}");
+            let units = marked.encode_utf16().flat_map(u16::to_le_bytes);
+            answer.body = units.collect::<Vec<u8>>().into();
+        }
+        outcome
     }
 
     fn create(&mut self, clock: u64, body: &str) -> Outcome {
