@@ -3,11 +3,11 @@
 //! **Invariant**: only digests are kept, seeded with the key, and at most [`LIMIT`] of them; that there were more is said. A word that may as
 //! well be an ordinary one (lower case and short) is not learned.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// So many digests are kept: 8 bytes each in a tree, about 32 MiB.
+/// So many digests are kept: 9 bytes each in a tree, about 15 MiB.
 const LIMIT: usize = 1 << 20;
 
 /// A value of more words is text, not a name.
@@ -22,16 +22,27 @@ const NUMBER: usize = 7;
 /// Parts of a name are learned from this length on.
 const PART: usize = 3;
 
+/// Names that other letters stand beside are looked for from this length on.
+const GLUED: usize = 4;
+
+/// What names end in when something is theirs, or when they are several: English, German and Scandinavian.
+const ENDINGS: [&str; 5] = ["s", "es", "n", "en", "sche"];
+
 /// What was learned.
 #[derive(Clone, Debug)]
 pub(super) struct Known {
     seed: u64,
-    whole: BTreeSet<u64>,
-    /// First words of whole values: nearly all text has none.
-    heads: BTreeSet<u64>,
-    parts: BTreeSet<u64>,
+    /// Digests of words, and what these are. A single word that is a value is its own first word, and is kept once.
+    digests: BTreeMap<u64, u8>,
     full: bool,
 }
+
+/// A whole value.
+const WHOLE: u8 = 1;
+/// The first word of a whole value: nearly all text has none.
+const HEAD: u8 = 2;
+/// A part of a name.
+const PART_OF_NAME: u8 = 4;
 
 /// A word of a text: where it stands.
 type Word<'t> = (usize, &'t str);
@@ -40,9 +51,7 @@ impl Known {
     pub(super) fn new(seed: u64) -> Self {
         Self {
             seed,
-            whole: BTreeSet::new(),
-            heads: BTreeSet::new(),
-            parts: BTreeSet::new(),
+            digests: BTreeMap::new(),
             full: false,
         }
     }
@@ -60,14 +69,12 @@ impl Known {
                 return;
             }
         }
-        if self.whole.len() + self.parts.len() >= LIMIT {
-            self.full = true;
+        if self.digests.len() >= LIMIT {
+            self.full |= !self.is(&words, WHOLE);
             return;
         }
-        let head = self.digest(&words[..1]);
-        self.heads.insert(head);
-        let whole = self.digest(&words);
-        self.whole.insert(whole);
+        self.add(&words[..1], HEAD);
+        self.add(&words, WHOLE);
         let name = words.len() > 1
             && words
                 .iter()
@@ -75,11 +82,57 @@ impl Known {
         if name {
             for word in &words {
                 if word.1.chars().count() >= PART && word.1.starts_with(char::is_uppercase) {
-                    let part = self.digest(&[*word]);
-                    self.parts.insert(part);
+                    self.add(&[*word], PART_OF_NAME);
                 }
             }
         }
+    }
+
+    /// Learned values within a word that is none: behind or before digits (`Oberholzer42`), a capital (`drOberholzer`), or an ending
+    /// (`Oberholzers`).
+    fn glued(&self, (begin, word): Word<'_>, found: &mut Vec<(usize, usize)>) {
+        for (at, piece) in pieces(word) {
+            let from = begin + at;
+            if piece.len() < word.len() && self.is_value(piece) {
+                found.push((from, from + piece.len()));
+                continue;
+            }
+            let stems = ENDINGS.iter().filter_map(|end| piece.strip_suffix(end));
+            let capital = piece.starts_with(char::is_uppercase);
+            if let Some(stem) = stems
+                .into_iter()
+                .find(|stem| capital && self.is_value(stem))
+            {
+                found.push((from, from + stem.len()));
+            }
+        }
+    }
+
+    /// Whether what other letters or digits stand beside is a learned value, and no ordinary word.
+    fn is_value(&self, piece: &str) -> bool {
+        let length = piece.chars().count();
+        let known = || self.known(&[(0, piece)]);
+        if piece.bytes().all(|byte| byte.is_ascii_digit()) {
+            length >= NUMBER && known() & WHOLE != 0
+        } else if piece.starts_with(char::is_uppercase) {
+            length >= GLUED && known() & (WHOLE | PART_OF_NAME) != 0
+        } else {
+            length >= ORDINARY && known() & WHOLE != 0
+        }
+    }
+
+    fn add(&mut self, words: &[Word<'_>], what: u8) {
+        let digest = self.digest(words);
+        *self.digests.entry(digest).or_default() |= what;
+    }
+
+    fn is(&self, words: &[Word<'_>], what: u8) -> bool {
+        self.known(words) & what != 0
+    }
+
+    fn known(&self, words: &[Word<'_>]) -> u8 {
+        let digest = self.digest(words);
+        self.digests.get(&digest).copied().unwrap_or(0)
     }
 
     /// Whether there was more to learn than is kept.
@@ -90,7 +143,7 @@ impl Known {
     /// Where learned values stand in `text`, the longest first at each place.
     pub(super) fn find(&self, text: &str) -> Vec<(usize, usize)> {
         let mut found = Vec::new();
-        if self.whole.is_empty() {
+        if self.digests.is_empty() {
             return found;
         }
         let words: Vec<Word<'_>> = words(text).collect();
@@ -100,6 +153,8 @@ impl Known {
             if length > 0 {
                 let (last, word) = words[at + length - 1];
                 found.push((words[at].0, last + word.len()));
+            } else {
+                self.glued(words[at], &mut found);
             }
             at += length.max(1);
         }
@@ -108,8 +163,8 @@ impl Known {
 
     /// How many of the first words are a learned value.
     fn length(&self, text: &str, words: &[Word<'_>]) -> usize {
-        let head = self.digest(&words[..1]);
-        if self.heads.contains(&head) {
+        let head = self.known(&words[..1]);
+        if head & HEAD != 0 {
             let mut most = words.len().min(WORDS);
             // Words of one value stand close together.
             for at in 1..most {
@@ -122,13 +177,13 @@ impl Known {
             }
             let longest = (1..=most)
                 .rev()
-                .find(|length| self.whole.contains(&self.digest(&words[..*length])));
+                .find(|length| self.is(&words[..*length], WHOLE));
             if let Some(longest) = longest {
                 return longest;
             }
         }
         let capital = words[0].1.starts_with(char::is_uppercase);
-        usize::from(capital && self.parts.contains(&head))
+        usize::from(capital && head & PART_OF_NAME != 0)
     }
 
     fn digest(&self, words: &[Word<'_>]) -> u64 {
@@ -153,6 +208,24 @@ fn words(text: &str) -> impl Iterator<Item = Word<'_>> {
         let length = text[begin..].find(|c: char| !c.is_alphanumeric());
         at = length.map_or(text.len(), |length| begin + length);
         Some((begin, &text[begin..at]))
+    })
+}
+
+/// The pieces of a word: letters and digits apart, and letters cut before a capital that follows a small one.
+fn pieces(word: &str) -> impl Iterator<Item = Word<'_>> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let rest = &word[at..];
+        let mut before = rest.chars().next()?;
+        let cut = rest.char_indices().skip(1).find(|(_, next)| {
+            let turns = before.is_alphabetic() != next.is_alphabetic()
+                || (before.is_lowercase() && next.is_uppercase());
+            before = *next;
+            turns
+        });
+        let length = cut.map_or(rest.len(), |(length, _)| length);
+        at += length;
+        Some((at - length, &rest[..length]))
     })
 }
 
@@ -199,6 +272,12 @@ mod tests {
         );
         check("Grace and acme ok 42", &["Grace"]);
         check("Ada\n\nLovelace", &["Ada", "Lovelace"]);
+        check("the Lovelaces", &["Lovelace"]);
+        check("Lovelaces Lovelacen Lovelacesche", &["Lovelace"; 3]);
+        check("Lovelace42 and 7Lovelace", &["Lovelace"; 2]);
+        check("mrsLovelace, AdaLovelace", &["Lovelace"; 2]);
+        check("tel2025550142 and x12025550142", &["2025550142"]);
+        check("Gracely graces lovelaces Adas", &[]);
         check("?q=Ada%20Lovelace", &["Ada%20Lovelace"]);
         check("https%3A%2F%2Fh%2FLovelace%2Fb", &["Lovelace"]);
         check("%C3%A9%Ada 100%Lovelace %2", &["Ada", "Lovelace"]);
