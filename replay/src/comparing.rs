@@ -9,6 +9,7 @@
 use crate::{
     diff::{Category, Comparer, Comparison, Conflict, categorize},
     noise::{self, Noise},
+    overlap::{self, Spans},
     pairs::{Pair, requests, states},
     plan::Plan,
     rules::Rules,
@@ -50,9 +51,11 @@ pub struct Compared<'a, 'r> {
     pub noise: Option<Noise>,
     /// What each rule suppressed, in the order of the rules.
     pub hits: Vec<Hits>,
+    /// How many reads differ, but overlapped a write and show what was before or after it ([`overlap`]). They are ignored.
+    pub overlapping: u64,
 }
 
-/// Compares all that a run saw. With a `secondary`, a second instance of legacy, noise is told from regressions ([`noise`]).
+/// Compares all that a run saw, without knowing when: [`compare_timed`].
 ///
 /// # Panics
 /// When the observations are not of this plan: a bug of the caller.
@@ -63,7 +66,26 @@ pub fn compare<'a, 'r>(
     secondary: Option<&'a Observations>,
     rules: &'r Rules,
 ) -> Compared<'a, 'r> {
+    compare_timed(plan, [legacy, candidate], secondary, None, rules)
+}
+
+/// Compares all that a run saw. With a `secondary`, a second instance of legacy, noise is told from regressions ([`noise`]). With the `spans` of
+/// legacy and the candidate, reads that overlapped a write may show what was before or after it ([`overlap`]).
+///
+/// # Panics
+/// When the observations are not of this plan: a bug of the caller.
+pub fn compare_timed<'a, 'r>(
+    plan: &'a Plan,
+    [legacy, candidate]: [&'a Observations; 2],
+    secondary: Option<&'a Observations>,
+    spans: Option<[&Spans; 2]>,
+    rules: &'r Rules,
+) -> Compared<'a, 'r> {
     let mut compared = pairwise(plan, legacy, candidate, rules);
+    if let Some(spans) = spans {
+        compared.overlapping =
+            overlap::excuse(plan, &mut compared.requests, &compared.comparer, spans);
+    }
     if let Some(secondary) = secondary {
         let reference = pairwise(plan, legacy, secondary, rules);
         let noise = noise::measure(&compared, &reference);
@@ -108,6 +130,7 @@ fn pairwise<'a, 'r>(
         conflicts,
         noise: None,
         hits,
+        overlapping: 0,
     }
 }
 

@@ -13,10 +13,11 @@ use self::{
 };
 use crate::{
     clusters::Cluster,
-    comparing::{Compared, compare},
+    comparing::{Compared, compare_timed},
     diff::{Conflict, shortened},
     hypothesis::{Fingerprint, explain, explain_state},
     noise::Noise,
+    overlap::Spans,
     pairs::STATE,
     plan::{Pace, Plan},
     report::{
@@ -35,7 +36,7 @@ const EXPLAINED: usize = 25;
 /// So many violated pairings are told, those that most pairs show first.
 const CONFLICTS: usize = 50;
 
-/// Judges what a run saw. `secondary` is what a second instance of legacy answered, where one ran: how legacy differs from itself.
+/// Judges what a run saw, without knowing when: [`judge_timed`].
 ///
 /// # Panics
 /// When the observations are not of this plan: a bug of the caller.
@@ -47,8 +48,24 @@ pub fn judge(
     rules: &Rules,
     gate: &Gate,
 ) -> Report {
+    judge_timed(plan, [legacy, candidate], secondary, None, rules, gate)
+}
+
+/// Judges what a run saw. `secondary` is what a second instance of legacy answered, where one ran: how legacy differs from itself. `spans` are when the
+/// requests of legacy and of the candidate were under way, where that is known: reads that overlapped a write may show what was before or after it.
+///
+/// # Panics
+/// When the observations are not of this plan: a bug of the caller.
+pub fn judge_timed(
+    plan: &Plan,
+    [legacy, candidate]: [&Observations; 2],
+    secondary: Option<&Observations>,
+    spans: Option<[&Spans; 2]>,
+    rules: &Rules,
+    gate: &Gate,
+) -> Report {
     let mut count = Count::new(plan, gate);
-    let compared = compare(plan, legacy, candidate, secondary, rules);
+    let compared = compare_timed(plan, [legacy, candidate], secondary, spans, rules);
     for (one, planned) in compared.requests.iter().zip(&plan.requests) {
         let order = planned.order.as_deref();
         count.request(&one.pair, order, one.category, &one.comparison);
@@ -94,12 +111,19 @@ pub fn judge(
             && matches!(plan.pace, Pace::Recorded | Pace::Times(_)),
     };
     let judgment = verdict(&evidence, gate);
-    let notes = notes(plan, &compared.hits, &judgment, &evidence, rules, gate);
+    let mut notes = notes(plan, &compared.hits, &judgment, &evidence, rules, gate);
+    if compared.overlapping > 0 {
+        notes.push(format!(
+            "{} of the ignored pairs are reads that were under way together with a write, and the candidate shows what legacy has shown before or after it",
+            compared.overlapping
+        ));
+    }
     let found = Found {
         count,
         endpoints,
         clusters,
         rules: rule_reports(plan, rules, &compared.hits, &sensitivity.hidden),
+        overlapping: compared.overlapping,
         noise: compared.noise,
         conflicts: compared.conflicts,
         sensitivity,
@@ -164,6 +188,7 @@ struct Found<'a> {
     endpoints: Vec<EndpointReport>,
     clusters: Vec<Cluster>,
     rules: Vec<RuleReport>,
+    overlapping: u64,
     noise: Option<Noise>,
     conflicts: Vec<Conflict>,
     sensitivity: Sensitivity,
@@ -185,6 +210,7 @@ fn report(
         endpoints,
         clusters,
         rules,
+        overlapping: overlapping_reads,
         noise,
         mut conflicts,
         sensitivity,
@@ -221,6 +247,7 @@ fn report(
             by_side,
         },
         pairs: count.pairs,
+        overlapping_reads,
         coverage: judgment.coverage,
         mismatch_rate: judgment.rate,
         gate: GateReport {

@@ -26,6 +26,8 @@ pub mod diff;
 
 pub mod comparing;
 
+pub mod overlap;
+
 pub mod noise;
 
 pub mod hypothesis;

@@ -127,6 +127,8 @@ impl<'a> Count<'a> {
 
     fn common(&mut self, pair: &Pair<'a>, category: Category, comparison: &Comparison) {
         match category {
+            // A read that overlapped a write differs, so it would be caught whatever is mutated in it.
+            Category::Ignored if !comparison.differences.is_empty() => {}
             Category::Matched | Category::Ignored => self.sample.offer(*pair),
             Category::Mismatched | Category::FailedOneSide | Category::FailedBoth => {
                 self.clusters.add(pair, &comparison.differences);

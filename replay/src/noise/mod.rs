@@ -96,7 +96,10 @@ pub(crate) fn measure(compared: &Compared<'_, '_>, reference: &Compared<'_, '_>)
     ];
     for (candidates, seconds) in sides {
         for (one, second) in candidates.iter().zip(seconds) {
-            if !is_compared(one.category) || !is_compared(second.category) {
+            // A read that overlapped a write differs for a reason of its own, which is no noise.
+            let overlaps =
+                one.category == Category::Ignored && !one.comparison.differences.is_empty();
+            if overlaps || !is_compared(one.category) || !is_compared(second.category) {
                 continue;
             }
             pairs += 1;

@@ -43,6 +43,9 @@ pub struct Report {
     pub accounting: AccountingReport,
     /// What the pairs came to.
     pub pairs: Tally,
+    /// Of the ignored ones, reads that overlapped a write and show what was before or after it; left out where there are none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub overlapping_reads: u64,
     /// The share of the capture's requests that was compared.
     pub coverage: f64,
     /// The mismatch rate and its bounds.
@@ -243,6 +246,14 @@ pub struct StateReport {
     pub pairs: Tally,
     /// Entities that were not read.
     pub skipped: u64,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes what it asks about by reference"
+)]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Report {

@@ -10,7 +10,8 @@ use rehearsal_host::{
     tls::{Tls, Trust},
 };
 use rehearsal_replay::{
-    judge::judge,
+    judge::judge_timed,
+    overlap::{Spans, Watch},
     plan::Pace,
     rules::Side,
     run::{
@@ -150,13 +151,20 @@ pub(super) fn replay(
     if let Some(failure) = journal.written() {
         printer.warn(&failure);
     }
-    let [legacy, candidate, more @ ..] = &observed[..] else {
+    let [(legacy, old), (candidate, new), more @ ..] = &observed[..] else {
         return Err(Problem::infrastructure(
             "interrupted before anything was judged",
         ));
     };
     let (rules, gate) = (&replay.rules, &replay.gate);
-    let report = judge(&replay.plan, legacy, candidate, more.first(), rules, gate);
+    let report = judge_timed(
+        &replay.plan,
+        [legacy, candidate],
+        more.first().map(|(secondary, _)| secondary),
+        Some([old, new]),
+        rules,
+        gate,
+    );
     if report.stopped {
         printer.talk(
             "  interrupted  what was answered is judged; the same command with --resume goes on",
@@ -182,7 +190,7 @@ fn started(
     known: Vec<Entry>,
     (number, board, journal): (u8, Board, Journal),
     shutdown: Shutdown,
-) -> Result<impl Future<Output = Result<Observations, Problem>> + use<>, Problem> {
+) -> Result<impl Future<Output = Result<(Observations, Spans), Problem>> + use<>, Problem> {
     let cannot_start = |error: io::Error| {
         Problem::infrastructure(format!("cannot start the replay of {name}: {error}"))
     };
@@ -205,13 +213,16 @@ fn started(
             options: &options,
         };
         let mut recorder = journal.recorder(number);
+        let mut spans = Spans::new(&replay.plan, &known);
+        let mut watch = Watch::new(&replay.plan, &mut spans, &mut recorder);
         let input = RunInput {
             known,
-            recorder: &mut recorder,
+            recorder: &mut watch,
         };
         let tell = move |progress| board.told(number.into(), progress);
+        let observations = runtime.block_on(run.observe(input, shutdown.asked(), tell));
         // Nobody waits any more once Ctrl-C was pressed twice.
-        let _ = done.send(runtime.block_on(run.observe(input, shutdown.asked(), tell)));
+        let _ = done.send((observations, spans));
     };
     thread::Builder::new()
         .name(name.to_owned())
