@@ -15,6 +15,10 @@ use rehearsal_replay::{
     run::{Answer, Latency, Observations, Outcome, Time},
 };
 
+/// As in the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const RULES: &str = include_str!("../../scenarios/rules/legacy-to-v2.toml");
 
 /// A view of about 1 KB: the shipped fields and a list.
