@@ -77,12 +77,11 @@ impl<F: Future<Output = Exchanged>> InFlight<F> {
     }
 }
 
-/// Waits for whatever comes first; answers come before the clock. `idle` is called when there is nothing to do for now.
+/// Waits for whatever comes first; answers come before the clock.
 pub(super) async fn next_event(
     stop: &mut Pin<&mut impl Future<Output = ()>>,
     in_flight: &mut InFlight<impl Future<Output = Exchanged>>,
     mut timer: Option<&mut Sleep>,
-    mut idle: impl FnMut(),
 ) -> Event {
     poll_fn(|cx| {
         if stop.as_mut().poll(cx).is_ready() {
@@ -91,14 +90,10 @@ pub(super) async fn next_event(
         if let Poll::Ready(exchanged) = in_flight.poll_ended(cx) {
             return Poll::Ready(Event::Done(exchanged));
         }
-        let due = match &mut timer {
+        match &mut timer {
             Some(sleep) => sleep.as_mut().poll(cx).map(|()| Event::Due),
             None => Poll::Pending,
-        };
-        if due.is_pending() {
-            idle();
         }
-        due
     })
     .await
 }
