@@ -7,7 +7,10 @@ use std::sync::{
     atomic::{AtomicBool, Ordering::SeqCst},
 };
 
-use signal_hook::{consts::SIGINT, flag};
+use signal_hook::{
+    consts::{SIGINT, SIGTERM},
+    flag,
+};
 
 use crate::{exit::Exit, problem::Problem};
 
@@ -21,13 +24,27 @@ impl Interrupt {
     /// # Errors
     /// When the operating system does not let signals be handled.
     pub fn listen() -> Result<Self, Problem> {
+        Self::of(&[SIGINT])
+    }
+
+    /// The same of Ctrl-C and SIGTERM alike, which is what ends a session that talks to running services.
+    ///
+    /// # Errors
+    /// When the operating system does not let signals be handled.
+    pub fn of_services() -> Result<Self, Problem> {
+        Self::of(&[SIGINT, SIGTERM])
+    }
+
+    fn of(signals: &[i32]) -> Result<Self, Problem> {
         let pressed = Arc::new(AtomicBool::new(false));
-        // In this order: at the first Ctrl-C the flag is still down when the ending looks at it.
-        flag::register_conditional_shutdown(SIGINT, Exit::Interrupted as i32, pressed.clone())
-            .and_then(|_| flag::register(SIGINT, pressed.clone()))
-            .map_err(|error| {
-                Problem::infrastructure(format!("cannot listen for Ctrl-C: {error}"))
-            })?;
+        for signal in signals {
+            // In this order: at the first signal the flag is still down when the ending looks at it.
+            flag::register_conditional_shutdown(*signal, Exit::Interrupted as i32, pressed.clone())
+                .and_then(|_| flag::register(*signal, pressed.clone()))
+                .map_err(|error| {
+                    Problem::infrastructure(format!("cannot listen for Ctrl-C: {error}"))
+                })?;
+        }
         Ok(Self(pressed))
     }
 

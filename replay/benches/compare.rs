@@ -114,7 +114,7 @@ fn whole_run(criterion: &mut Criterion) {
         outcomes: (0..PAIRS)
             .map(|seq| Outcome::Answered(view("confirmed", &extra(seq))))
             .collect(),
-        state: Vec::new(),
+        state: std::iter::empty().collect(),
         latency: Latency::new(),
         duration_ns: 1,
         time: Time::Virtual,

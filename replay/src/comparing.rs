@@ -1,31 +1,53 @@
 //! The comparison of a whole run: every pair sorted, invented values settled over all of them, noise told from regressions.
 //!
 //! Each pair is compared once while the pairings of invented values are noted down. When all are seen they are settled, and the few pairs that
-//! depend on a pairing that did not stand are compared again.
+//! depend on a pairing that did not stand are compared again. Answers are fetched for as long as they are compared; of a pair that has nothing to
+//! tell only its category stays.
 //!
 //! **Invariant**: the result is a function of the plan, the answers and the rules. In which order answers came does not matter, and each pair
 //! ends in exactly one [`Category`].
+
+use std::{ops::Deref, sync::LazyLock};
 
 use crate::{
     diff::{Category, Comparer, Comparison, Conflict, categorize},
     noise::{self, Noise},
     overlap::{self, Spans},
-    pairs::{Pair, requests, states},
+    pairs::{Pairs, Which},
     plan::Plan,
     rules::Rules,
     run::Observations,
 };
 
-/// A pair and what it comes to.
+/// What a pair comes to.
 #[derive(Clone, Debug)]
-pub struct Sorted<'a> {
-    /// The pair.
-    pub pair: Pair<'a>,
+pub struct Sorted {
     /// What it comes to.
     pub category: Category,
     /// What differs, and which rules were needed.
-    pub comparison: Comparison,
+    pub comparison: Told,
 }
+
+/// A comparison, which takes room only where there is something to tell.
+#[derive(Clone, Debug)]
+pub struct Told(Option<Box<Comparison>>);
+
+impl Told {
+    fn of(comparison: Comparison) -> Self {
+        Self((comparison != *NOTHING).then(|| Box::new(comparison)))
+    }
+}
+
+impl Deref for Told {
+    type Target = Comparison;
+
+    fn deref(&self) -> &Comparison {
+        self.0.as_deref().unwrap_or(&NOTHING)
+    }
+}
+
+/// What most comparisons have to tell.
+static NOTHING: LazyLock<Comparison> = LazyLock::new(Comparison::default);
 
 /// What a rule suppressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,9 +62,11 @@ pub struct Hits {
 #[derive(Debug)]
 pub struct Compared<'a, 'r> {
     /// The requests' pairs, in the plan's order.
-    pub requests: Vec<Sorted<'a>>,
+    pub requests: Vec<Sorted>,
     /// The final states' pairs, in the plan's order.
-    pub states: Vec<Sorted<'a>>,
+    pub states: Vec<Sorted>,
+    /// Where the pairs themselves are.
+    pub pairs: Pairs<'a>,
     /// The comparer, which knows all pairings and adds none: for trying what it would catch.
     pub comparer: Comparer<'r>,
     /// Pairings of invented values that were violated, each once.
@@ -83,14 +107,18 @@ pub fn compare_timed<'a, 'r>(
 ) -> Compared<'a, 'r> {
     let mut compared = pairwise(plan, legacy, candidate, rules);
     if let Some(spans) = spans {
-        compared.overlapping =
-            overlap::excuse(plan, &mut compared.requests, &compared.comparer, spans);
+        compared.overlapping = overlap::excuse(
+            plan,
+            compared.pairs,
+            &mut compared.requests,
+            &compared.comparer,
+            spans,
+        );
     }
     if let Some(secondary) = secondary {
         let reference = pairwise(plan, legacy, secondary, rules);
         let noise = noise::measure(&compared, &reference);
-        noise::excuse(&mut compared.requests, &reference.requests, &noise);
-        noise::excuse(&mut compared.states, &reference.states, &noise);
+        noise::excuse(&mut compared, &reference, &noise);
         compared.noise = Some(noise);
     }
     compared
@@ -102,30 +130,42 @@ fn pairwise<'a, 'r>(
     candidate: &'a Observations,
     rules: &'r Rules,
 ) -> Compared<'a, 'r> {
+    let pairs = Pairs::new(plan, legacy, candidate);
     let mut comparer = Comparer::new(rules);
     comparer.vote();
-    let mut sorted = |pair: Pair<'a>| {
-        let (category, comparison) = categorize(&mut comparer, &pair);
+    let sorted = |comparer: &mut Comparer<'_>, which: Which| {
+        let fetched = pairs.fetch(which);
+        let (category, comparison) = categorize(comparer, &pairs.pair(which, &fetched));
+        let comparison = Told::of(comparison);
         Sorted {
-            pair,
             category,
             comparison,
         }
     };
-    let mut requests: Vec<Sorted<'a>> =
-        requests(plan, legacy, candidate).map(&mut sorted).collect();
-    let mut states: Vec<Sorted<'a>> = states(legacy, candidate).map(&mut sorted).collect();
+    let all = |comparer: &mut Comparer<'_>, which: &mut dyn Iterator<Item = Which>| {
+        which.map(|which| sorted(comparer, which)).collect()
+    };
+    let mut requests: Vec<Sorted> = all(&mut comparer, &mut pairs.requests());
+    let mut states: Vec<Sorted> = all(&mut comparer, &mut pairs.states());
     let conflicts = comparer.settle();
-    for one in requests.iter_mut().chain(&mut states) {
-        if !comparer.complete(&mut one.comparison) {
-            (one.category, one.comparison) = categorize(&mut comparer, &one.pair);
+    let compared = requests.iter_mut().zip(pairs.requests());
+    for (one, which) in compared.chain(states.iter_mut().zip(pairs.states())) {
+        let Some(told) = one.comparison.0.take() else {
+            continue;
+        };
+        let mut comparison = *told;
+        if comparer.complete(&mut comparison) {
+            one.comparison = Told::of(comparison);
+        } else {
+            *one = sorted(&mut comparer, which);
         }
     }
     comparer.forget();
-    let hits = hits(rules, &requests, &states);
+    let hits = hits(rules, pairs, &requests, &states);
     Compared {
         requests,
         states,
+        pairs,
         comparer,
         conflicts,
         noise: None,
@@ -134,15 +174,15 @@ fn pairwise<'a, 'r>(
     }
 }
 
-fn hits(rules: &Rules, requests: &[Sorted<'_>], states: &[Sorted<'_>]) -> Vec<Hits> {
+fn hits(rules: &Rules, pairs: Pairs<'_>, requests: &[Sorted], states: &[Sorted]) -> Vec<Hits> {
     let mut hits = vec![Hits::default(); rules.rules.len()];
     let of = |one: &Comparison| -> Vec<usize> {
         one.equated.iter().chain(&one.ignored).copied().collect()
     };
-    for one in requests {
+    for (one, which) in requests.iter().zip(pairs.requests()) {
         for rule in of(&one.comparison) {
             hits[rule].suppressed += 1;
-            let last = hits[rule].last.max(Some(one.pair.seq));
+            let last = hits[rule].last.max(Some(pairs.seq(which)));
             hits[rule].last = last;
         }
     }

@@ -18,14 +18,14 @@ use crate::{
     hypothesis::{Fingerprint, explain, explain_state},
     noise::Noise,
     overlap::Spans,
-    pairs::STATE,
+    pairs::{STATE, Which},
     plan::{Pace, Plan},
     report::{
         AccountingReport, CaptureReport, EndpointFinding, EndpointReport, FORMAT, GateReport,
         Report, RuleReport, SensitivityReport, SideLatency, StateReport, Targets, Timing,
     },
     rules::Rules,
-    run::{Accounting, Observations, Outcome, SkipReason, Time},
+    run::{Accounting, Brief, Observations, Outcome, SkipReason, Time},
     sensitivity::{Sample, Sensitivity},
     verdict::{Down, Evidence, Gate, Judgment, verdict},
 };
@@ -66,12 +66,16 @@ pub fn judge_timed(
 ) -> Report {
     let mut count = Count::new(plan, gate);
     let compared = compare_timed(plan, [legacy, candidate], secondary, spans, rules);
-    for (one, planned) in compared.requests.iter().zip(&plan.requests) {
-        let order = planned.order.as_deref();
-        count.request(&one.pair, order, one.category, &one.comparison);
+    let pairs = compared.pairs;
+    for (at, (one, planned)) in compared.requests.iter().zip(&plan.requests).enumerate() {
+        let fetched = pairs.fetch(Which::Request(at));
+        let pair = pairs.pair(Which::Request(at), &fetched);
+        count.request(at, planned, &pair, one.category, &one.comparison);
     }
-    for one in &compared.states {
-        count.state(&one.pair, one.category, &one.comparison);
+    for (at, one) in compared.states.iter().enumerate() {
+        let fetched = pairs.fetch(Which::State(at));
+        let pair = pairs.pair(Which::State(at), &fetched);
+        count.state(at, &pair, one.category, &one.comparison);
     }
     let clusters = explained(
         plan,
@@ -79,7 +83,8 @@ pub fn judge_timed(
         std::mem::take(&mut count.clusters).sorted(),
     );
     let sample = std::mem::replace(&mut count.sample, Sample::new(""));
-    let sensitivity = sample.measure(&compared.comparer);
+    let fetch = |which| (pairs.subject(which), pairs.fetch(which));
+    let sensitivity = sample.measure(&compared.comparer, fetch);
     let endpoints = endpoint_reports(&count, gate.limit);
     let above = |row: &&EndpointReport| row.finding == EndpointFinding::Above;
     let named = |row: &EndpointReport| (row.endpoint.clone(), row.pairs.mismatches(), row.compared);
@@ -94,7 +99,7 @@ pub fn judge_timed(
         pairs: count.pairs,
         state: count.states,
         state_skipped: count.states_skipped,
-        planned: plan.requests.len() as u64,
+        planned: plan.requests.len() as u64 - count.decided,
         lost: plan.source.lost,
         sessions: (
             count.alone.0 + count.sessions.len() as u64,
@@ -112,6 +117,12 @@ pub fn judge_timed(
     };
     let judgment = verdict(&evidence, gate);
     let mut notes = notes(plan, &compared.hits, &judgment, &evidence, rules, gate);
+    if count.decided > 0 {
+        notes.push(format!(
+            "the evidence was enough before the capture was at its end: {} requests were not sent",
+            count.decided
+        ));
+    }
     if compared.overlapping > 0 {
         notes.push(format!(
             "{} of the ignored pairs are reads that were under way together with a write, and the candidate shows what legacy has shown before or after it",
@@ -158,14 +169,12 @@ fn down(side: &Observations) -> Option<Down> {
     if !nothing && from.is_none() {
         return None;
     }
-    let message = side
-        .outcomes
-        .iter()
-        .rev()
-        .find_map(|outcome| match outcome {
-            Outcome::Failed { message, .. } => Some(shortened(message)),
-            _ => None,
-        });
+    let failed = |at: &usize| matches!(side.outcomes.brief(*at), Brief::Failed(_));
+    let last = (0..side.outcomes.len()).rev().find(failed);
+    let message = last.and_then(|at| match &*side.outcomes.read(at) {
+        Outcome::Failed { message, .. } => Some(shortened(message)),
+        _ => None,
+    });
     Some(Down {
         side: side.side,
         url: side.url.clone(),
@@ -175,11 +184,9 @@ fn down(side: &Observations) -> Option<Down> {
 }
 
 fn stopped(side: &Observations) -> bool {
-    let states = side.state.iter().map(|read| &read.outcome);
-    side.outcomes
-        .iter()
-        .chain(states)
-        .any(|outcome| *outcome == Outcome::Skipped(SkipReason::Stopped))
+    let all = side.outcomes.briefs().chain(side.state.briefs());
+    all.into_iter()
+        .any(|brief| brief == Brief::Skipped(SkipReason::Stopped))
 }
 
 /// All that was found, before it is put together.

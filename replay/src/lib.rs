@@ -35,6 +35,9 @@ pub mod hypothesis;
 pub mod statistics;
 
 pub mod sequential;
+
+pub mod deciding;
+
 pub mod parity;
 
 pub mod sensitivity;

@@ -25,6 +25,7 @@ use self::{
 use crate::{
     comparing::Sorted,
     diff::{Category, Comparer},
+    pairs::{Pairs, Which},
     plan::Plan,
     run::{Answer, Outcome},
 };
@@ -41,11 +42,12 @@ const ENTITIES: usize = 8;
 /// Makes mismatched reads that overlapped a write *ignored* where they show what was before or after it. Returns how many.
 pub(crate) fn excuse(
     plan: &Plan,
-    requests: &mut [Sorted<'_>],
+    pairs: Pairs<'_>,
+    requests: &mut [Sorted],
     comparer: &Comparer<'_>,
     spans: [&Spans; 2],
 ) -> u64 {
-    let history = History::of(plan, spans);
+    let history = History::of(plan, pairs, spans);
     if history.writes.is_empty() {
         return 0;
     }
@@ -56,7 +58,7 @@ pub(crate) fn excuse(
         .collect();
     let excused: Vec<usize> = wrong
         .into_iter()
-        .filter(|at| history.allows(*at, requests, &mut comparer))
+        .filter(|at| history.allows(*at, &mut comparer))
         .collect();
     for at in &excused {
         requests[*at].category = Category::Ignored;
@@ -71,6 +73,7 @@ fn is_read(plan: &Plan, at: usize) -> bool {
 /// What was asked, and when.
 struct History<'p> {
     plan: &'p Plan,
+    pairs: Pairs<'p>,
     spans: [&'p Spans; 2],
     writes: Vec<usize>,
     /// Writes by their path.
@@ -86,9 +89,10 @@ struct History<'p> {
 }
 
 impl<'p> History<'p> {
-    fn of(plan: &'p Plan, spans: [&'p Spans; 2]) -> Self {
+    fn of(plan: &'p Plan, pairs: Pairs<'p>, spans: [&'p Spans; 2]) -> Self {
         let mut history = Self {
             plan,
+            pairs,
             spans,
             writes: Vec::new(),
             paths: BTreeMap::new(),
@@ -184,9 +188,10 @@ impl<'p> History<'p> {
     }
 
     /// Whether what the sides have shown at `read` is what free writes allow.
-    fn allows(&self, read: usize, requests: &[Sorted<'_>], comparer: &mut Comparer<'_>) -> bool {
+    fn allows(&self, read: usize, comparer: &mut Comparer<'_>) -> bool {
+        let fetched = self.pairs.fetch(Which::Request(read));
         let (Outcome::Answered(legacy), Outcome::Answered(candidate)) =
-            (requests[read].pair.legacy, requests[read].pair.candidate)
+            (&*fetched.legacy, &*fetched.candidate)
         else {
             return false;
         };
@@ -204,7 +209,6 @@ impl<'p> History<'p> {
             read,
             sides: [legacy, candidate],
             free,
-            requests,
         };
         seen.whole(comparer) || seen.items(comparer)
     }
@@ -219,7 +223,6 @@ struct Seen<'s, 'p> {
     read: usize,
     sides: [&'s Answer; 2],
     free: BTreeSet<usize>,
-    requests: &'s [Sorted<'s>],
 }
 
 impl<'s, 'p: 's> Seen<'s, 'p> {
@@ -236,7 +239,7 @@ impl<'s, 'p: 's> Seen<'s, 'p> {
             history.only_free_between([other, self.read], &related, &self.free)
                 && self
                     .answer(0, other)
-                    .is_some_and(|then| self.agree(comparer, then, self.sides[1]))
+                    .is_some_and(|then| self.agree(comparer, &then, self.sides[1]))
         });
         shown
             && match self.rest(&self.written()) {
@@ -328,7 +331,7 @@ impl<'s, 'p: 's> Seen<'s, 'p> {
                     .only_free_between([other, self.read], writes, &self.free)
                 && self
                     .answer(0, other)
-                    .and_then(|then| alone(then, &ids[0]))
+                    .and_then(|then| alone(&then, &ids[0]))
                     .is_some_and(|(then, found)| {
                         found == *on_candidate && self.agree(comparer, &then, candidate)
                     })
@@ -349,17 +352,22 @@ impl<'s, 'p: 's> Seen<'s, 'p> {
         ids
     }
 
-    fn answer(&self, side: usize, at: usize) -> Option<&'s Answer> {
-        let pair = &self.requests[at].pair;
-        match [pair.legacy, pair.candidate][side] {
+    fn answer(&self, side: usize, at: usize) -> Option<Answer> {
+        let fetched = self.history.pairs.fetch(Which::Request(at));
+        let outcome = if side == 0 {
+            fetched.legacy
+        } else {
+            fetched.candidate
+        };
+        match outcome.into_owned() {
             Outcome::Answered(answer) => Some(answer),
-            _ => None,
+            Outcome::Failed { .. } | Outcome::Skipped(_) => None,
         }
     }
 
     /// Whether an answer of legacy's and one of the candidate's are the same under the rules.
     fn agree(&self, comparer: &mut Comparer<'_>, legacy: &Answer, candidate: &Answer) -> bool {
-        let subject = self.requests[self.read].pair.subject;
+        let subject = self.history.pairs.subject(Which::Request(self.read));
         let comparison = comparer.compare(subject, legacy, candidate);
         comparison.differences.is_empty()
     }

@@ -14,7 +14,8 @@ use std::collections::BTreeMap;
 use self::mutation::{Mutant, mutants};
 use crate::{
     diff::{Comparer, Comparison, shortened},
-    pairs::Pair,
+    pairs::{Fetched, Which},
+    rules::Subject,
     run::{Answer, Outcome},
 };
 
@@ -31,7 +32,7 @@ const BLIND_SPOTS: usize = 20;
 #[derive(Clone, Debug)]
 pub struct Sample<'a> {
     chance: Chance,
-    endpoints: BTreeMap<&'a str, (u64, Vec<Pair<'a>>)>,
+    endpoints: BTreeMap<&'a str, (u64, Vec<Which>)>,
 }
 
 /// What the mutations showed.
@@ -112,12 +113,12 @@ impl<'a> Sample<'a> {
         }
     }
 
-    /// Offers a pair that passed.
-    pub fn offer(&mut self, pair: Pair<'a>) {
-        if self.endpoints.len() >= ENDPOINTS && !self.endpoints.contains_key(pair.endpoint) {
+    /// Offers a pair of `endpoint` that passed.
+    pub fn offer(&mut self, endpoint: &'a str, pair: Which) {
+        if self.endpoints.len() >= ENDPOINTS && !self.endpoints.contains_key(endpoint) {
             return;
         }
-        let (seen, kept) = self.endpoints.entry(pair.endpoint).or_default();
+        let (seen, kept) = self.endpoints.entry(endpoint).or_default();
         *seen += 1;
         if kept.len() < PER_ENDPOINT {
             kept.push(pair);
@@ -128,22 +129,28 @@ impl<'a> Sample<'a> {
         }
     }
 
-    /// Mutates the sample and compares again.
-    pub fn measure(mut self, comparer: &Comparer<'_>) -> Sensitivity {
+    /// Mutates the sample, which `fetch` gives, and compares again.
+    pub fn measure<'f>(
+        mut self,
+        comparer: &Comparer<'_>,
+        fetch: impl Fn(Which) -> (Subject<'f>, Fetched<'f>),
+    ) -> Sensitivity {
         let mut comparer = comparer.clone().frozen();
         let mut found = Found::default();
-        for (_, kept) in std::mem::take(&mut self.endpoints).into_values() {
-            for pair in &kept {
+        for (endpoint, (_, kept)) in std::mem::take(&mut self.endpoints) {
+            let kept: Vec<(Subject<'_>, Fetched<'_>)> = kept.into_iter().map(&fetch).collect();
+            for (subject, pair) in &kept {
                 let Some((legacy, candidate)) = answers(pair) else {
                     continue;
                 };
-                let donor = self.chance.pick(&kept).and_then(answers);
-                let before = comparer.compare(pair.subject, legacy, candidate);
+                let donor = self.chance.pick(&kept);
+                let donor = donor.and_then(|(_, donor)| answers(donor));
+                let before = comparer.compare(*subject, legacy, candidate);
                 let donor = donor.map(|(_, answer)| answer);
                 for mutant in mutants(legacy, candidate, donor, before.by_status, &mut self.chance)
                 {
-                    let after = comparer.compare(pair.subject, legacy, &mutant.answer);
-                    found.count(pair.endpoint, &mutant, &before, &after);
+                    let after = comparer.compare(*subject, legacy, &mutant.answer);
+                    found.count(endpoint, &mutant, &before, &after);
                 }
             }
         }
@@ -221,8 +228,8 @@ fn hiding(before: &Comparison, after: &Comparison) -> Vec<usize> {
     }
 }
 
-fn answers<'a>(pair: &Pair<'a>) -> Option<(&'a Answer, &'a Answer)> {
-    match (pair.legacy, pair.candidate) {
+fn answers<'f>(pair: &'f Fetched<'_>) -> Option<(&'f Answer, &'f Answer)> {
+    match (&*pair.legacy, &*pair.candidate) {
         (Outcome::Answered(legacy), Outcome::Answered(candidate)) => Some((legacy, candidate)),
         _ => None,
     }

@@ -125,9 +125,9 @@ pub struct Evidence {
     pub pairs: Tally,
     /// The final states' pairs.
     pub state: Tally,
-    /// Final states that were not read on at least one side.
+    /// Final states that were not read on at least one side, though they should have been.
     pub state_skipped: u64,
-    /// Requests in the plan.
+    /// Requests in the plan, but for those that were not sent because the question was decided before.
     pub planned: u64,
     /// Requests that were lost when the capture was read.
     pub lost: u64,

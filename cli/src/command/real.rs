@@ -44,15 +44,7 @@ pub(super) async fn until_signal<F>(serve: impl FnOnce(Shutdown) -> F) -> Result
 where
     F: Future<Output = Result<(), Problem>>,
 {
-    let listen = |kind| {
-        signal(kind).map_err(|error: io::Error| {
-            Problem::infrastructure(format!("cannot listen for signals: {error}"))
-        })
-    };
-    let (mut terminate, mut interrupt) = (
-        listen(SignalKind::terminate())?,
-        listen(SignalKind::interrupt())?,
-    );
+    let (mut terminate, mut interrupt) = signals()?;
     let (stop, stopping) = watch::channel(false);
     let serving = pin!(serve(Shutdown(stopping)));
     let ending = pin!(async {
@@ -64,6 +56,33 @@ where
         Either::Left((ended, _)) => ended.map(|()| Exit::Pass),
         Either::Right(_) => Ok(Exit::Interrupted),
     }
+}
+
+/// What `work` gives; nothing if a signal comes first.
+///
+/// # Errors
+/// What `work` says, or when signals cannot be listened for.
+pub(super) async fn unless_signal<T>(
+    work: impl Future<Output = Result<T, Problem>>,
+) -> Result<Option<T>, Problem> {
+    let (mut terminate, mut interrupt) = signals()?;
+    let asked = pin!(either(&mut terminate, &mut interrupt));
+    match select(pin!(work), asked).await {
+        Either::Left((done, _)) => done.map(Some),
+        Either::Right(_) => Ok(None),
+    }
+}
+
+fn signals() -> Result<(Signal, Signal), Problem> {
+    let listen = |kind| {
+        signal(kind).map_err(|error: io::Error| {
+            Problem::infrastructure(format!("cannot listen for signals: {error}"))
+        })
+    };
+    Ok((
+        listen(SignalKind::terminate())?,
+        listen(SignalKind::interrupt())?,
+    ))
 }
 
 async fn either(one: &mut Signal, other: &mut Signal) {
@@ -80,5 +99,26 @@ impl Shutdown {
     pub(super) async fn asked(mut self) {
         // A sender that is gone asks for the end as well.
         let _ = self.0.wait_for(|stop| *stop).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use signal_hook::{consts::SIGTERM, low_level::raise};
+
+    use super::*;
+
+    #[test]
+    fn work_that_takes_long_is_left_at_a_signal() {
+        runtime().expect("a runtime").block_on(async {
+            let done = unless_signal(async { Ok(7) }).await;
+            assert_eq!(done, Ok(Some(7)));
+            let endless = unless_signal(async {
+                // By now its signals are listened for: none ends this process.
+                raise(SIGTERM).expect("it is a signal");
+                std::future::pending::<Result<u8, Problem>>().await
+            });
+            assert_eq!(endless.await, Ok(None));
+        });
     }
 }

@@ -4,6 +4,7 @@
 //! a whole judgment.
 
 mod board;
+mod deciding;
 mod journal;
 mod judgments;
 mod reproducing;

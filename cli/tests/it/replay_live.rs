@@ -293,6 +293,27 @@ fn control_c_ends_it_in_order_with_what_it_has() {
 }
 
 #[test]
+fn a_stream_that_is_decided_ends_the_sending_on_both_sides_alike() {
+    let desk = Desk::new();
+    let (_provider, told) = provider(&desk, "p");
+    let (old, new) = (legacy(&desk, "old", &told), legacy(&desk, "new", &told));
+    let (old, new) = (url(&old), url(&new));
+    desk.put("c.jsonl", reads(20_000));
+    let stream = ["--gate", "proven", "--limit", "5%", "--stream"];
+    // Without an end it would take a minute.
+    let paced: Vec<&str> = ["--pace", "300/s"].into_iter().chain(stream).collect();
+    let report = desk.run(&replay(&old, &new, &paced)).json();
+    check_accounting(&report, 20_000);
+    assert_eq!(report["gate"]["verdict"], "pass", "{report}");
+    let by_side = &report["accounting"]["by_side"];
+    let decided = by_side["legacy"]["skipped_by_reason"]["decided"].as_u64();
+    assert!(decided > Some(15_000), "{by_side}");
+    assert_eq!(by_side["legacy"]["sent"], by_side["candidate"]["sent"]);
+    assert_eq!(report["stopped"], false);
+    assert!(!desk.path().join("results/replay.journal").exists());
+}
+
+#[test]
 fn a_second_control_c_ends_it_at_once() {
     let desk = Desk::new();
     let (_provider, told) = provider(&desk, "p");

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use crate::{hypothesis::Answered, run::Answer};
+use crate::{hypothesis::answers::Answered, run::Answer};
 
 /// A usual cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]

@@ -8,7 +8,7 @@ use crate::{
     capture::{Request, header},
     diff::Comparer,
     hypothesis::{
-        Answered,
+        answers::{Answered, Answers},
         cause::{Cause, Class, Undo},
         place::{Example, Fate, Place},
         value::named,
@@ -22,51 +22,52 @@ use crate::{
 pub(super) fn causes<'c>(
     place: &'c Place,
     plan: Option<&'c Plan>,
-    answered: &'c [Answered<'c>],
+    answers: &'c Answers<'c>,
     cluster: &[Answered<'c>],
     examples: &[Example],
     comparer: &Comparer<'_>,
 ) -> Vec<Cause<'c>> {
     let Some(plan) = plan.filter(|plan| {
-        answered
-            .last()
-            .is_none_or(|one| one.at < plan.requests.len())
+        let last = answers.places().last();
+        last.is_none_or(|at| at < plan.requests.len())
     }) else {
         return Vec::new();
     };
-    let request = |one: &Answered<'_>| &plan.requests[one.at].request;
+    let request = |at: usize| &plan.requests[at].request;
     let mut first: BTreeMap<String, usize> = BTreeMap::new();
     let mut reads: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for (at, one) in answered.iter().enumerate() {
-        let asked = request(one);
+    for at in answers.places() {
+        let asked = request(at);
         if is_read(asked) {
             reads.entry(asked.target.as_str()).or_default().push(at);
         } else {
             first.entry(identity(asked)).or_insert(at);
         }
     }
-    let mut causes = vec![faults(place, answered, cluster)];
+    let mut causes = vec![faults(place, answers, cluster)];
     causes.extend(not_given(place, plan, examples));
-    if cluster.iter().any(|one| !is_read(request(one))) {
-        causes.push(repeated(place, plan, answered, first));
+    if cluster.iter().any(|one| !is_read(request(one.at))) {
+        causes.push(repeated(place, plan, answers, first));
     }
-    if cluster.iter().any(|one| is_read(request(one))) {
-        causes.push(old(place, plan, answered, reads, cluster, comparer));
+    if cluster.iter().any(|one| is_read(request(one.at))) {
+        causes.push(old(place, plan, answers, reads, cluster, comparer));
     }
     causes
 }
 
-fn is_refused(answer: &Answer) -> bool {
-    (400..500).contains(&answer.status)
+fn is_refused(status: u16) -> bool {
+    (400..500).contains(&status)
 }
 
 /// Of several faults another one is told: what the candidate says is what legacy says to other requests, so it is no new name.
-fn faults<'c>(place: &'c Place, answered: &[Answered<'c>], cluster: &[Answered<'c>]) -> Cause<'c> {
-    let endpoints: BTreeSet<&str> = cluster.iter().map(|one| one.sorted.pair.endpoint).collect();
-    let told: BTreeSet<String> = answered
-        .iter()
-        .filter(|one| endpoints.contains(one.sorted.pair.endpoint) && is_refused(one.legacy))
-        .filter_map(|one| place.scalar(one.legacy))
+fn faults<'c>(place: &'c Place, answers: &Answers<'c>, cluster: &[Answered<'c>]) -> Cause<'c> {
+    let endpoints: BTreeSet<&str> = cluster.iter().map(|one| one.endpoint).collect();
+    let told: BTreeSet<String> = answers
+        .places()
+        .filter(|at| {
+            endpoints.contains(answers.endpoint(*at)) && is_refused(answers.legacy_status(*at))
+        })
+        .filter_map(|at| place.scalar(answers.held(at).answered()?.legacy))
         .collect();
     let said = format!(
         "of several faults in a request another one is told first ({})",
@@ -76,7 +77,7 @@ fn faults<'c>(place: &'c Place, answered: &[Answered<'c>], cluster: &[Answered<'
         let known = place
             .scalar(one.candidate)
             .is_some_and(|value| told.contains(&value));
-        let both = is_refused(one.legacy) && is_refused(one.candidate);
+        let both = is_refused(one.legacy.status) && is_refused(one.candidate.status);
         let differ = !one.sorted.comparison.differences.is_empty();
         (known && both && differ).then(|| (one.candidate.clone(), one.candidate.clone()))
     });
@@ -140,7 +141,7 @@ fn identity(request: &Request) -> String {
 fn repeated<'c>(
     place: &'c Place,
     plan: &'c Plan,
-    answered: &'c [Answered<'c>],
+    answers: &'c Answers<'c>,
     first: BTreeMap<String, usize>,
 ) -> Cause<'c> {
     let undo: Undo<'c> = Box::new(move |one: &Answered<'_>| {
@@ -148,7 +149,8 @@ fn repeated<'c>(
         if is_read(asked) {
             return None;
         }
-        let before = &answered[*first.get(&identity(asked))?];
+        let held = answers.held(*first.get(&identity(asked))?);
+        let before = held.answered()?;
         // One side repeats its first answer, under whatever status, and the other does not.
         let repeats = |now: &Answer, then: &Answer| now.body == then.body;
         let (old, new) = (
@@ -169,7 +171,7 @@ fn repeated<'c>(
 fn old<'c>(
     place: &'c Place,
     plan: &'c Plan,
-    answered: &'c [Answered<'c>],
+    answers: &'c Answers<'c>,
     reads: BTreeMap<&'c str, Vec<usize>>,
     cluster: &[Answered<'c>],
     comparer: &Comparer<'_>,
@@ -179,14 +181,13 @@ fn old<'c>(
     let mut comparer = comparer.clone();
     for one in cluster {
         let target = plan.requests[one.at].request.target.as_str();
-        let later = reads
-            .get(target)
-            .into_iter()
-            .flatten()
-            .map(|at| &answered[*at]);
-        let agrees = later.filter(|later| later.at > one.at).any(|later| {
-            let again = comparer.compare(later.sorted.pair.subject, one.legacy, later.candidate);
-            again.differences.is_empty()
+        let later = reads.get(target).into_iter().flatten();
+        let agrees = later.filter(|at| **at > one.at).any(|at| {
+            let held = answers.held(*at);
+            held.answered().is_some_and(|later| {
+                let again = comparer.compare(later.subject, one.legacy, later.candidate);
+                again.differences.is_empty()
+            })
         });
         caught_up += usize::from(agrees);
     }
@@ -207,13 +208,10 @@ fn old<'c>(
             return None;
         }
         let earlier = reads.get(asked.target.as_str())?;
-        let differs = |at: &&usize| {
-            let then = answered[**at].legacy;
-            answered[**at].at < one.at
-                && (then.body != one.legacy.body || then.status != one.legacy.status)
-        };
-        let before = answered[*earlier.iter().rev().find(differs)?].legacy;
-        let legacy = place.taken_from(before, one.legacy)?;
+        let now = answers.legacy_digest(one.at);
+        let differs = |at: &&usize| **at < one.at && answers.legacy_digest(**at) != now;
+        let before = answers.held(*earlier.iter().rev().find(differs)?);
+        let legacy = place.taken_from(before.answered()?.legacy, one.legacy)?;
         Some((legacy, one.candidate.clone()))
     });
     Cause::new(class, format!("{said} ({})", named(place)), undo)

@@ -5,7 +5,7 @@
 use crate::{
     diff::DifferenceKind,
     hypothesis::{
-        Answered,
+        answers::Answered,
         cause::{Cause, Class, Undo},
         place::{Fate, Place, owned},
     },

@@ -8,6 +8,7 @@
 //! **Invariant**: a hypothesis is never a guess from the look of a value: it has made more than half of its cluster's pairs agree.
 //! It deliberately changes no verdict. What is explained is still a mismatch.
 
+mod answers;
 mod cause;
 mod characters;
 mod history;
@@ -19,12 +20,12 @@ use std::fmt;
 
 pub use cause::Class;
 
+use self::answers::{Answered, Answers, Held};
 use crate::{
     comparing::{Compared, Sorted},
     diff::{Category, Comparer, Comparison, Difference, DifferenceKind},
     hypothesis::{cause::Cause, place::Place},
     plan::Plan,
-    run::{Answer, Outcome},
 };
 
 /// At most so many pairs of a cluster are compared again, and as many elsewhere.
@@ -76,8 +77,8 @@ pub struct Fingerprint<'f> {
 }
 
 impl Fingerprint<'_> {
-    fn difference<'c>(&self, one: &'c Sorted<'_>) -> Option<&'c Difference> {
-        if one.category != Category::Mismatched || one.pair.endpoint != self.endpoint {
+    fn difference<'c>(&self, endpoint: &str, one: &'c Sorted) -> Option<&'c Difference> {
+        if one.category != Category::Mismatched || endpoint != self.endpoint {
             return None;
         }
         let differences = one.comparison.differences.iter();
@@ -87,28 +88,14 @@ impl Fingerprint<'_> {
     }
 }
 
-/// A pair with both its answers.
-#[derive(Clone, Copy)]
-struct Answered<'c> {
-    /// Its place among the run's pairs.
-    at: usize,
-    sorted: &'c Sorted<'c>,
-    legacy: &'c Answer,
-    candidate: &'c Answer,
-}
-
 /// The cause that explains most of a cluster of requests; `None` if none explains more than half.
 pub fn explain(
     plan: &Plan,
     compared: &Compared<'_, '_>,
     fingerprint: Fingerprint<'_>,
 ) -> Option<Hypothesis> {
-    explain_among(
-        &compared.requests,
-        Some(plan),
-        &compared.comparer,
-        fingerprint,
-    )
+    let answers = Answers::of_requests(compared);
+    explain_among(&answers, Some(plan), &compared.comparer, fingerprint)
 }
 
 /// The same for a cluster of final states.
@@ -116,48 +103,40 @@ pub fn explain_state(
     compared: &Compared<'_, '_>,
     fingerprint: Fingerprint<'_>,
 ) -> Option<Hypothesis> {
-    explain_among(&compared.states, None, &compared.comparer, fingerprint)
+    let answers = Answers::of_states(compared);
+    explain_among(&answers, None, &compared.comparer, fingerprint)
 }
 
 fn explain_among(
-    sorted: &[Sorted<'_>],
+    answers: &Answers<'_>,
     plan: Option<&Plan>,
     comparer: &Comparer<'_>,
     fingerprint: Fingerprint<'_>,
 ) -> Option<Hypothesis> {
-    let answered: Vec<Answered<'_>> = sorted
-        .iter()
-        .enumerate()
-        .filter_map(|(at, one)| match (one.pair.legacy, one.pair.candidate) {
-            (Outcome::Answered(legacy), Outcome::Answered(candidate)) => Some(Answered {
-                at,
-                sorted: one,
-                legacy,
-                candidate,
-            }),
-            _ => None,
-        })
-        .collect();
-    let of_cluster = |one: &&Answered<'_>| fingerprint.difference(one.sorted).is_some();
-    let cluster: Vec<Answered<'_>> = answered
-        .iter()
+    let of_cluster = |at: &usize| {
+        let (endpoint, sorted) = (answers.endpoint(*at), answers.sorted(*at));
+        fingerprint.difference(endpoint, sorted).is_some()
+    };
+    let held: Vec<Held<'_>> = answers
+        .places()
         .filter(of_cluster)
         .take(PAIRS)
-        .copied()
+        .map(|at| answers.held(at))
         .collect();
+    let cluster: Vec<Answered<'_>> = held.iter().filter_map(Held::answered).collect();
     let place = Place::new(fingerprint.kind, fingerprint.path);
     let examples: Vec<place::Example> = cluster
         .iter()
         .take(LEARNED_FROM)
         .filter_map(|one| {
-            let difference = fingerprint.difference(one.sorted)?;
+            let difference = fingerprint.difference(one.endpoint, one.sorted)?;
             Some(place.example(difference, one.legacy, one.candidate))
         })
         .collect();
     let mut causes = characters::causes(&place, &examples);
     if fingerprint.kind != DifferenceKind::Encoding {
         causes.extend(history::causes(
-            &place, plan, &answered, &cluster, &examples, comparer,
+            &place, plan, answers, &cluster, &examples, comparer,
         ));
         causes.extend(value::causes(&place, &examples));
         causes.extend(list::causes(&place));
@@ -170,7 +149,7 @@ fn explain_among(
         if 2 * explains <= cluster.len() as u64 || explains < known {
             continue;
         }
-        let (elsewhere, also) = changed_elsewhere(&cause, &answered, fingerprint, &mut comparer);
+        let (elsewhere, also) = changed_elsewhere(&cause, answers, fingerprint, &mut comparer);
         let better = |best: &Hypothesis| {
             (explains, best.elsewhere, also) > (best.explains, elsewhere, best.also)
         };
@@ -195,7 +174,7 @@ fn compared_again(
     comparer: &mut Comparer<'_>,
 ) -> Option<Comparison> {
     let (legacy, candidate) = (cause.undo)(one)?;
-    Some(comparer.compare(one.sorted.pair.subject, &legacy, &candidate))
+    Some(comparer.compare(one.subject, &legacy, &candidate))
 }
 
 fn explained(
@@ -227,19 +206,26 @@ fn explained(
 /// How many pairs that agree would not any more, and how many of other clusters would.
 fn changed_elsewhere(
     cause: &Cause<'_>,
-    answered: &[Answered<'_>],
+    answers: &Answers<'_>,
     fingerprint: Fingerprint<'_>,
     comparer: &mut Comparer<'_>,
 ) -> (u64, u64) {
-    let others = answered.iter().filter(|one| match one.sorted.category {
-        Category::Matched => one.sorted.pair.endpoint == fingerprint.endpoint,
-        Category::Mismatched => fingerprint.difference(one.sorted).is_none(),
-        _ => false,
+    let others = answers.places().filter(|at| {
+        let (endpoint, sorted) = (answers.endpoint(*at), answers.sorted(*at));
+        match sorted.category {
+            Category::Matched => endpoint == fingerprint.endpoint,
+            Category::Mismatched => fingerprint.difference(endpoint, sorted).is_none(),
+            _ => false,
+        }
     });
     let (mut against, mut also) = (0, 0);
-    for one in others.take(PAIRS) {
+    for at in others.take(PAIRS) {
+        let held = answers.held(at);
+        let Some(one) = held.answered() else {
+            continue;
+        };
         let agreed = one.sorted.category == Category::Matched;
-        let Some(again) = compared_again(cause, one, comparer) else {
+        let Some(again) = compared_again(cause, &one, comparer) else {
             continue;
         };
         let agrees = again.differences.is_empty();

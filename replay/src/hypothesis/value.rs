@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use crate::{
     diff::DifferenceKind,
     hypothesis::{
-        Answered,
+        answers::Answered,
         cause::{Cause, Class, Undo},
         place::{Example, Fate, Place, owned},
     },

@@ -8,10 +8,10 @@ use crate::{
     clusters::Clusters,
     coverage::Behavior,
     diff::{Category, Comparison, shortened},
-    pairs::Pair,
-    plan::Plan,
+    pairs::{Pair, STATE, Which},
+    plan::{Plan, Planned},
     report::PairedAccounting,
-    run::Outcome,
+    run::{Outcome, SkipReason},
     sensitivity::Sample,
     sequential::Sequential,
     verdict::{Gate, Proof, Tally},
@@ -25,6 +25,8 @@ pub(super) struct Count<'a> {
     pub(super) pairs: Tally,
     pub(super) states: Tally,
     pub(super) states_skipped: u64,
+    /// Requests that were not sent because the question was decided.
+    pub(super) decided: u64,
     pub(super) accounting: PairedAccounting,
     pub(super) endpoints: BTreeMap<String, Tally>,
     pub(super) clusters: Clusters,
@@ -47,6 +49,7 @@ impl<'a> Count<'a> {
             pairs: Tally::default(),
             states: Tally::default(),
             states_skipped: 0,
+            decided: 0,
             accounting: PairedAccounting::default(),
             endpoints: BTreeMap::new(),
             clusters: Clusters::default(),
@@ -69,14 +72,17 @@ impl<'a> Count<'a> {
     /// Counts a request's pair; pairs come in the plan's order.
     pub(super) fn request(
         &mut self,
-        pair: &Pair<'a>,
-        entity: Option<&'a str>,
+        at: usize,
+        planned: &'a Planned,
+        pair: &Pair<'_>,
         category: Category,
         comparison: &Comparison,
     ) {
+        let entity = planned.order.as_deref();
         self.behavior.add(pair.endpoint, entity, pair.legacy);
         let accounting = &mut self.accounting;
         accounting.planned += 1;
+        self.decided += u64::from(is_decided(pair));
         match (pair.legacy, pair.candidate) {
             (Outcome::Skipped(_), _) | (_, Outcome::Skipped(_)) => accounting.skipped += 1,
             (Outcome::Answered(legacy), Outcome::Answered(candidate)) => {
@@ -104,7 +110,7 @@ impl<'a> Count<'a> {
                 self.first.0 += 1;
                 self.first.1 += u64::from(wrong);
             }
-            if let Some(session) = pair.session {
+            if let Some(session) = planned.session.as_deref() {
                 self.sessions.insert(session);
                 if wrong {
                     self.wrong_sessions.insert(session);
@@ -115,27 +121,47 @@ impl<'a> Count<'a> {
                 self.alone.1 += u64::from(wrong);
             }
         }
-        self.common(pair, category, comparison);
+        let which = (planned.endpoint.as_str(), Which::Request(at));
+        self.common(which, pair, category, comparison);
     }
 
     /// Counts a final state's pair.
-    pub(super) fn state(&mut self, pair: &Pair<'a>, category: Category, comparison: &Comparison) {
-        self.states_skipped += u64::from(category == Category::Skipped);
+    pub(super) fn state(
+        &mut self,
+        at: usize,
+        pair: &Pair<'_>,
+        category: Category,
+        comparison: &Comparison,
+    ) {
+        let unread = category == Category::Skipped && !is_decided(pair);
+        self.states_skipped += u64::from(unread);
         add(&mut self.states, category);
-        self.common(pair, category, comparison);
+        self.common((STATE, Which::State(at)), pair, category, comparison);
     }
 
-    fn common(&mut self, pair: &Pair<'a>, category: Category, comparison: &Comparison) {
+    fn common(
+        &mut self,
+        (endpoint, which): (&'a str, Which),
+        pair: &Pair<'_>,
+        category: Category,
+        comparison: &Comparison,
+    ) {
         match category {
             // A read that overlapped a write differs, so it would be caught whatever is mutated in it.
             Category::Ignored if !comparison.differences.is_empty() => {}
-            Category::Matched | Category::Ignored => self.sample.offer(*pair),
+            Category::Matched | Category::Ignored => self.sample.offer(endpoint, which),
             Category::Mismatched | Category::FailedOneSide | Category::FailedBoth => {
                 self.clusters.add(pair, &comparison.differences);
             }
             Category::Noise | Category::Skipped => {}
         }
     }
+}
+
+/// Whether neither side was asked because the question was decided.
+fn is_decided(pair: &Pair<'_>) -> bool {
+    let decided = Outcome::Skipped(SkipReason::Decided);
+    *pair.legacy == decided && *pair.candidate == decided
 }
 
 fn add(tally: &mut Tally, category: Category) {

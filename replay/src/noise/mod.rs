@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use exact::{discoveries, mcnemar};
 
 use crate::{
-    comparing::{Compared, Sorted},
+    comparing::Compared,
     diff::{Category, Comparison, DifferenceKind, shortened},
     statistics::{CONFIDENCE, upper_bound},
 };
@@ -90,30 +90,28 @@ pub(crate) fn measure(compared: &Compared<'_, '_>, reference: &Compared<'_, '_>)
     let mut tables: BTreeMap<Place, Counts> = BTreeMap::new();
     let mut endpoints: BTreeMap<String, u64> = BTreeMap::new();
     let mut pairs = 0;
-    let sides = [
-        (&compared.requests, &reference.requests),
-        (&compared.states, &reference.states),
-    ];
-    for (candidates, seconds) in sides {
-        for (one, second) in candidates.iter().zip(seconds) {
-            // A read that overlapped a write differs for a reason of its own, which is no noise.
-            let overlaps =
-                one.category == Category::Ignored && !one.comparison.differences.is_empty();
-            if overlaps || !is_compared(one.category) || !is_compared(second.category) {
-                continue;
-            }
-            pairs += 1;
-            *endpoints.entry(one.pair.endpoint.to_owned()).or_default() += 1;
-            let here = places(one.pair.endpoint, &one.comparison);
-            let there = places(one.pair.endpoint, &second.comparison);
-            for place in here.union(&there) {
-                let (raw, noise) = (here.contains(place), there.contains(place));
-                let counts = tables.entry(place.clone()).or_default();
-                counts.candidate += u64::from(raw);
-                counts.noise += u64::from(noise);
-                counts.only_candidate += u64::from(raw && !noise);
-                counts.only_noise += u64::from(noise && !raw);
-            }
+    let all = compared.pairs;
+    let requests = compared.requests.iter().zip(&reference.requests);
+    let states = compared.states.iter().zip(&reference.states);
+    let requests = requests.zip(all.requests());
+    for ((one, second), which) in requests.chain(states.zip(all.states())) {
+        // A read that overlapped a write differs for a reason of its own, which is no noise.
+        let overlaps = one.category == Category::Ignored && !one.comparison.differences.is_empty();
+        if overlaps || !is_compared(one.category) || !is_compared(second.category) {
+            continue;
+        }
+        pairs += 1;
+        let endpoint = all.endpoint(which);
+        *endpoints.entry(endpoint.to_owned()).or_default() += 1;
+        let here = places(endpoint, &one.comparison);
+        let there = places(endpoint, &second.comparison);
+        for place in here.union(&there) {
+            let (raw, noise) = (here.contains(place), there.contains(place));
+            let counts = tables.entry(place.clone()).or_default();
+            counts.candidate += u64::from(raw);
+            counts.noise += u64::from(noise);
+            counts.only_candidate += u64::from(raw && !noise);
+            counts.only_noise += u64::from(noise && !raw);
         }
     }
     tables.retain(|_, counts| counts.noise > 0);
@@ -167,19 +165,23 @@ fn judged(tables: BTreeMap<Place, Counts>, endpoints: &BTreeMap<String, u64>) ->
 }
 
 /// Lets pairs that differ only at noisy places, and that the second instance answered, end as noise.
-pub(crate) fn excuse(compared: &mut [Sorted<'_>], reference: &[Sorted<'_>], noise: &Noise) {
+pub(crate) fn excuse(compared: &mut Compared<'_, '_>, reference: &Compared<'_, '_>, noise: &Noise) {
     let excused: BTreeSet<(&str, &str, &str)> = noise
         .places
         .iter()
         .filter(|place| place.excused)
         .map(|place| (place.endpoint.as_str(), place.path.as_str(), place.kind))
         .collect();
-    for (one, second) in compared.iter_mut().zip(reference) {
+    let all = compared.pairs;
+    let requests = compared.requests.iter_mut().zip(&reference.requests);
+    let states = compared.states.iter_mut().zip(&reference.states);
+    let requests = requests.zip(all.requests());
+    for ((one, second), which) in requests.chain(states.zip(all.states())) {
         let seen_whole = !one.comparison.truncated;
         if one.category != Category::Mismatched || !seen_whole || !is_compared(second.category) {
             continue;
         }
-        let endpoint = shortened(one.pair.endpoint);
+        let endpoint = shortened(all.endpoint(which));
         let noisy = one.comparison.differences.iter().all(|difference| {
             excused.contains(&(&*endpoint, &*difference.path, difference.kind.name()))
         });

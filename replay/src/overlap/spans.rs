@@ -2,9 +2,11 @@
 //!
 //! **Invariant**: only the order on one side is told; the two sides' times are never held against each other.
 
+use std::sync::Arc;
+
 use crate::{
     plan::Plan,
-    run::{Entry, Outcome, Recorder},
+    run::{Archive, Entry, Outcome, Place, Recorder},
 };
 
 /// For each request of a plan, from when to when it was under way on one side.
@@ -34,13 +36,13 @@ pub(super) enum Order {
 
 impl Spans {
     /// Nothing yet, or what an earlier run of the plan has seen: all of that was over before this one began.
-    pub fn new(plan: &Plan, known: &[Entry]) -> Self {
+    pub fn new(plan: &Plan, known: impl IntoIterator<Item = Entry>) -> Self {
         let mut spans = Self {
             spans: vec![None; plan.requests.len()],
             begin_ns: 0,
         };
         for entry in known {
-            spans.note(plan, entry);
+            spans.note(plan, &entry);
         }
         let over = spans.spans.iter().flatten();
         spans.begin_ns = over
@@ -67,7 +69,8 @@ impl Spans {
         let ended_ns = match entry.outcome {
             Outcome::Answered(_) => sent_ns.saturating_add(entry.took_ns),
             // What was not answered may take effect at any time after.
-            Outcome::Failed { .. } | Outcome::Skipped(_) => u64::MAX,
+            Outcome::Failed { .. } => u64::MAX,
+            Outcome::Skipped(_) => return,
         };
         self.set(entry.at, sent_ns, ended_ns);
     }
@@ -113,13 +116,13 @@ impl std::fmt::Debug for Watch<'_> {
 }
 
 impl Recorder for Watch<'_> {
-    fn record(&mut self, entry: &Entry) {
+    fn record(&mut self, entry: &Entry) -> Option<Place> {
         self.spans.note(self.plan, entry);
-        self.recorder.record(entry);
+        self.recorder.record(entry)
     }
 
-    fn flush(&mut self) {
-        self.recorder.flush();
+    fn archive(&self) -> Option<Arc<dyn Archive>> {
+        self.recorder.archive()
     }
 }
 
@@ -184,7 +187,7 @@ mod tests {
     #[test]
     fn what_is_told_stands_in_an_order() {
         let plan = planned(4);
-        let mut spans = Spans::new(&plan, &[]);
+        let mut spans = Spans::new(&plan, []);
         let mut nowhere = ();
         let mut watch = Watch::new(&plan, &mut spans, &mut nowhere);
         // Sent at 0, 100, 200 and 300.
@@ -192,7 +195,6 @@ mod tests {
         watch.record(&entry(1, 101, true));
         watch.record(&entry(2, 50, false));
         watch.record(&entry(3, 10, true));
-        watch.flush();
         assert_eq!(spans.order(1, 0), Some(Order::Before));
         assert_eq!(spans.order(0, 1), Some(Order::After));
         assert_eq!(spans.order(2, 1), Some(Order::Either));
@@ -207,7 +209,7 @@ mod tests {
     #[test]
     fn what_an_earlier_run_saw_was_before() {
         let plan = planned(3);
-        let mut spans = Spans::new(&plan, &[entry(1, 5_000, true)]);
+        let mut spans = Spans::new(&plan, [entry(1, 5_000, true)]);
         let mut nowhere = ();
         let mut watch = Watch::new(&plan, &mut spans, &mut nowhere);
         watch.record(&entry(2, 10, true));

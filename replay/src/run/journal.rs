@@ -1,17 +1,25 @@
 //! What a run has seen so far, on disk, so that a run that was killed can go on.
 //!
 //! A journal is a line of JSON that says what was run, then one record for each outcome: the length of what follows, a checksum, and the entry.
-//! What was under way when a run was killed has no record, and is sent again.
+//! What was under way when a run was killed has no record, and is sent again. Judging reads the same records: there is no second copy of an answer.
 //!
 //! **Invariant**: a record counts only when all of it is there; what follows the last whole one is cut off. It deliberately opens no file:
-//! the caller appends what [`encode`] gives, and hands back what it read.
+//! the caller appends what [`encode`] gives, and hands in what it reads.
 
-use std::borrow::Cow;
+use std::{
+    borrow::Cow,
+    io::{self, BufRead, Read},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::outcomes::Archive;
 use crate::run::{Answer, FailureReason, Outcome};
+
+/// A first line is no longer than this; what is longer is no journal.
+const HEAD_BYTES: u64 = 1 << 20;
 
 /// One outcome of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,25 +40,48 @@ pub struct Entry {
     pub outcome: Outcome,
 }
 
+/// Where a record is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Bytes from the journal's start.
+    pub offset: u64,
+    /// Its bytes.
+    pub length: u32,
+}
+
+/// An outcome that an earlier run left, and where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Whether it is a read of the final state.
+    pub state: bool,
+    /// The request's place in the plan, or the entity's.
+    pub at: usize,
+    /// Where its record is.
+    pub place: Place,
+}
+
 /// Where a run tells its outcomes.
 pub trait Recorder: Send {
-    /// Takes an outcome.
-    fn record(&mut self, entry: &Entry);
+    /// Takes an outcome, or learns that a request was skipped; says where an answer or a failure can be read again.
+    fn record(&mut self, entry: &Entry) -> Option<Place>;
 
-    /// The run is going to wait: what was taken has to be where a killed process leaves it.
-    fn flush(&mut self);
+    /// Reads again what was recorded. A recorder without an archive leaves the run to keep its outcomes in memory.
+    fn archive(&self) -> Option<Arc<dyn Archive>> {
+        None
+    }
 }
 
 /// Keeps nothing.
 impl Recorder for () {
-    fn record(&mut self, _: &Entry) {}
-    fn flush(&mut self) {}
+    fn record(&mut self, _: &Entry) -> Option<Place> {
+        None
+    }
 }
 
 /// What a run takes from an earlier one, and where it tells its own outcomes.
 pub struct Journal<'j> {
-    /// Outcomes that are known already.
-    pub known: Vec<Entry>,
+    /// Outcomes that are known already; the recorder's archive has them.
+    pub known: Vec<Known>,
     /// Takes the new ones.
     pub recorder: &'j mut dyn Recorder,
 }
@@ -100,13 +131,13 @@ fn whole<S: Serializer>(body: &&[u8], serializer: S) -> Result<S::Ok, S::Error> 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resumed {
     /// Its outcomes in the order they were written, each with its run's number.
-    pub entries: Vec<(u8, Entry)>,
+    pub known: Vec<(u8, Known)>,
     /// So many of its bytes are whole: what follows has to be cut off before more is appended.
-    pub whole: usize,
+    pub whole: u64,
 }
 
 /// A journal that cannot be gone on with.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum Broken {
     /// It has no first line.
     #[error("found no first line, expected what was run")]
@@ -119,6 +150,9 @@ pub enum Broken {
         /// What it should be of.
         expected: String,
     },
+    /// It cannot be read.
+    #[error("cannot be read: {0}")]
+    Unreadable(#[from] io::Error),
 }
 
 /// Appends the record of `entry` of the run of this number (a replay has a run for each side) to `bytes`; nothing for a request that was
@@ -157,35 +191,68 @@ pub fn encode(run: u8, entry: &Entry, bytes: &mut Vec<u8>) {
     *bytes = whole;
 }
 
-/// Reads a journal of `identity`, its first line.
+/// Reads a journal of `identity`, its first line, one record at a time.
 ///
 /// # Errors
-/// When it is of another run.
-pub fn resume(bytes: &[u8], identity: &str) -> Result<Resumed, Broken> {
-    let line = memchr::memchr(b'\n', bytes).ok_or(Broken::Headless)?;
-    let found = String::from_utf8_lossy(&bytes[..line]);
+/// When it is of another run, or cannot be read.
+pub fn resume(mut journal: impl BufRead, identity: &str) -> Result<Resumed, Broken> {
+    let mut line = Vec::new();
+    journal
+        .by_ref()
+        .take(HEAD_BYTES)
+        .read_until(b'\n', &mut line)?;
+    if line.pop() != Some(b'\n') {
+        return Err(Broken::Headless);
+    }
+    let found = String::from_utf8_lossy(&line);
     if found != identity {
         return Err(Broken::Other {
             found: found.into_owned(),
             expected: identity.to_owned(),
         });
     }
-    let mut whole = line + 1;
-    let mut entries = Vec::new();
-    while let Some((entry, length)) = next(&bytes[whole..]) {
-        entries.push(entry);
-        whole += length;
+    let mut whole = line.len() as u64 + 1;
+    let mut known = Vec::new();
+    let mut bytes = Vec::new();
+    loop {
+        bytes.clear();
+        journal.by_ref().take(8).read_to_end(&mut bytes)?;
+        let Some(length) = number(&bytes, 0) else {
+            break;
+        };
+        journal
+            .by_ref()
+            .take(length.into())
+            .read_to_end(&mut bytes)?;
+        let Some((run, entry)) = decode(&bytes) else {
+            break;
+        };
+        let place = Place {
+            offset: whole,
+            length: u32::try_from(bytes.len()).expect("an answer is far below 4 GiB"),
+        };
+        whole += bytes.len() as u64;
+        known.push((
+            run,
+            Known {
+                state: entry.state,
+                at: entry.at,
+                place,
+            },
+        ));
     }
-    Ok(Resumed { entries, whole })
+    Ok(Resumed { known, whole })
 }
 
-fn next(bytes: &[u8]) -> Option<((u8, Entry), usize)> {
-    let number = |at: usize| -> Option<u32> {
-        Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
-    };
-    let length = 8 + usize::try_from(number(0)?).ok()?;
-    let content = bytes.get(8..length)?;
-    if checksum(content) != number(4)? {
+fn number(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+/// The entry of a record, all of it and nothing else, and its run's number.
+pub fn decode(record: &[u8]) -> Option<(u8, Entry)> {
+    let content = record.get(8..)?;
+    let length = usize::try_from(number(record, 0)?).ok()?;
+    if content.len() != length || checksum(content) != number(record, 4)? {
         return None;
     }
     let record: Record<'_> = postcard::from_bytes(content).ok()?;
@@ -213,7 +280,7 @@ fn next(bytes: &[u8]) -> Option<((u8, Entry), usize)> {
         took_ns: record.took_ns,
         outcome,
     };
-    Some(((record.run, entry), length))
+    Some((record.run, entry))
 }
 
 /// It tells a torn record from a whole one, and is no proof against malice.
@@ -258,22 +325,32 @@ mod tests {
         for cut in ends[0]..=journal.len() {
             let resumed = resume(&journal[..cut], "this run").expect("it is of this run");
             let whole = ends.iter().filter(|end| **end <= cut).count() - 1;
+            let read = |(run, known): &(u8, Known)| {
+                let from = usize::try_from(known.place.offset).expect("it is small");
+                let record = &journal[from..from + known.place.length as usize];
+                let (of, entry) = decode(record).expect("it is whole");
+                assert_eq!((of, entry.at), (*run, known.at));
+                entry
+            };
             assert_eq!(
-                resumed.entries,
-                (0..whole).map(|at| (1, entry(at))).collect::<Vec<_>>()
+                resumed.known.iter().map(read).collect::<Vec<_>>(),
+                (0..whole).map(entry).collect::<Vec<_>>()
             );
-            assert_eq!(resumed.whole, ends[whole]);
+            assert_eq!(resumed.whole, ends[whole] as u64);
         }
         let last = journal.len() - 1;
         journal[last] ^= 1;
-        let resumed = resume(&journal, "this run").expect("it is of this run");
-        assert_eq!(resumed.entries.len(), 4, "a wrong checksum ends it");
+        let resumed = resume(&journal[..], "this run").expect("it is of this run");
+        assert_eq!(resumed.known.len(), 4, "a wrong checksum ends it");
     }
 
     #[test]
     fn another_runs_journal_is_refused() {
-        assert_eq!(resume(b"", "this"), Err(Broken::Headless));
-        let error = resume(b"that\n", "this").expect_err("another run");
+        for headless in [&b""[..], b"this"] {
+            let error = resume(headless, "this").expect_err("no line");
+            assert!(matches!(error, Broken::Headless));
+        }
+        let error = resume(&b"that\n"[..], "this").expect_err("another run");
         assert_eq!(
             error.to_string(),
             "found a journal of that, expected one of this"

@@ -9,6 +9,8 @@
 mod options;
 mod target;
 mod queue;
+mod framing;
+mod http1;
 mod connection;
 mod cookies;
 mod bindings;
@@ -16,14 +18,20 @@ mod send;
 mod latency;
 mod observation;
 mod journal;
+mod outcomes;
+mod horizon;
 mod event;
 mod replay;
 
-pub use journal::{Broken as BrokenJournal, Entry, Journal, Recorder, Resumed, encode, resume};
-pub use latency::{LATE_NS, Latency, Percentiles, Punctuality};
-pub use observation::{
-    Accounting, Answer, FailureReason, Observations, Outcome, SkipReason, StateRead, Time,
+pub use horizon::Horizon;
+pub use journal::{
+    Broken as BrokenJournal, Entry, Journal, Known, Place, Recorder, Resumed, decode, encode,
+    resume,
 };
+pub use latency::{LATE_NS, Latency, Percentiles, Punctuality};
+pub use observation::{Accounting, Answer, FailureReason, Observations, Outcome, SkipReason, Time};
 pub use options::{Options, Phase, Progress};
+pub(crate) use outcomes::read;
+pub use outcomes::{Archive, Brief, Outcomes, entries};
 pub use replay::{Run, side};
 pub use target::{Protocol, Target, Transport};

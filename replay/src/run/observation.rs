@@ -10,7 +10,7 @@ use crate::{
     capture::Headers,
     plan::Unreplayable,
     rules::Side,
-    run::{Latency, Punctuality},
+    run::{Brief, Latency, Outcomes, Punctuality},
 };
 
 /// What became of a request.
@@ -67,6 +67,8 @@ pub enum SkipReason {
     Unresolved,
     /// The run was stopped before its turn, or before its answer.
     Stopped,
+    /// The question was decided before its turn.
+    Decided,
 }
 
 impl SkipReason {
@@ -77,6 +79,7 @@ impl SkipReason {
             Self::NotHttp => "not_http",
             Self::Unresolved => "unresolved_value",
             Self::Stopped => "stopped",
+            Self::Decided => "decided",
         }
     }
 }
@@ -93,15 +96,6 @@ impl FailureReason {
     }
 }
 
-/// The final state of an entity, as one side tells it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StateRead {
-    /// The entity's id.
-    pub id: String,
-    /// What the read gave.
-    pub outcome: Outcome,
-}
-
 /// All that a run saw of one side.
 #[derive(Clone, Debug)]
 pub struct Observations {
@@ -110,9 +104,9 @@ pub struct Observations {
     /// The target's base URL.
     pub url: String,
     /// For each planned request, in the plan's order.
-    pub outcomes: Vec<Outcome>,
-    /// For each entity of the plan, in the plan's order.
-    pub state: Vec<StateRead>,
+    pub outcomes: Outcomes,
+    /// For each entity of the plan what the read of its final state gave, in the plan's order; empty where the rules say of no state.
+    pub state: Outcomes,
     /// How long answers took.
     pub latency: Latency,
     /// From the start to the last answer, in the host's time.
@@ -154,19 +148,19 @@ pub struct Accounting {
 
 impl Accounting {
     /// Counts one outcome.
-    pub fn count(&mut self, outcome: &Outcome) {
+    pub fn count(&mut self, outcome: Brief) {
         self.planned += 1;
         match outcome {
-            Outcome::Answered(_) => {
+            Brief::Answered(_) => {
                 self.sent += 1;
                 self.answered += 1;
             }
-            Outcome::Failed { reason, .. } => {
+            Brief::Failed(reason) => {
                 self.sent += 1;
                 self.failed += 1;
                 *self.failed_by_reason.entry(reason.name()).or_default() += 1;
             }
-            Outcome::Skipped(reason) => {
+            Brief::Skipped(reason) => {
                 self.skipped += 1;
                 *self.skipped_by_reason.entry(reason.name()).or_default() += 1;
             }
@@ -183,7 +177,7 @@ impl Observations {
     /// What became of all requests.
     pub fn accounting(&self) -> Accounting {
         let mut accounting = Accounting::default();
-        for outcome in &self.outcomes {
+        for outcome in self.outcomes.briefs() {
             accounting.count(outcome);
         }
         accounting
@@ -194,13 +188,10 @@ impl Observations {
     pub fn gone_from(&self) -> Option<usize> {
         let mut first = None;
         let mut unreached = 0;
-        for (at, outcome) in self.outcomes.iter().enumerate().rev() {
-            match outcome {
-                Outcome::Skipped(_) => {}
-                Outcome::Failed {
-                    reason: FailureReason::Connect,
-                    ..
-                } => {
+        for at in (0..self.outcomes.len()).rev() {
+            match self.outcomes.brief(at) {
+                Brief::Skipped(_) => {}
+                Brief::Failed(FailureReason::Connect) => {
                     first = Some(at);
                     unreached += 1;
                 }

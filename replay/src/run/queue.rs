@@ -6,6 +6,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+/// So many requests that are due may wait to be sent: at the pace `max` all are due at once, and what a target that answers slowly holds back is
+/// not kept twice. More wait in the plan.
+const AHEAD: usize = 16_384;
+
 /// One request of a phase, as the queue sees it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Job {
@@ -16,7 +20,7 @@ pub(super) struct Job {
     /// The session whose connection and cookies it uses; 0 for none.
     pub(super) session: u32,
     /// Earlier requests whose answers it needs.
-    pub(super) after: Vec<usize>,
+    pub(super) after: Box<[usize]>,
 }
 
 /// The requests of a phase that are not finished.
@@ -33,6 +37,8 @@ pub(super) struct Queue<'j> {
     /// The last released request of each order key, while it is unfinished.
     last: BTreeMap<u32, usize>,
     finished: Vec<bool>,
+    /// When there was no room for a request that was due.
+    crowded_ns: Option<u64>,
 }
 
 impl<'j> Queue<'j> {
@@ -46,12 +52,15 @@ impl<'j> Queue<'j> {
             waiting: BTreeMap::new(),
             last: BTreeMap::new(),
             finished,
+            crowded_ns: None,
         }
     }
 
-    /// Releases what is due by `now_ns`.
+    /// Releases what is due by `now_ns`, as far as [`AHEAD`] allows.
     pub(super) fn release(&mut self, now_ns: u64) {
-        while let Some(job) = self.jobs.get(self.next).filter(|job| job.at_ns <= now_ns) {
+        while self.has_room()
+            && let Some(job) = self.jobs.get(self.next).filter(|job| job.at_ns <= now_ns)
+        {
             let at = self.next;
             self.next += 1;
             if self.finished[at] {
@@ -71,6 +80,17 @@ impl<'j> Queue<'j> {
                 self.waiting.insert(at, waits);
             }
         }
+        let next = self.jobs.get(self.next);
+        if next.is_some_and(|job| job.at_ns <= now_ns) {
+            self.crowded_ns = Some(now_ns);
+        }
+    }
+
+    /// Whether the request at `at` was due when there was no room.
+    pub(super) fn was_crowded(&self, at: usize) -> bool {
+        let due_ns = self.jobs[at].at_ns;
+        self.crowded_ns
+            .is_some_and(|crowded_ns| due_ns <= crowded_ns)
     }
 
     /// The next request that may be sent, and whether it had to wait for another one.
@@ -102,9 +122,22 @@ impl<'j> Queue<'j> {
         }
     }
 
-    /// When the next request is due.
+    /// When the next request is due; nothing while there is no room for it.
     pub(super) fn due_ns(&self) -> Option<u64> {
-        self.jobs.get(self.next).map(|job| job.at_ns)
+        let job = self.jobs.get(self.next).filter(|_| self.has_room());
+        job.map(|job| job.at_ns)
+    }
+
+    fn has_room(&self) -> bool {
+        self.ready.len() + self.waiting.len() < AHEAD
+    }
+
+    /// Nothing from `end` on is sent any more.
+    pub(super) fn cut(&mut self, end: usize) {
+        self.jobs = &self.jobs[..end];
+        self.next = self.next.min(end);
+        self.ready.retain(|(at, _)| *at < end);
+        self.waiting.retain(|at, _| *at < end);
     }
 
     /// Whether nothing is left but what is under way.
@@ -122,7 +155,7 @@ mod tests {
             at_ns,
             order,
             session: 0,
-            after: after.to_vec(),
+            after: after.into(),
         }
     }
 
@@ -159,5 +192,39 @@ mod tests {
         let mut queue = Queue::new(&jobs, vec![true, false]);
         queue.release(0);
         assert_eq!((queue.pop(), queue.pop()), (Some((1, false)), None));
+    }
+
+    #[test]
+    fn what_is_cut_off_is_not_sent_and_holds_back_nothing() {
+        let jobs = [
+            job(0, Some(1), &[]),
+            job(0, Some(1), &[]),
+            job(0, Some(1), &[]),
+            job(0, None, &[0]),
+            job(9, None, &[]),
+        ];
+        let mut queue = Queue::new(&jobs, vec![false; 5]);
+        queue.release(0);
+        assert_eq!(queue.pop(), Some((0, false)));
+        queue.cut(2);
+        assert_eq!((queue.due_ns(), queue.is_drained()), (None, false));
+        queue.finish(0);
+        assert_eq!((queue.pop(), queue.pop()), (Some((1, true)), None));
+        queue.finish(1);
+        assert!(queue.is_drained());
+    }
+
+    #[test]
+    fn more_than_may_wait_stay_in_the_plan_until_there_is_room() {
+        let jobs = vec![job(0, Some(1), &[]); AHEAD + 2];
+        let mut queue = Queue::new(&jobs, vec![false; jobs.len()]);
+        for at in 0..jobs.len() {
+            queue.release(0);
+            assert!(queue.waiting.len() <= AHEAD);
+            assert!(queue.was_crowded(at), "two too many are due");
+            assert_eq!(queue.pop().map(|(at, _)| at), Some(at));
+            queue.finish(at);
+        }
+        assert!(queue.is_drained());
     }
 }

@@ -6,9 +6,12 @@
 //! **Invariant**: everything runs inside one future, on the host's clock: dropping it ends the run, and the same simulated host and plan give
 //! the same observations.
 
+mod learned;
+
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     future::{Future, poll_fn},
+    ops::Range,
     pin::Pin,
     task::Poll,
     time::Duration,
@@ -23,13 +26,12 @@ use crate::{
     plan::{Pace, Plan},
     rules::{Rules, Side},
     run::{
-        Entry, Journal, Latency, Observations, Options, Outcome, Phase, Progress, Punctuality,
-        SkipReason, StateRead, Target,
+        Brief, Entry, Horizon, Journal, Latency, Observations, Options, Outcome, Outcomes, Phase,
+        Progress, Punctuality, SkipReason, Target,
         bindings::{Bindings, percent_encoded, substituted},
         connection::{Dialer, Pool},
         cookies::Jar,
         event::{Event, Exchanged, InFlight, next_event, outcome},
-        latency::LATE_NS,
         queue::{Job, Queue},
         send::prepare,
     },
@@ -38,6 +40,9 @@ use crate::{
 /// So many idle connections are kept for the sessions that opened them, whatever the limit of requests in flight: with fewer than there are
 /// sessions, each would lose its own before its next request.
 const IDLE: usize = 1024;
+
+/// Where it may be decided that the sending ends, that is looked for this often, however far away the next request is.
+const LOOK_NS: u64 = 50_000_000;
 
 /// A plan, whom to run it against, and how.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +57,8 @@ pub struct Run<'r> {
     pub rules: &'r Rules,
     /// The limits.
     pub options: &'r Options,
+    /// How far all sides go, where that may be decided while they run.
+    pub horizon: Option<&'r Horizon>,
 }
 
 /// Replays `plan` against `target` and reads the final state: [`Run::observe`] from the beginning, without a journal.
@@ -70,6 +77,7 @@ pub async fn side(
         plan,
         rules,
         options,
+        horizon: None,
     };
     let journal = Journal {
         known: Vec::new(),
@@ -104,7 +112,7 @@ impl Run<'_> {
             journal,
             progress,
         };
-        let known = running.known(&jobs);
+        let known = running.known(Phase::Replay, &jobs);
         let replay = |running: &Running<'_, '_, _>, at: usize| running.request(&jobs[at], at);
         let (outcomes, mut stopped) = running
             .all(Phase::Replay, &jobs, known, replay, &mut stop)
@@ -154,7 +162,7 @@ impl Run<'_> {
                     .session
                     .as_deref()
                     .map_or(0, |session| number(&mut sessions, session) + 1),
-                after,
+                after: after.into(),
             })
             .collect();
         (jobs, bindings)
@@ -205,55 +213,6 @@ impl<P: FnMut(Progress) + Send> Running<'_, '_, P> {
         self.clock.now_ns(self.run.host)
     }
 
-    /// What an earlier run saw, taken in as if it had been seen now.
-    fn known(&mut self, jobs: &[Job]) -> Vec<Option<Outcome>> {
-        let mut known = vec![None; jobs.len()];
-        for entry in self.journal.known.iter().filter(|entry| !entry.state) {
-            if entry.at < known.len() {
-                known[entry.at] = Some(entry.outcome.clone());
-            }
-        }
-        for entry in std::mem::take(&mut self.journal.known) {
-            if !entry.state && entry.at < jobs.len() {
-                self.learn(Phase::Replay, jobs, &entry);
-            } else if entry.state {
-                self.journal.known.push(entry);
-            }
-        }
-        known
-    }
-
-    /// Takes from an outcome what later requests and the report need.
-    fn learn(&mut self, phase: Phase, jobs: &[Job], entry: &Entry) {
-        if phase != Phase::Replay {
-            return;
-        }
-        self.punctual(entry);
-        let job = &jobs[entry.at];
-        let paced = self.run.plan.pace != Pace::Max;
-        let late_ns = if paced { entry.late_ns } else { 0 };
-        self.latency.record_sending(0, late_ns);
-        let Outcome::Answered(answer) = &entry.outcome else {
-            return;
-        };
-        self.latency.record(0, late_ns, late_ns + entry.took_ns);
-        self.bindings.learn(entry.at, &entry.outcome);
-        if job.session == 0 {
-            return;
-        }
-        for (_, value) in answer
-            .headers
-            .iter()
-            .filter(|(name, _)| name == "set-cookie")
-        {
-            let request = &self.run.plan.requests[entry.at].request;
-            let host = header(&request.headers, "host").unwrap_or_default();
-            let now_s = self.run.host.now().as_micros() / 1_000_000;
-            let jar = self.jars.entry(job.session).or_default();
-            jar.set(value, host, request.path(), now_s);
-        }
-    }
-
     /// The request `at` as this target gets it now.
     fn request(&self, job: &Job, at: usize) -> Result<http::Request<Bytes>, SkipReason> {
         let Run {
@@ -298,52 +257,69 @@ impl<P: FnMut(Progress) + Send> Running<'_, '_, P> {
         &mut self,
         phase: Phase,
         jobs: &[Job],
-        known: Vec<Option<Outcome>>,
+        mut seen: Outcomes,
         request: impl Fn(&Self, usize) -> Result<http::Request<Bytes>, SkipReason>,
         stop: &mut Pin<&mut impl Future<Output = ()>>,
-    ) -> (Vec<Outcome>, bool) {
-        let finished: Vec<bool> = known.iter().map(Option::is_some).collect();
+    ) -> (Outcomes, bool) {
+        let known = |brief| !matches!(brief, Brief::Skipped(_));
+        let finished: Vec<bool> = seen.briefs().map(known).collect();
         // A resumed run goes on where the earlier one was in its schedule.
         let first = finished.iter().position(|finished| !finished);
         let passed_ns = first.map_or(0, |at| jobs[at].at_ns);
         self.clock = Clock::started(self.run.host, passed_ns);
         let mut done = finished.iter().filter(|finished| **finished).count();
-        let failure = |outcome: &&Option<Outcome>| matches!(outcome, Some(Outcome::Failed { .. }));
-        let mut failed = known.iter().filter(failure).count();
-        let mut outcomes: Vec<Outcome> = known
-            .into_iter()
-            .map(|known| known.unwrap_or(Outcome::Skipped(SkipReason::Stopped)))
-            .collect();
+        let failure = |brief: &Brief| matches!(brief, Brief::Failed(_));
+        let mut failed = seen.briefs().filter(failure).count();
         let mut queue = Queue::new(jobs, finished);
         let mut in_flight = InFlight::new();
         let mut timer: Option<(u64, Sleep)> = None;
         let mut held_back: usize = 0;
+        // What is before this place is sent, as far as it can be.
+        let mut open = jobs.len();
+        let horizon = self.run.horizon.filter(|_| phase == Phase::Replay);
+        let looks = horizon.is_some();
         loop {
             queue.release(self.now_ns());
             while in_flight.len() < self.run.options.in_flight.max(1) {
                 let Some((at, waited)) = queue.pop() else {
                     break;
                 };
-                let held = held_back > 0;
+                if horizon.is_some_and(|horizon| !horizon.begin(at)) {
+                    // It is closed, and what follows says what becomes of this one.
+                    break;
+                }
+                let held = held_back > 0 || queue.was_crowded(at);
                 held_back = held_back.saturating_sub(1);
                 match request(self, at) {
                     Ok(request) => {
                         in_flight.push(self.send((at, waited, held), jobs[at].session, request));
                     }
                     Err(reason) => {
-                        outcomes[at] = Outcome::Skipped(reason);
+                        self.skip(phase, &mut seen, at, reason);
                         done += 1;
                         queue.finish(at);
                     }
                 }
             }
+            if let Some(end) = horizon.and_then(Horizon::end)
+                && end < open
+            {
+                done += self.leave(end..open, &mut seen);
+                queue.cut(end);
+                open = end;
+                continue;
+            }
             held_back = queue.ready();
             if queue.is_drained() && in_flight.len() == 0 {
-                self.journal.recorder.flush();
-                return (outcomes, false);
+                return (seen, false);
             }
+            let looking = looks && open == jobs.len();
+            let look = |at: u64| at.min(self.now_ns() + LOOK_NS);
             let due = queue.due_ns();
-            if timer.as_ref().map(|(at, _)| *at) != due {
+            let due = if looking { due.map(look) } else { due };
+            let set = timer.as_ref().map(|(at, _)| *at);
+            // A look that is due earlier does as well as the next one.
+            if set != due && !(looking && set.is_some() && set <= due) {
                 let now = self.now_ns();
                 let sleep = |at: u64| {
                     let left = Duration::from_nanos(at.saturating_sub(now));
@@ -351,35 +327,14 @@ impl<P: FnMut(Progress) + Send> Running<'_, '_, P> {
                 };
                 timer = due.map(|at| (at, sleep(at)));
             }
-            let recorder = &mut *self.journal.recorder;
             let sleep = timer.as_mut().map(|(_, sleep)| sleep);
-            match next_event(stop, &mut in_flight, sleep, || recorder.flush()).await {
-                Event::Stopped => {
-                    self.journal.recorder.flush();
-                    return (outcomes, true);
-                }
+            match next_event(stop, &mut in_flight, sleep).await {
+                Event::Stopped => return (seen, true),
                 // The timer is spent; a clock that lags behind it gets a new one.
                 Event::Due => timer = None,
                 Event::Done(exchanged) => {
                     let at = exchanged.at;
-                    let (job, late_ns) = (&jobs[at], exchanged.sent_ns - jobs[at].at_ns);
-                    if let Some(link) = exchanged.link {
-                        let now_ns = nanos(self.run.host.elapsed());
-                        self.pool.put(job.session, link, now_ns);
-                    }
-                    let entry = Entry {
-                        state: phase == Phase::State,
-                        at,
-                        late_ns,
-                        waited: exchanged.waited,
-                        held: exchanged.held,
-                        took_ns: exchanged.ended_ns - exchanged.sent_ns,
-                        outcome: outcome(exchanged.answer),
-                    };
-                    self.journal.recorder.record(&entry);
-                    self.learn(phase, jobs, &entry);
-                    failed += usize::from(matches!(entry.outcome, Outcome::Failed { .. }));
-                    outcomes[at] = entry.outcome;
+                    failed += usize::from(self.ended(phase, jobs, exchanged, &mut seen));
                     done += 1;
                     queue.finish(at);
                     (self.progress)(Progress {
@@ -394,12 +349,59 @@ impl<P: FnMut(Progress) + Send> Running<'_, '_, P> {
         }
     }
 
-    fn punctual(&mut self, entry: &Entry) {
-        let late = entry.late_ns > LATE_NS;
-        self.punctuality.sent += 1;
-        self.punctuality.late += u64::from(late);
-        self.punctuality.waited += u64::from(late && entry.waited);
-        self.punctuality.held_back += u64::from(late && entry.held && !entry.waited);
+    /// Takes in a request that came to its end; says whether it failed.
+    fn ended(
+        &mut self,
+        phase: Phase,
+        jobs: &[Job],
+        exchanged: Exchanged,
+        seen: &mut Outcomes,
+    ) -> bool {
+        let at = exchanged.at;
+        if let Some(link) = exchanged.link {
+            let now_ns = nanos(self.run.host.elapsed());
+            self.pool.put(jobs[at].session, link, now_ns);
+        }
+        let entry = Entry {
+            state: phase == Phase::State,
+            at,
+            late_ns: exchanged.sent_ns - jobs[at].at_ns,
+            waited: exchanged.waited,
+            held: exchanged.held,
+            took_ns: exchanged.ended_ns - exchanged.sent_ns,
+            outcome: outcome(exchanged.answer),
+        };
+        let place = self.journal.recorder.record(&entry);
+        self.learn(phase, jobs, &entry);
+        let failed = matches!(entry.outcome, Outcome::Failed { .. });
+        seen.put(at, entry.outcome, place);
+        failed
+    }
+
+    /// Leaves out what is beyond the horizon; says how many requests that are.
+    fn leave(&mut self, beyond: Range<usize>, seen: &mut Outcomes) -> usize {
+        let open: Vec<usize> = beyond
+            .filter(|at| seen.brief(*at) == Brief::Skipped(SkipReason::Stopped))
+            .collect();
+        for at in &open {
+            self.skip(Phase::Replay, seen, *at, SkipReason::Decided);
+        }
+        open.len()
+    }
+
+    /// Takes note of a request that is not sent.
+    fn skip(&mut self, phase: Phase, seen: &mut Outcomes, at: usize, reason: SkipReason) {
+        let entry = Entry {
+            state: phase == Phase::State,
+            at,
+            late_ns: 0,
+            waited: false,
+            held: false,
+            took_ns: 0,
+            outcome: Outcome::Skipped(reason),
+        };
+        self.journal.recorder.record(&entry);
+        seen.put(at, entry.outcome, None);
     }
 
     fn send(
@@ -432,7 +434,7 @@ impl<P: FnMut(Progress) + Send> Running<'_, '_, P> {
         &mut self,
         stopped: bool,
         stop: &mut Pin<&mut impl Future<Output = ()>>,
-    ) -> Vec<StateRead> {
+    ) -> Outcomes {
         let Run {
             plan,
             rules,
@@ -440,13 +442,22 @@ impl<P: FnMut(Progress) + Send> Running<'_, '_, P> {
             ..
         } = *self.run;
         let Some(reads) = &rules.state else {
-            return Vec::new();
+            return Outcomes::open(0, None);
         };
         let template = match target.side {
             Side::Legacy => &reads.legacy,
             Side::Candidate => &reads.candidate,
         };
+        // What was not sent made no entity: there is no state to read.
+        let end = self.run.horizon.and_then(Horizon::end);
+        let sent = end.map(|end| touched(plan, end));
         let request = |running: &Self, at: usize| {
+            if sent
+                .as_ref()
+                .is_some_and(|sent| !sent.contains(&*plan.entities[at]))
+            {
+                return Err(SkipReason::Decided);
+            }
             let id = running.bindings.entity(&plan.entities[at]);
             let id = percent_encoded(id.ok_or(SkipReason::Unresolved)?);
             let path = template.fill(&[("id", &id)]).ok_or(SkipReason::NotHttp)?;
@@ -460,22 +471,20 @@ impl<P: FnMut(Progress) + Send> Running<'_, '_, P> {
             prepare(&target.url, &read, None).ok_or(SkipReason::NotHttp)
         };
         let jobs = vec![Job::default(); plan.entities.len()];
-        let mut known = vec![None; jobs.len()];
-        for entry in std::mem::take(&mut self.journal.known) {
-            if let Some(slot) = known.get_mut(entry.at) {
-                *slot = Some(entry.outcome);
-            }
+        let known = self.known(Phase::State, &jobs);
+        if stopped {
+            return Outcomes::open(jobs.len(), None);
         }
-        let outcomes = if stopped {
-            vec![Outcome::Skipped(SkipReason::Stopped); jobs.len()]
-        } else {
-            self.all(Phase::State, &jobs, known, request, stop).await.0
-        };
-        let ids = plan.entities.iter().cloned();
-        ids.zip(outcomes)
-            .map(|(id, outcome)| StateRead { id, outcome })
-            .collect()
+        self.all(Phase::State, &jobs, known, request, stop).await.0
     }
+}
+
+/// The entities that the requests before `end` touch.
+fn touched(plan: &Plan, end: usize) -> BTreeSet<&str> {
+    let orders = plan.requests[..end].iter();
+    orders
+        .filter_map(|planned| planned.order.as_deref()?.strip_prefix("entity "))
+        .collect()
 }
 
 fn nanos(duration: Duration) -> u64 {

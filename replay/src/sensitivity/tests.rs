@@ -1,9 +1,11 @@
 //! Which mutations are made, which rule hides which, and that a swapped reference is caught by the bijection.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use super::*;
-use crate::rules::{Rules, Subject};
+use crate::rules::Rules;
 
 const BODY: &str = r#"{"id":"ID","name":"Ada Lovelace","at":"2026-01-01T10:00:00Z","n":9,"ok":true,"none":null,"tags":["a","b"],"in":{"x":1}}"#;
 
@@ -29,29 +31,33 @@ fn measured(rules: &str, prefix: &str) -> Sensitivity {
         .collect();
     let mut comparer = Comparer::new(&rules);
     let mut sample = Sample::new(&"0123456789abcdef".repeat(4));
-    for (seq, (legacy, candidate)) in (0..).zip(&sides) {
-        let pair = Pair {
-            seq,
-            subject: Subject::Request {
-                method: "GET",
-                path: "/things/1",
-            },
-            endpoint: "GET /things/{id}",
-            session: None,
-            asked: ("GET", "/things/1"),
-            legacy,
-            candidate,
+    let subject = Subject::Request {
+        method: "GET",
+        path: "/things/1",
+    };
+    let fetch = |which| {
+        let Which::Request(at) = which else {
+            panic!("{which:?}")
         };
+        let (legacy, candidate) = &sides[at];
+        let fetched = Fetched {
+            legacy: Cow::Borrowed(legacy),
+            candidate: Cow::Borrowed(candidate),
+        };
+        (subject, fetched)
+    };
+    for at in 0..sides.len() {
+        let (_, pair) = fetch(Which::Request(at));
         let (a, b) = answers(&pair).expect("answered");
-        let comparison = comparer.compare(pair.subject, a, b);
+        let comparison = comparer.compare(subject, a, b);
         assert!(
             comparison.differences.is_empty(),
             "{:?}",
             comparison.differences
         );
-        sample.offer(pair);
+        sample.offer("GET /things/{id}", Which::Request(at));
     }
-    sample.measure(&comparer)
+    sample.measure(&comparer, fetch)
 }
 
 #[test]

@@ -231,8 +231,9 @@ fn a_swapped_reference_is_found_with_both_witnesses() {
     let wrong: Vec<u64> = compared
         .requests
         .iter()
-        .filter(|one| one.category == Category::Mismatched)
-        .map(|one| one.pair.seq)
+        .zip(&plan.requests)
+        .filter(|(one, _)| one.category == Category::Mismatched)
+        .map(|(_, planned)| planned.seq)
         .collect();
     assert_eq!(wrong, [57], "that read alone");
     assert_eq!(compared.conflicts.len(), 1);

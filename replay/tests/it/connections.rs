@@ -167,8 +167,9 @@ fn every_way_to_break_is_a_failure_with_its_reason() {
                 "{reason}"
             );
             assert_eq!(accounting.failed_by_reason, [(reason, 1)].into());
-            let Outcome::Failed { message, .. } = &run.outcomes[3] else {
-                panic!("{:?}", run.outcomes[3])
+            let failed = run.outcomes.read(3);
+            let Outcome::Failed { message, .. } = &*failed else {
+                panic!("{failed:?}")
             };
             assert!(message.contains("127.0.0.1:"), "{message}");
         });
@@ -214,11 +215,11 @@ fn an_answer_may_end_with_its_connection_or_come_in_chunks() {
         };
         let (url, _) = raw(&host, react).await;
         let run = run(&host, &Target::new(Side::Legacy, url), reads(2), &options()).await;
-        let bodies: Vec<&[u8]> = run
+        let bodies: Vec<Bytes> = run
             .outcomes
             .iter()
-            .filter_map(|outcome| match outcome {
-                Outcome::Answered(answer) => Some(&answer.body[..]),
+            .filter_map(|outcome| match &*outcome {
+                Outcome::Answered(answer) => Some(answer.body.clone()),
                 _ => None,
             })
             .collect();
@@ -292,7 +293,7 @@ async fn serve(host: &Host, stream: Stream, http2: bool) {
 }
 
 fn said(run: &Observations) -> String {
-    match &run.outcomes[0] {
+    match &*run.outcomes.read(0) {
         Outcome::Answered(answer) => String::from_utf8_lossy(&answer.body).into_owned(),
         other => format!("{other:?}"),
     }

@@ -316,7 +316,7 @@ type Clusters = BTreeMap<(String, String, DifferenceKind), u64>;
 
 fn clusters(compared: &Compared<'_, '_>) -> Clusters {
     let mut clusters = Clusters::new();
-    for one in &compared.requests {
+    for (one, which) in compared.requests.iter().zip(compared.pairs.requests()) {
         for difference in &one.comparison.differences {
             let path = match difference.kind {
                 DifferenceKind::Text => "text".to_owned(),
@@ -324,7 +324,11 @@ fn clusters(compared: &Compared<'_, '_>) -> Clusters {
                 DifferenceKind::Encoding => "encoding".to_owned(),
                 _ => difference.path.clone(),
             };
-            let key = (one.pair.endpoint.to_owned(), path, difference.kind);
+            let key = (
+                compared.pairs.endpoint(which).to_owned(),
+                path,
+                difference.kind,
+            );
             *clusters.entry(key).or_default() += 1;
         }
     }

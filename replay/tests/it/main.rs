@@ -8,6 +8,7 @@ mod captures_formats;
 mod captures_fuzz;
 mod captures_samples;
 mod comparing;
+mod decided;
 mod divergences;
 mod encodings;
 mod mask;

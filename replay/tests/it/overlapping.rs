@@ -42,7 +42,7 @@ fn story(rules: &Rules, asked: &[Asked]) -> Story {
     let plan = planned(captured(requests), rules);
     let told = |which: usize| move |at: usize| answer(200, asked[at].3[which].to_owned());
     let spans = [0, 1].map(|which| {
-        let mut spans = Spans::new(&plan, &[]);
+        let mut spans = Spans::new(&plan, []);
         for (at, (_, _, times, _)) in asked.iter().enumerate() {
             spans.set(at, times[which].0, times[which].1);
         }

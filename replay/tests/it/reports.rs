@@ -6,7 +6,7 @@ use rehearsal_replay::{
     plan::Plan,
     report::{LIMIT_BYTES, Report, human, junit, markdown},
     rules::{Rules, Side},
-    run::{Answer, FailureReason, Latency, Observations, Outcome, StateRead, Time},
+    run::{Answer, FailureReason, Latency, Observations, Outcome, Time},
     verdict::Gate,
 };
 
@@ -35,14 +35,7 @@ pub(crate) fn observations(
         side,
         url: format!("http://{}:80", side.name()),
         outcomes: (0..plan.requests.len()).map(outcome).collect(),
-        state: plan
-            .entities
-            .iter()
-            .map(|id| StateRead {
-                id: id.clone(),
-                outcome: state(id),
-            })
-            .collect(),
+        state: plan.entities.iter().map(|id| state(id)).collect(),
         latency,
         duration_ns: 1,
         time: Time::Virtual,

@@ -1,13 +1,18 @@
 //! A run that ended early goes on from its journal and comes to the same end.
 
-use std::time::Duration;
+use std::{
+    io,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
 
 use rehearsal_host::Host;
 use rehearsal_replay::{
     plan::{Pace, Plan, plan},
     rules::{Rules, Side},
     run::{
-        Entry, FailureReason, Journal, Observations, Outcome, Recorder, Run, Target, encode, resume,
+        Archive, Entry, FailureReason, Journal, Known, Observations, Outcome, Place, Recorder, Run,
+        Target, encode, resume,
     },
 };
 
@@ -16,14 +21,46 @@ use crate::{
     server::{captured, on_this_machine, options, planned, reads, rules},
 };
 
-/// Keeps what it is told as a journal's bytes.
-struct Kept(Vec<u8>);
+/// A journal in memory.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl Kept {
+    fn of(bytes: &[u8]) -> Self {
+        Self(Arc::new(Mutex::new(bytes.to_vec())))
+    }
+
+    fn bytes(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.0.lock().expect("no panic")
+    }
+}
 
 impl Recorder for Kept {
-    fn record(&mut self, entry: &Entry) {
-        encode(1, entry, &mut self.0);
+    fn record(&mut self, entry: &Entry) -> Option<Place> {
+        let mut bytes = self.bytes();
+        let offset = bytes.len();
+        encode(1, entry, &mut bytes);
+        Some(Place {
+            offset: offset as u64,
+            length: u32::try_from(bytes.len() - offset).expect("it is small"),
+        })
     }
-    fn flush(&mut self) {}
+
+    fn archive(&self) -> Option<Arc<dyn Archive>> {
+        Some(Arc::new(self.clone()))
+    }
+}
+
+impl Archive for Kept {
+    fn read(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        let from = usize::try_from(offset).expect("it is small");
+        bytes.copy_from_slice(&self.bytes()[from..from + bytes.len()]);
+        Ok(())
+    }
+
+    fn lost(&self, told: &str) {
+        panic!("{told}");
+    }
 }
 
 async fn observed(
@@ -31,8 +68,9 @@ async fn observed(
     url: &str,
     plan: &Plan,
     rules: &Rules,
-    known: Vec<Entry>,
-) -> (Observations, Vec<u8>) {
+    known: Vec<Known>,
+    mut kept: Kept,
+) -> Observations {
     let (target, options) = (Target::new(Side::Candidate, url), options());
     let run = Run {
         host,
@@ -40,15 +78,14 @@ async fn observed(
         plan,
         rules,
         options: &options,
+        horizon: None,
     };
-    let mut kept = Kept(Vec::new());
     let journal = Journal {
         known,
         recorder: &mut kept,
     };
     let never = std::future::pending();
-    let seen = run.observe(journal, never, |_| ()).await;
-    (seen, kept.0)
+    run.observe(journal, never, |_| ()).await
 }
 
 /// An answer that depends on the request alone, and a failure now and then.
@@ -65,10 +102,9 @@ fn react(asked: &Asked) -> Reaction {
 }
 
 fn outcomes(run: &Observations) -> Vec<String> {
-    let state = run.state.iter().map(|read| &read.outcome);
-    let whole = run.outcomes.iter().chain(state);
+    let whole = run.outcomes.iter().chain(run.state.iter());
     whole
-        .map(|outcome| match outcome {
+        .map(|outcome| match &*outcome {
             // The message names the port, which is another one in another run.
             Outcome::Failed { reason, .. } => reason.name().to_owned(),
             other => format!("{other:?}"),
@@ -92,33 +128,28 @@ fn a_run_cut_anywhere_comes_to_the_same_end_and_asks_only_what_is_left() {
         });
         let plan = planned(captured(requests), &rules);
         let (url, log) = raw(&host, react).await;
-        let (whole, bytes) = observed(&host, &url, &plan, &rules, Vec::new()).await;
+        let journal = Kept::of(b"id\n");
+        let whole = observed(&host, &url, &plan, &rules, Vec::new(), journal.clone()).await;
         let expected = outcomes(&whole);
         let asked = log.lock().expect("no panic").len();
         assert_eq!(asked, 60 + plan.entities.len());
-        let journal = [b"id\n", &bytes[..]].concat();
+        let journal = journal.bytes().clone();
         for cut in (3..=journal.len()).step_by(journal.len() / 40) {
             let resumed = resume(&journal[..cut], "id").expect("it is of this run");
-            let known: Vec<Entry> = resumed
-                .entries
-                .into_iter()
-                .map(|(_, entry)| entry)
-                .collect();
+            let known: Vec<Known> = resumed.known.into_iter().map(|(_, one)| one).collect();
             let count = known.len();
             let before = log.lock().expect("no panic").len();
-            let (again, more) = observed(&host, &url, &plan, &rules, known).await;
+            let whole_bytes = usize::try_from(resumed.whole).expect("it is small");
+            let kept = Kept::of(&journal[..whole_bytes]);
+            let again = observed(&host, &url, &plan, &rules, known, kept.clone()).await;
             assert_eq!(outcomes(&again), expected, "cut at byte {cut}");
             assert_eq!(log.lock().expect("no panic").len() - before, asked - count);
             assert_eq!(
                 again.latency.response().count,
                 whole.latency.response().count
             );
-            let rest = resume(&[b"id\n", &more[..]].concat(), "id").expect("a journal");
-            assert_eq!(
-                rest.entries.len(),
-                asked - count,
-                "only what is new is told"
-            );
+            let all = resume(&kept.bytes()[..], "id").expect("a journal");
+            assert_eq!(all.known.len(), asked, "only what is new is told");
         }
     });
 }
@@ -146,8 +177,15 @@ fn a_resumed_run_goes_on_at_its_place_in_the_schedule() {
                 message: String::new(),
             },
         };
-        let run = observed(&host, &url, &plan, &rules, vec![first]);
-        let (seen, _) = tokio::time::timeout(Duration::from_mins(1), run)
+        let mut kept = Kept::default();
+        let place = kept.record(&first).expect("it is kept");
+        let known = Known {
+            state: false,
+            at: 0,
+            place,
+        };
+        let run = observed(&host, &url, &plan, &rules, vec![known], kept);
+        let seen = tokio::time::timeout(Duration::from_mins(1), run)
             .await
             .expect("the hour before the first open request is over");
         assert_eq!(seen.accounting().answered, 2);

@@ -10,18 +10,18 @@ use rehearsal_replay::{
     judge::judge,
     plan::{Pace, plan},
     rules::{Rules, Side},
-    run::{Observations, Options, Outcome, Phase, Progress, SkipReason, Target, Time, side},
+    run::{Brief, Observations, Options, Phase, Progress, SkipReason, Target, Time, side},
     verdict::Gate,
 };
 
 use crate::server::{captured, observed, on_this_machine, options, planned, reads, rules, service};
 
 fn answered(observations: &Observations) -> Vec<u16> {
-    let status = |outcome: &Outcome| match outcome {
-        Outcome::Answered(answer) => answer.status,
-        _ => 0,
+    let status = |brief: Brief| match brief {
+        Brief::Answered(status) => status,
+        Brief::Failed(_) | Brief::Skipped(_) => 0,
     };
-    observations.outcomes.iter().map(status).collect()
+    observations.outcomes.briefs().map(status).collect()
 }
 
 #[test]
@@ -79,9 +79,7 @@ fn requests_of_one_entity_keep_their_order_and_others_do_not_wait() {
             );
         }
         assert_eq!(run.state.len(), 10);
-        assert!(run.state.iter().all(
-            |read| matches!(&read.outcome, Outcome::Answered(answer) if answer.status == 200)
-        ));
+        assert!(run.state.briefs().all(|read| read == Brief::Answered(200)));
     });
 }
 
@@ -157,7 +155,7 @@ fn what_cannot_be_sent_says_why() {
         let plan = planned(capture, &rules);
         let run = observed(&host, Side::Legacy, &url, &plan, &rules).await;
         assert_eq!(answered(&run), [0, 0, 200]);
-        assert_eq!(run.outcomes[1], Outcome::Skipped(SkipReason::NotHttp));
+        assert_eq!(run.outcomes.brief(1), Brief::Skipped(SkipReason::NotHttp));
         assert_eq!(
             run.accounting().skipped_by_reason,
             [("body_missing", 1), ("not_http", 1)].into()

@@ -1,10 +1,11 @@
 //! All sides running: the same replay over real sockets.
 //!
-//! **Invariant**: all sides are replayed at once, from one plan. The first Ctrl-C ends the sending, and what is judged then says so; the second
-//! one ends the process.
+//! **Invariant**: all sides are replayed at once, from one plan. The first Ctrl-C (or SIGTERM) ends the sending, and what is judged then says so;
+//! the second one ends the process. When the sending is over the first one does.
 
-use std::{fmt::Write as _, fs, future::Future, io, sync::Arc, thread, time::Duration};
+use std::{fmt::Write as _, fs, future::Future, io, pin::pin, sync::Arc, thread, time::Duration};
 
+use futures_util::future::select;
 use rehearsal_host::{
     real::{RealMachine, raise_descriptor_limit, trusted_roots},
     tls::{Tls, Trust},
@@ -15,16 +16,24 @@ use rehearsal_replay::{
     plan::Pace,
     rules::Side,
     run::{
-        Entry, Journal as RunInput, Observations, Options, Protocol, Run, Target, Time, Transport,
+        Journal as RunInput, Known, Observations, Options, Protocol, Run, Target, Time, Transport,
+        entries,
     },
 };
 use sha2::{Digest, Sha256};
 use tokio::{runtime::Builder, sync::oneshot};
 
-use super::{Rendered, Replay, board::Board, journal::Journal, rendered};
+use super::{
+    Rendered, Replay,
+    board::Board,
+    deciding::{self, Watched},
+    journal::Journal,
+    rendered,
+};
 use crate::{
     artifact::Artifacts,
-    command::real::{Shutdown, runtime, until_signal},
+    command::real::{Shutdown, runtime, unless_signal, until_signal},
+    exit::Exit,
     flags::replay::{LiveFlags, ReplayFlags},
     interrupt::Interrupt,
     printer::Printer,
@@ -96,7 +105,7 @@ pub(super) fn transport(flags: &LiveFlags, urls: &Urls<'_>) -> Result<Transport,
 /// Replays against the services at these URLs.
 ///
 /// # Errors
-/// When no runtime can be started, the journal is of another replay, or Ctrl-C was pressed twice.
+/// When no runtime can be started, the journal is of another replay or cannot be written, or a signal came before the judgment was made.
 pub(super) fn replay(
     replay: Replay,
     urls: &Urls<'_>,
@@ -117,14 +126,17 @@ pub(super) fn replay(
             "  resumed      {count} outcomes of an earlier replay are kept"
         ));
     }
-    let _interrupt = Interrupt::listen()?;
+    let interrupt = Interrupt::of_services()?;
     raise_descriptor_limit();
     let replay = Arc::new(replay);
     let names: Vec<&'static str> = urls.runs().iter().map(|(name, ..)| *name).collect();
     let last = replay.plan.requests.last().map_or(0, |last| last.at_ns);
     let board = Board::new(printer, &names, Duration::from_nanos(last));
+    let noisy = urls.secondary.is_some();
+    let watched = deciding::watched(&replay, &journal, &known, noisy)?;
     let mut observed = Vec::new();
-    runtime()?.block_on(until_signal(|shutdown| {
+    let runtime = runtime()?;
+    runtime.block_on(until_signal(|shutdown| {
         let observed = &mut observed;
         let runs: Vec<_> = (0u8..)
             .zip(urls.runs())
@@ -135,8 +147,13 @@ pub(super) fn replay(
                     transport: transport.clone(),
                 };
                 let known = known.iter().filter(|(run, _)| *run == number);
-                let known = known.map(|(_, entry)| entry.clone()).collect();
-                let told = (number, board.clone(), journal.clone());
+                let known = known.map(|(_, one)| *one).collect();
+                let told = Told {
+                    number,
+                    board: board.clone(),
+                    journal: journal.clone(),
+                    watched: watched.clone(),
+                };
                 started(name, replay.clone(), target, known, told, shutdown.clone())
             })
             .collect();
@@ -147,32 +164,87 @@ pub(super) fn replay(
             Ok(())
         }
     }))?;
+    drop((known, watched));
     board.clear();
-    if let Some(failure) = journal.written() {
-        printer.warn(&failure);
+    journal.written()?;
+    if observed.len() < names.len() {
+        return Err(interrupted("before anything was judged", &journal));
     }
-    let [(legacy, old), (candidate, new), more @ ..] = &observed[..] else {
-        return Err(Problem::infrastructure(
-            "interrupted before anything was judged",
+    if interrupt.pressed() {
+        printer.talk(&format!(
+            "  interrupted  what was answered is in {} and is judged now; once more ends it at once",
+            journal.path().display()
         ));
+    }
+    let judging = judged(replay, observed)?;
+    let Some((rendered, stopped)) = runtime.block_on(unless_signal(judging))? else {
+        return Err(interrupted("while it was judged", &journal));
     };
-    let (rules, gate) = (&replay.rules, &replay.gate);
-    let report = judge_timed(
-        &replay.plan,
-        [legacy, candidate],
-        more.first().map(|(secondary, _)| secondary),
-        Some([old, new]),
-        rules,
-        gate,
-    );
-    if report.stopped {
+    journal.whole()?;
+    if stopped {
         printer.talk(
             "  interrupted  what was answered is judged; the same command with --resume goes on",
         );
     } else {
         journal.finish();
     }
-    Ok(rendered(&replay.plan, &report, replay.reproduce))
+    Ok(rendered)
+}
+
+/// What an end before the judgment leaves.
+fn interrupted(when: &str, journal: &Journal) -> Problem {
+    Problem {
+        exit: Exit::Interrupted,
+        message: format!(
+            "interrupted {when}: only {} was written",
+            journal.path().display()
+        ),
+        hint: Some("the same command with --resume goes on from there".to_owned()),
+    }
+}
+
+/// Judges in a thread of its own, so that a signal is heard meanwhile; says with it whether the run was stopped.
+///
+/// # Errors
+/// When the operating system has no room for it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "running services are on real machines: this process never simulates"
+)]
+fn judged(
+    replay: Arc<Replay>,
+    observed: Vec<(Observations, Spans)>,
+) -> Result<impl Future<Output = Result<(Rendered, bool), Problem>>, Problem> {
+    let (done, judging) = oneshot::channel();
+    let judge = move || {
+        let [(legacy, old), (candidate, new), more @ ..] = &observed[..] else {
+            return;
+        };
+        let (plan, rules, gate) = (&replay.plan, &replay.rules, &replay.gate);
+        let secondary = more.first().map(|(secondary, _)| secondary);
+        let spans = Some([old, new]);
+        let report = judge_timed(plan, [legacy, candidate], secondary, spans, rules, gate);
+        let rendered = rendered(plan, &report, replay.reproduce);
+        // Nobody waits any more after a signal.
+        let _ = done.send((rendered, report.stopped));
+    };
+    thread::Builder::new()
+        .name("judge".to_owned())
+        .spawn(judge)
+        .map_err(|error| Problem::infrastructure(format!("cannot start to judge: {error}")))?;
+    Ok(async move {
+        judging
+            .await
+            .map_err(|_| Problem::infrastructure("the judging ended without a verdict"))
+    })
+}
+
+/// Who is told of a run.
+struct Told {
+    number: u8,
+    board: Board,
+    journal: Journal,
+    watched: Option<Watched>,
 }
 
 /// Starts one run in a thread of its own: it waits for its own sockets only, and no other side's answers keep it from sending.
@@ -187,8 +259,8 @@ fn started(
     name: &str,
     replay: Arc<Replay>,
     target: Target,
-    known: Vec<Entry>,
-    (number, board, journal): (u8, Board, Journal),
+    known: Vec<Known>,
+    told: Told,
     shutdown: Shutdown,
 ) -> Result<impl Future<Output = Result<(Observations, Spans), Problem>> + use<>, Problem> {
     let cannot_start = |error: io::Error| {
@@ -211,16 +283,24 @@ fn started(
             plan: &replay.plan,
             rules: &replay.rules,
             options: &options,
+            horizon: told.watched.as_ref().map(|watched| &*watched.horizon),
         };
-        let mut recorder = journal.recorder(number);
-        let mut spans = Spans::new(&replay.plan, &known);
+        let heard = told.watched.as_ref().map(|watched| watched.heard.clone());
+        let mut recorder = told.journal.recorder(told.number, heard);
+        let archive = told.journal.archive();
+        let mut spans = Spans::new(&replay.plan, entries(&known, &*archive));
         let mut watch = Watch::new(&replay.plan, &mut spans, &mut recorder);
         let input = RunInput {
             known,
             recorder: &mut watch,
         };
-        let tell = move |progress| board.told(number.into(), progress);
-        let observations = runtime.block_on(run.observe(input, shutdown.asked(), tell));
+        let tell = |progress| told.board.told(told.number.into(), progress);
+        // Without the journal there is nothing to judge, so a run without one is no use.
+        let stop = async {
+            let (asked, broken) = (pin!(shutdown.asked()), pin!(told.journal.clone().broken()));
+            select(asked, broken).await;
+        };
+        let observations = runtime.block_on(run.observe(input, stop, tell));
         // Nobody waits any more once Ctrl-C was pressed twice.
         let _ = done.send((observations, spans));
     };
