@@ -392,7 +392,7 @@ mod tests {
             if let Event::Log(line) = event
                 && line.evt == Evt::RetryScheduled
             {
-                line.extra.insert("attempt".into(), 2.into());
+                line.extra.insert("attempt", 2);
             }
         });
         assert_eq!(fixture::judge(&ORACLE, &straggler).violations, []);
