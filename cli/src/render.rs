@@ -100,7 +100,7 @@ fn counts(results: &Results) -> String {
     text
 }
 
-/// What no seed of the session had in its plan, a line each.
+/// What no seed of the session had in its plan and should have, a line each.
 fn left_out(results: &Results) -> Vec<String> {
     let line = |left: &LeftOut| {
         format!(
@@ -108,12 +108,21 @@ fn left_out(results: &Results) -> Vec<String> {
             left.scenario, left.fault
         )
     };
-    let mut lines: Vec<String> = results.left_out.iter().take(TOLD).map(line).collect();
-    let more = results.left_out.len().saturating_sub(TOLD);
+    let missed: Vec<&LeftOut> = results.left_out.iter().filter(|it| !it.swarm).collect();
+    let mut lines: Vec<String> = missed.iter().take(TOLD).map(|left| line(left)).collect();
+    let more = missed.len().saturating_sub(TOLD);
     if more > 0 {
         lines.push(format!("and {more} more that every seed left out"));
     }
     lines
+}
+
+/// How much of what a swarm draws from was in no plan, if it was one.
+fn undrawn(results: &Results) -> Option<String> {
+    let count = results.left_out.iter().filter(|it| it.swarm).count();
+    (count > 0).then(|| {
+        format!("{count} of the swarm's faults were in no seed's plan; results.left_out names them")
+    })
 }
 
 /// Why a run did not pass, a line each: oracles, promises, expectations, inert faults.

@@ -24,7 +24,8 @@ pub struct Results {
     pub verdict: Verdict,
     /// Counts.
     pub summary: Summary,
-    /// What a scenario asks to go wrong and no seed of the session had in its plan: it was not examined, so the session is inconclusive.
+    /// What a scenario asks to go wrong and no seed of the session had in its plan. It was not examined, so the session is inconclusive,
+    /// unless the scenario is a swarm, whose seeds are meant to leave things out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<LeftOut>,
     /// Every run, in the order it was asked for.
@@ -40,6 +41,8 @@ pub struct LeftOut {
     pub scenario: String,
     /// The fault, by its place in the scenario.
     pub fault: String,
+    /// Whether the scenario is a swarm.
+    pub swarm: bool,
 }
 
 /// How many runs came to which verdict.
@@ -100,7 +103,8 @@ impl Results {
     /// The same, when `left_out` was in the plan of no run.
     #[must_use]
     pub fn without(self, left_out: Vec<LeftOut>) -> Self {
-        let open = (!left_out.is_empty()).then_some(Verdict::Inconclusive);
+        let missed = left_out.iter().any(|left| !left.swarm);
+        let open = missed.then_some(Verdict::Inconclusive);
         Self {
             verdict: self.verdict.max(open.unwrap_or(Verdict::Pass)),
             left_out,

@@ -186,9 +186,13 @@ impl<'a, S: System> Done<'a, S> {
 
     fn write(&mut self) -> Result<Results, Problem> {
         let left_out = self.left_out.iter().flat_map(|(input, names)| {
-            names.iter().map(|fault| LeftOut {
-                scenario: self.inputs[*input].name().to_owned(),
+            let input = &self.inputs[*input];
+            let swarm =
+                matches!(&input.source, Source::Scenario(scenario) if scenario.swarm.is_some());
+            names.iter().map(move |fault| LeftOut {
+                scenario: input.name().to_owned(),
                 fault: fault.clone(),
+                swarm,
             })
         });
         let results =

@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use rehearsal_sim::verdict::{Record, Verdict};
 
-use super::{Report, counts, figure, left_out, real, reasons, seconds, word};
+use super::{Report, counts, figure, left_out, real, reasons, seconds, undrawn, word};
 use crate::printer::{Printer, Tone};
 
 /// One run, in one line; `width` is that of the longest scenario's name.
@@ -52,6 +52,9 @@ pub fn closing(printer: Printer, report: &Report) -> String {
     }
     for line in left_out {
         let _ = writeln!(text, "        {line}");
+    }
+    if let Some(line) = undrawn(&report.results) {
+        let _ = writeln!(text, "\n  left out  {line}");
     }
     let _ = writeln!(
         text,

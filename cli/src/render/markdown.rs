@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use rehearsal_sim::verdict::{Record, Verdict};
 
-use super::{Report, counts, figure, left_out, real, reasons, seconds, word};
+use super::{Report, counts, figure, left_out, real, reasons, seconds, undrawn, word};
 
 /// The columns of the table.
 const COLUMNS: [&str; 10] = [
@@ -64,6 +64,9 @@ pub fn markdown(report: &Report) -> String {
     }
     for line in left_out {
         let _ = writeln!(text, "- {}", cell(&line));
+    }
+    if let Some(line) = undrawn(results) {
+        let _ = writeln!(text, "\n{}.", cell(&line));
     }
     text
 }

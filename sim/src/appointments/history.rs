@@ -5,10 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rehearsal_core::{
-    appointment::Appointment,
-    identity::AppointmentId,
-    log::LogEvent,
-    outbox::{Entry as OutboxEntry, EntryState, Kind},
+    appointment::Appointment, identity::AppointmentId, log::LogEvent, outbox::Entry as OutboxEntry,
     time::Timestamp,
 };
 use rehearsal_mocks::provider::{BookingView, ProviderEvent};
@@ -242,17 +239,6 @@ impl<'a> Disturbances<'a> {
 /// Microseconds since the beginning of a simulated run, by this clock.
 fn offset_us(time: Timestamp) -> i64 {
     time.as_micros() - EPOCH.as_micros()
-}
-
-/// The appointments whose cancel was given up in a run without an auditor: nobody is there to report more than the dead letter.
-pub(super) fn given_up_unaudited(trace: &Trace) -> BTreeSet<&str> {
-    let audited = given(trace).is_none_or(|tables| tables.topology.auditor);
-    outbox(trace)
-        .filter(|(_, entry)| {
-            !audited && entry.kind == Kind::Cancel && entry.state == EntryState::Dead
-        })
-        .map(|(_, entry)| entry.appointment_id.as_str())
-        .collect()
 }
 
 /// The spans of time in which a planned fault was in force, in microseconds; one that never ended lasts for ever.

@@ -66,12 +66,12 @@ pub fn serve<S: System>() -> io::Result<()> {
     wire::send(&mut answers, &ready)?;
     let jobs = NonZeroUsize::new(hello.circumstances.jobs()).unwrap_or(NonZeroUsize::MIN);
     let pool = Pool::new(jobs, Duration::from_millis(hello.limit_ms));
-    work(&inputs, pool, told, &mut orders, &mut answers)
+    work(&inputs, &pool, told, &mut orders, &mut answers)
 }
 
 fn work<S: System>(
     inputs: &[(PathBuf, Input<S>)],
-    pool: Pool,
+    pool: &Pool,
     told: Prelude,
     orders: &mut BufReader<UnixStream>,
     answers: &mut UnixStream,

@@ -129,7 +129,7 @@ fn the_acceptance_scenarios_hold() {
 
 #[test]
 fn crashes_and_partitions_lose_and_double_nothing() {
-    let record = record(&text("faults/crash_and_partition"), 1);
+    let record = record(&text("faults/crash_and_partition"), 2);
     assert_eq!(record.verdict, Verdict::Pass, "{record:#?}");
     assert!(
         record

@@ -81,7 +81,7 @@ fn cases(name: KindName) -> (&'static str, &'static str) {
             "target = 'service'; at_s = 9; for_s = 1; each_ms = 1",
         ),
         K::BitRot => (
-            "target = 'service'; at_s = 6; for_s = 6; bits = 4000",
+            "target = 'service'; at_s = 6; for_s = 12; bits = 4000",
             "target = 'service'; at_s = 9; for_s = 1",
         ),
     }

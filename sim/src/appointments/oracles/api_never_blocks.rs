@@ -29,36 +29,36 @@ const ENOUGH: usize = 10;
 /// How long answers may take in this run, in microseconds.
 struct Bounds {
     /// A client gives up after this.
-    patience_us: u64,
+    patience: u64,
     /// No answer takes longer.
-    each_us: u64,
+    each: u64,
     /// More than half of them take no longer.
-    most_us: u64,
+    most: u64,
 }
 
 impl Bounds {
     fn of(trace: &Trace) -> Self {
         let paths = Paths::of(trace);
         Self {
-            patience_us: paths.patience_us(),
-            each_us: LONGEST_US.saturating_add(paths.late_answer_us()),
-            most_us: LONGEST_US.saturating_add(paths.usually_late_us()),
+            patience: paths.patience_us(),
+            each: LONGEST_US.saturating_add(paths.late_answer_us()),
+            most: LONGEST_US.saturating_add(paths.usually_late_us()),
         }
     }
 
     /// What is wrong with one exchange by its time alone. Where a client gives up before the bound nobody can tell.
     fn late(&self, exchange: &Exchange<'_>) -> Option<String> {
-        if self.each_us >= self.patience_us {
+        if self.each >= self.patience {
             return None;
         }
         let id = subject(exchange.operation);
         match exchange.answer {
-            Some(answer) if answer.took_us > self.each_us => {
+            Some(answer) if answer.took_us > self.each => {
                 let took_ms = answer.took_us / 1000;
                 Some(format!("{id}: the answer took {took_ms} ms"))
             }
             None if self.is_given_up(exchange) => {
-                let patience_ms = self.patience_us / 1000;
+                let patience_ms = self.patience / 1000;
                 Some(format!("{id}: no answer within {patience_ms} ms"))
             }
             _ => None,
@@ -67,31 +67,31 @@ impl Bounds {
 
     /// Whether the client waited for as long as it does.
     fn is_given_up(&self, exchange: &Exchange<'_>) -> bool {
-        exchange.answer.is_none() && exchange.to_us - exchange.from_us >= self.patience_us
+        exchange.answer.is_none() && exchange.to_us - exchange.from_us >= self.patience
     }
 
     /// What can be said of all exchanges together, where none can be judged by itself.
     fn judge(&self, calm: &[&Exchange<'_>], findings: &mut Findings) {
-        if self.each_us < self.patience_us {
+        if self.each < self.patience {
             return;
         }
         let is_slow = |exchange: &&&Exchange<'_>| match exchange.answer {
-            Some(answer) => answer.took_us > self.most_us,
+            Some(answer) => answer.took_us > self.most,
             None => self.is_given_up(exchange),
         };
         let slow: Vec<_> = calm.iter().filter(is_slow).collect();
         let (count, all) = (slow.len(), calm.len());
-        if self.most_us < self.patience_us && all >= ENOUGH {
+        if self.most < self.patience && all >= ENOUGH {
             let last = slow.last().filter(|_| count * 2 > all);
             let wrong = last.map(|_| {
-                let most_ms = self.most_us / 1000;
+                let most_ms = self.most / 1000;
                 format!("{count} of {all} answers took longer than {most_ms} ms, or did not come")
             });
             findings.examine(last.map_or(0, |exchange| exchange.to_us), wrong);
         } else if count > 0 {
             findings.undecided = Some(format!(
                 "the configured network and database may take longer than the {} ms that clients wait, so the {count} of {all} that waited in vain say nothing of the API",
-                self.patience_us / 1000
+                self.patience / 1000
             ));
         }
     }

@@ -1,5 +1,4 @@
-//! A failed appointment that may be booked is cancelled at the provider, is being cancelled, or is reported; where there is no auditor, its
-//! cancel is at least a dead letter.
+//! A failed appointment that may be booked is cancelled at the provider, is being cancelled, or is reported.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +7,7 @@ use rehearsal_core::{invariant, outbox::Entry, reconcile::Finding};
 use crate::{
     appointments::{
         event::Event,
-        history::{Trace, findings as reports, given_up_unaudited, outbox, rows},
+        history::{Trace, findings as reports, outbox, rows},
         quiet,
     },
     oracle::{Findings, Oracle},
@@ -30,11 +29,9 @@ fn check(trace: &Trace) -> Findings {
             .push(entry.clone());
     }
     let reported: Vec<Finding> = reports(trace).map(|(_, row)| quiet::finding(row)).collect();
-    let given_up = given_up_unaudited(trace);
     for (at, row) in rows(trace) {
         let of_row = entries.get(row.id.as_str()).map_or(&[][..], Vec::as_slice);
-        let fine = invariant::failed_is_compensated_or_reported(row, of_row, &reported)
-            || given_up.contains(row.id.as_str());
+        let fine = invariant::failed_is_compensated_or_reported(row, of_row, &reported);
         findings.examine(
             at.at_us,
             (!fine).then(|| format!("{}: failed, neither compensated nor reported", row.id)),
@@ -57,7 +54,5 @@ mod tests {
             &bad,
             "a-1: failed, neither compensated nor reported",
         );
-        let unaudited = fixture::given(bad, |tables| tables.topology.auditor = false);
-        assert_eq!(fixture::judge(&ORACLE, &unaudited).violations, []);
     }
 }

@@ -76,23 +76,12 @@ impl<'a> Clocks<'a> {
 /// What is known of one appointment's booking or cancel.
 #[derive(Default)]
 struct Thread {
-    /// When the next attempt may start.
-    due: Option<Due>,
+    /// When the next attempt may start: by the clock of who decided it, and by the world's, in microseconds.
+    due: Option<(Timestamp, u64)>,
     /// How the last attempt ended.
     ended: Option<Ended>,
     /// What the provider sent with the last error, until another call arrives.
     sent: Option<Duration>,
-}
-
-/// When the next attempt may start.
-#[derive(Clone, Copy)]
-struct Due {
-    /// By the clock of who decided it.
-    at: Timestamp,
-    /// By the world's, in microseconds.
-    at_us: u64,
-    /// The attempt that it was decided after.
-    attempt: Option<u64>,
 }
 
 /// An attempt's end.
@@ -170,21 +159,13 @@ impl Thread {
     ) {
         match line.evt {
             Evt::AttemptStarted | Evt::ResolveStarted => {
-                let Some(due) = self.due else {
+                let Some((due, due_us)) = self.due.take() else {
                     return;
                 };
-                // An attempt that lost its lease to the one that decided this goes on with what it was about to do.
-                let attempts = number(line, "attempt").zip(due.attempt);
-                if attempts.is_some_and(|(this, decided)| this < decided) {
-                    return;
-                }
-                self.due = None;
-                let early = line.time.plus(lead + ROUNDING) < due.at
-                    && entry.at_us + micros(ROUNDING) < due.at_us
-                    // Due later than anything is put off from now: that was another clock's time, and waiting for it would never end.
-                    && due.at.since(line.time) <= longest(policy);
+                let early = line.time.plus(lead + ROUNDING) < due
+                    && entry.at_us + micros(ROUNDING) < due_us;
                 examine(early.then(|| {
-                    let before = Duration::from_micros(due.at_us - entry.at_us);
+                    let before = Duration::from_micros(due_us - entry.at_us);
                     format!("an attempt started {before:?} before its time")
                 }));
             }
@@ -204,13 +185,9 @@ impl Thread {
                 let wait_ms = number(line, "wait_ms").unwrap_or_default();
                 let wait = Duration::from_millis(wait_ms);
                 let due = line.time.plus(wait);
+                self.due = Some((due, entry.at_us + micros(wait)));
                 // The line follows the commit: by then, the next attempt may have begun, and even ended.
                 let attempt = number(line, "attempt");
-                self.due = Some(Due {
-                    at: due,
-                    at_us: entry.at_us + micros(wait),
-                    attempt,
-                });
                 let ended = self.ended.take_if(|ended| ended.attempt == attempt);
                 let ended = ended.filter(|ended| {
                     line.evt == Evt::RetryScheduled
@@ -224,8 +201,6 @@ impl Thread {
                     examine(out_of_bounds(decided, exact, attempt, asked, policy));
                 }
             }
-            // What is rescued was claimed before, when it was due by the clock of who claimed it.
-            Evt::LeaseExpired => self.due = None,
             // The next one is another entry's, or a repaired one's.
             Evt::DeadLettered | Evt::Confirmed | Evt::Cancelled | Evt::AuditRepair => {
                 *self = Self::default();
@@ -273,13 +248,6 @@ fn bounds(attempt: u64, asked: Option<Duration>, policy: &Policy) -> (Duration, 
     let least = (base / 10).min(cap);
     let most = base.saturating_mul(1 << doublings).min(cap).max(least);
     (least.max(asked), most.max(asked))
-}
-
-/// The longest that an attempt is ever put off: a backoff, what a provider asked for, or an earlier attempt that may still be in flight; and
-/// the spread of a breaker's end on top.
-fn longest(policy: &Policy) -> Duration {
-    let waits = policy.backoff.cap.max(policy.retry_after_cap);
-    waits.max(policy.in_flight_horizon) * 2
 }
 
 fn micros(duration: Duration) -> u64 {
@@ -378,36 +346,6 @@ mod tests {
         assert_eq!(fixture::judge(&ORACLE, &set_back).violations, []);
         let right = shows(59, Duration::ZERO);
         fixture::catches(&ORACLE, &right, "started 70ms before its time");
-    }
-
-    #[test]
-    fn what_was_rescued_or_is_due_by_another_clock_is_not_early() {
-        let mut rescued = retried(100, 60);
-        let mut line = fixture::log(Evt::LeaseExpired).with("kind", "book");
-        line.time = Timestamp::default().plus(Duration::from_millis(60));
-        let place = rescued.iter().position(|(ms, ..)| *ms == 60).unwrap();
-        rescued.insert(place, (60, "service", Event::Log(line)));
-        assert_eq!(fixture::judge(&ORACLE, &rescued).violations, []);
-        let straggler = fixture::edit(retried(100, 60), |event| {
-            if let Event::Log(line) = event
-                && line.evt == Evt::RetryScheduled
-            {
-                line.extra.insert("attempt".into(), 2.into());
-            }
-        });
-        assert_eq!(fixture::judge(&ORACLE, &straggler).violations, []);
-        let ahead = |by: Duration| {
-            let story = fixture::edit(retried(100, 60), |event| {
-                if let Event::Log(line) = event
-                    && matches!(line.evt, Evt::ProviderError | Evt::RetryScheduled)
-                {
-                    line.time = line.time.plus(by);
-                }
-            });
-            fixture::judge(&ORACLE, &story).violations.len()
-        };
-        assert_eq!(ahead(Duration::ZERO), 1);
-        assert_eq!(ahead(Duration::from_hours(24 * 365)), 0);
     }
 
     #[test]

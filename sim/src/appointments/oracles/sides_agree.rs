@@ -1,5 +1,4 @@
-//! At the end both sides agree: a confirmed row has its booking, any other has none, unless the auditor has reported the difference. Where
-//! there is no auditor, the dead letter of a given-up cancel is all that anybody is told.
+//! At the end both sides agree: a confirmed row has its booking, any other has none, unless the auditor has reported the difference.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +7,7 @@ use rehearsal_core::{appointment::State, identity::Reference};
 use crate::{
     appointments::{
         event::Event,
-        history::{Trace, findings as reports, given_up_unaudited, rows, views},
+        history::{Trace, findings as reports, rows, views},
     },
     oracle::{Findings, Oracle},
 };
@@ -28,7 +27,6 @@ fn check(trace: &Trace) -> Findings {
         .filter(|(_, finding)| finding.resolved_at.is_none())
         .map(|(_, finding)| finding.key.as_str())
         .collect();
-    let given_up = given_up_unaudited(trace);
     let mut known = BTreeSet::new();
     for (entry, row) in rows(trace) {
         let id = row.id.as_str();
@@ -38,7 +36,7 @@ fn check(trace: &Trace) -> Findings {
         let held = view.and_then(|view| view.reference.as_deref());
         let confirmed = row.state == State::Confirmed;
         let wrong = match live {
-            _ if reported.contains(id) || given_up.contains(id) => None,
+            _ if reported.contains(id) => None,
             0 if confirmed => Some(format!(
                 "{id}: confirmed, and {} holds no booking",
                 row.provider
@@ -73,21 +71,6 @@ mod tests {
     use rehearsal_mocks::provider::BookingStatus;
 
     use super::{super::fixture, *};
-
-    #[test]
-    fn a_given_up_cancel_is_excused_where_nobody_audits() {
-        let unreported = fixture::without(fixture::failed(), |event| {
-            matches!(event, Event::Finding(_))
-        });
-        let mut booked = unreported;
-        booked.push((99, "harness", fixture::view(BookingStatus::Booked, 1)));
-        let audited = fixture::judge(&ORACLE, &booked).violations;
-        let unaudited = fixture::given(booked, |tables| tables.topology.auditor = false);
-        assert_eq!(fixture::judge(&ORACLE, &unaudited).violations, []);
-        let undead = fixture::without(unaudited, |event| matches!(event, Event::Outbox(_)));
-        assert_eq!(fixture::judge(&ORACLE, &undead).violations, audited);
-        assert_eq!(audited.len(), 1, "{audited:?}");
-    }
 
     #[test]
     fn differences_are_caught() {
