@@ -9,8 +9,6 @@
 mod options;
 mod target;
 mod queue;
-mod framing;
-mod http1;
 mod connection;
 mod cookies;
 mod bindings;
