@@ -226,7 +226,7 @@ impl Journal {
     /// Waits until it cannot be written any more; else for ever.
     pub(super) async fn broken(mut self) {
         if self.broke.wait_for(|broke| *broke).await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 
