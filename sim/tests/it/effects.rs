@@ -45,7 +45,9 @@ fn cases(name: KindName) -> (&'static str, &'static str) {
             AMID,
             "target = 'service'; at_s = 9; down_s = 2; grace_s = 0.5",
         ),
-        K::Pause => (BUSY, "target = 'provider-acme'; at_s = 6; for_s = 1"),
+        K::Pause | K::Partition | K::Hold => {
+            (BUSY, "target = 'provider-acme'; at_s = 6; for_s = 1")
+        }
         K::Slow => (
             "target = 'service'; at_s = 1; for_s = 2; delay = { fixed_ms = 20 }",
             "target = 'provider-acme'; at_s = 6; for_s = 1; delay = { fixed_ms = 20 }",
@@ -58,7 +60,6 @@ fn cases(name: KindName) -> (&'static str, &'static str) {
             "target = 'service'; at_s = 1; for_s = 2; ppm = 500",
             "target = 'service'; at_s = 1; for_s = 2; ppm = 0",
         ),
-        K::Partition | K::Hold => (BUSY, "target = 'provider-acme'; at_s = 6; for_s = 1"),
         K::Latency => (
             "target = 'service'; at_s = 1; for_s = 2; latency = { uniform_ms = [2, 6] }",
             "target = 'service'; at_s = 1; for_s = 2; latency = { uniform_ms = [1, 5] }",
