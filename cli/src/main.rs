@@ -3,9 +3,9 @@
 
 use std::process::ExitCode;
 
-/// A simulated run allocates much and briefly; this takes a tenth off its time.
+/// A simulated run allocates much and briefly.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: rehearsal_sim::interpose::Heap = rehearsal_sim::interpose::Heap;
 
 fn main() -> ExitCode {
     rehearsal::command::start().into()

@@ -15,7 +15,7 @@ use rehearsal_sim::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: rehearsal_sim::interpose::Heap = rehearsal_sim::interpose::Heap;
 
 const CLIENTS: u64 = 16;
 

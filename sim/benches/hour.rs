@@ -21,7 +21,7 @@ use rehearsal_sim::{
 };
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: rehearsal_sim::interpose::Heap = rehearsal_sim::interpose::Heap;
 
 const LIMIT: Duration = Duration::from_mins(10);
 

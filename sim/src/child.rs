@@ -277,10 +277,6 @@ fn wait_for_one(
 fn live(pipe: &OwnedFd, body: &mut dyn FnMut() -> Vec<u8>) -> ! {
     // SAFETY: asks the kernel to kill this child when its parent's thread is gone; touches no memory.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-    // A run's memory is spread thin over the allocator's size classes: huge pages of it would be cleared whole and used to a fraction. Code that
-    // lies on huge pages already stays there.
-    // SAFETY: sets a flag of this process; touches no memory.
-    unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
     let descriptor = pipe.as_raw_fd();
     std::panic::set_hook(Box::new(move |panic| {
         end(descriptor, PANICKED, &describe(panic));

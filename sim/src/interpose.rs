@@ -12,6 +12,7 @@
 )]
 
 pub mod guard;
+mod heap;
 pub mod launch;
 pub mod machine;
 pub mod prelude;
@@ -25,6 +26,7 @@ use std::{
     time::Duration,
 };
 
+pub use heap::Heap;
 use libc::{clockid_t, pthread_attr_t, pthread_t, size_t, ssize_t, time_t, timespec, timeval};
 use rand_chacha::{ChaCha8Rng, rand_core::Rng};
 use rehearsal_core::time::Timestamp;
@@ -47,9 +49,6 @@ pub const DIRECTORY_LISTED: c_int = 115;
 
 /// Where the monotonic clock starts: far enough from zero that programs may subtract days from it.
 const MONOTONIC_BASE: Duration = Duration::from_secs(1_000_000);
-
-/// `mi_option_purge_delay` of mimalloc's header, versions 2 and 3: in milliseconds, -1 for never.
-const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
 
 static SIMULATED: AtomicBool = AtomicBool::new(false);
 static EPOCH_NANOS: AtomicI64 = AtomicI64::new(0);
@@ -138,17 +137,10 @@ pub fn enter(seed: u64, epoch: Timestamp) {
     *ENTROPY.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
     EPOCH_NANOS.store(epoch.as_micros().saturating_mul(1_000), Relaxed);
     ELAPSED_NANOS.store(0, Relaxed);
-    keep_memory();
+    heap::enter();
     machine::settle();
     SIMULATED.store(true, Relaxed);
     guard::install();
-}
-
-/// Tells mimalloc to keep what is freed: it gives memory back after a second of its clock, and here a second passes at every turn, so
-/// each page would be returned and faulted in again. Without effect under another allocator.
-fn keep_memory() {
-    // SAFETY: sets a number that the allocator reads; no other thread exists.
-    unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, -1) };
 }
 
 /// Whether this process is simulated.

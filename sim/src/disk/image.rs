@@ -3,30 +3,33 @@
 //! **Invariant**: undoing the pending changes from the last to the first gives exactly the bytes of the last sync.
 //!
 //! Reads see what was written, at no cost; a write keeps the bytes that it covers (none, when it appends), so an undone write can also be
-//! redone: its new bytes are what the undo finds. After a failed sync what is durable is no longer what undoing gives, so it is kept apart
-//! ([`Image::fail_sync`]). It knows nothing of names, locks or faults.
+//! redone: its new bytes are what the undo finds. After a failed sync what is durable is no longer what undoing gives, so the difference is
+//! kept apart ([`Stranded`]). It knows nothing of names, locks or faults.
 
-use super::loss::{Fate, Shape};
+use std::ops::Range;
+
+use super::{
+    loss::{Fate, Shape},
+    stranded::Stranded,
+};
 
 /// A file's bytes and its changes since the last sync.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Image {
     bytes: Vec<u8>,
     pending: Vec<Change>,
     /// The covered bytes of all pending changes, one after the other.
     covered: Vec<u8>,
     /// What is durable, while that is not what undoing the pending changes gives: a sync has failed.
-    stranded: Option<Vec<u8>>,
+    stranded: Option<Stranded>,
 }
 
-/// The operating system writes files back in pages of this size.
-const PAGE: usize = 4096;
 /// A file that grows beyond this is taken for one that goes on growing, as a write-ahead log does up to its checkpoint.
-const SMALL: usize = 256 << 10;
+const SMALL: usize = 16 << 10;
 /// The room it gets then, somewhat more than SQLite's log has at a checkpoint (1,000 pages of 2 KiB): memory that stays unused costs nothing, and doubling would touch twice as much.
 const ROOM: usize = 5 << 19;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Change {
     sequence: u64,
     /// Where a write starts; the new size of a resize.
@@ -36,6 +39,19 @@ struct Change {
     size_before: usize,
     /// How many bytes of `covered` are this change's.
     covered: usize,
+    /// All that the file held, where this change emptied it: moved, as a log of megabytes is emptied at each checkpoint.
+    emptied: Option<Vec<u8>>,
+}
+
+impl Change {
+    /// The bytes that it changes.
+    fn range(&self) -> Range<usize> {
+        let end = match self.length {
+            0 => self.offset.max(self.size_before),
+            length => self.offset + length,
+        };
+        self.offset.min(self.size_before)..end
+    }
 }
 
 /// What a power loss cost.
@@ -72,6 +88,7 @@ impl Image {
             length: data.len(),
             size_before,
             covered: covered.len(),
+            emptied: None,
         });
         self.put(offset, data);
     }
@@ -80,13 +97,17 @@ impl Image {
     pub(super) fn resize(&mut self, sequence: u64, size: usize) {
         let size_before = self.bytes.len();
         let cut = size.min(size_before)..size_before;
-        self.covered.extend_from_slice(&self.bytes[cut.clone()]);
+        let emptied = (size == 0).then(|| std::mem::take(&mut self.bytes));
+        if emptied.is_none() {
+            self.covered.extend_from_slice(&self.bytes[cut.clone()]);
+        }
         self.pending.push(Change {
             sequence,
             offset: size,
             length: 0,
             size_before,
-            covered: cut.len(),
+            covered: if emptied.is_none() { cut.len() } else { 0 },
+            emptied,
         });
         self.bytes.resize(size, 0);
     }
@@ -94,14 +115,18 @@ impl Image {
     /// Makes everything written durable. Returns how many changes it confirmed.
     pub(super) fn sync(&mut self) -> u64 {
         let confirmed = self.pending.len() as u64;
-        if let Some(mut durable) = self.stranded.take() {
-            for change in &self.pending {
-                write_back(&mut durable, &self.bytes, change);
+        if self.stranded.is_some() {
+            let (mut stranded, changes) = self.strand();
+            for change in changes {
+                let end = change.offset + change.length;
+                match change.length {
+                    0 => stranded.resize(&self.bytes, change.offset),
+                    _ => stranded.write_back(&self.bytes, change.offset..end),
+                }
             }
-            self.stranded = (durable != self.bytes).then_some(durable);
+            self.stranded = stranded.differs(&self.bytes).then_some(stranded);
         }
-        self.pending.clear();
-        self.covered.clear();
+        self.settle();
         confirmed
     }
 
@@ -109,19 +134,18 @@ impl Image {
     /// them; a later sync writes only the pages that were changed again.
     pub(super) fn fail_sync(&mut self) {
         if !self.pending.is_empty() {
-            self.stranded = Some(self.durable());
-            self.pending.clear();
-            self.covered.clear();
+            self.stranded = Some(self.strand().0);
+            self.settle();
         }
     }
 
     /// Flips one bit where it lies, as written and as durable.
     pub(super) fn flip(&mut self, offset: usize, bit: u8) {
-        let durable = self.stranded.as_mut();
-        for bytes in std::iter::once(&mut self.bytes).chain(durable) {
-            if let Some(byte) = bytes.get_mut(offset) {
-                *byte ^= 1 << bit;
-            }
+        if let Some(stranded) = &mut self.stranded {
+            stranded.flip(offset, bit);
+        }
+        if let Some(byte) = self.bytes.get_mut(offset) {
+            *byte ^= 1 << bit;
         }
     }
 
@@ -140,16 +164,11 @@ impl Image {
 
     /// What would be left if every pending change were lost.
     pub(super) fn durable(&self) -> Vec<u8> {
-        if let Some(durable) = &self.stranded {
-            return durable.clone();
-        }
-        let mut copy = Self {
-            bytes: self.bytes.clone(),
-            pending: self.pending.clone(),
-            covered: self.covered.clone(),
-            stranded: None,
-        };
+        let mut copy = self.clone();
         while copy.undo().is_some() {}
+        if let Some(stranded) = copy.stranded {
+            stranded.restore(&mut copy.bytes);
+        }
         copy.bytes
     }
 
@@ -159,8 +178,8 @@ impl Image {
         while let Some(change) = self.undo() {
             undone.push(change);
         }
-        if let Some(durable) = self.stranded.take() {
-            self.bytes = durable;
+        if let Some(stranded) = self.stranded.take() {
+            stranded.restore(&mut self.bytes);
         }
         let mut cost = Cost::default();
         for (change, data) in undone.into_iter().rev() {
@@ -176,13 +195,42 @@ impl Image {
                     continue;
                 }
             };
-            if change.length == 0 {
-                self.bytes.resize(change.offset, 0);
-            } else {
-                self.put(change.offset, &data[..kept]);
-            }
+            self.redo(&change, &data[..kept]);
         }
         cost
+    }
+
+    /// What is durable, with every page kept apart that a pending change touches; and these changes, which are pending no longer.
+    fn strand(&mut self) -> (Stranded, Vec<Change>) {
+        let mut undone = Vec::new();
+        while let Some(change) = self.undo() {
+            undone.push(change);
+        }
+        let known = self.stranded.take();
+        let mut stranded = known.unwrap_or_else(|| Stranded::new(&self.bytes));
+        for (change, _) in &undone {
+            stranded.keep(&self.bytes, change.range());
+        }
+        let mut changes = Vec::with_capacity(undone.len());
+        for (change, data) in undone.into_iter().rev() {
+            self.redo(&change, &data);
+            changes.push(change);
+        }
+        (stranded, changes)
+    }
+
+    /// Nothing is pending any more. The room of a file that was emptied is used again.
+    fn settle(&mut self) {
+        let emptied = self.pending.iter_mut().filter_map(|it| it.emptied.take());
+        if let Some(mut room) = emptied.max_by_key(Vec::capacity)
+            && room.capacity() > self.bytes.capacity()
+        {
+            room.clear();
+            room.extend_from_slice(&self.bytes);
+            self.bytes = room;
+        }
+        self.pending.clear();
+        self.covered.clear();
     }
 
     fn put(&mut self, offset: usize, data: &[u8]) {
@@ -201,9 +249,20 @@ impl Image {
         self.bytes[offset..end].copy_from_slice(data);
     }
 
+    fn redo(&mut self, change: &Change, data: &[u8]) {
+        match change.length {
+            0 => self.bytes.resize(change.offset, 0),
+            _ => self.put(change.offset, data),
+        }
+    }
+
     /// Takes the last pending change back; returns it with the bytes that it had written.
     fn undo(&mut self) -> Option<(Change, Vec<u8>)> {
-        let change = self.pending.pop()?;
+        let mut change = self.pending.pop()?;
+        if let Some(all) = change.emptied.take() {
+            self.bytes = all;
+            return Some((change, Vec::new()));
+        }
         let covered = self.covered.split_off(self.covered.len() - change.covered);
         if change.length == 0 {
             self.bytes.truncate(change.offset);
@@ -219,25 +278,11 @@ impl Image {
     }
 }
 
-/// Makes the pages that `change` touched durable as they are in `bytes` now.
-fn write_back(durable: &mut Vec<u8>, bytes: &[u8], change: &Change) {
-    if change.length == 0 {
-        durable.resize(change.offset, 0);
-        return;
-    }
-    let from = (change.offset / PAGE * PAGE).min(bytes.len());
-    let to = ((change.offset + change.length).next_multiple_of(PAGE)).min(bytes.len());
-    if durable.len() < to {
-        durable.resize(to, 0);
-    }
-    durable[from..to].copy_from_slice(&bytes[from..to]);
-}
-
 #[cfg(test)]
 mod tests {
     use rand::RngExt;
 
-    use super::*;
+    use super::{super::stranded::PAGE, *};
     use crate::chance::Chance;
 
     /// The model: a list of whole copies.
@@ -350,5 +395,90 @@ mod tests {
         image.sync();
         assert!(image.stranded.is_none());
         assert_eq!(image.durable(), b"xyz");
+    }
+
+    /// The model of a disk whose syncs may fail: what is written and what is durable, each whole.
+    #[derive(Default)]
+    struct Whole {
+        written: Vec<u8>,
+        durable: Vec<u8>,
+        pending: Vec<(usize, usize)>,
+    }
+
+    impl Whole {
+        fn write(&mut self, offset: usize, data: &[u8]) {
+            let end = offset + data.len();
+            self.written.resize(self.written.len().max(end), 0);
+            self.written[offset..end].copy_from_slice(data);
+            self.pending.push((offset, data.len()));
+        }
+
+        fn resize(&mut self, size: usize) {
+            self.written.resize(size, 0);
+            self.pending.push((size, 0));
+        }
+
+        fn sync(&mut self, whole: bool) {
+            for (offset, length) in self.pending.drain(..) {
+                if length == 0 {
+                    self.durable.resize(offset, 0);
+                    continue;
+                }
+                let from = (offset / PAGE * PAGE).min(self.written.len());
+                let to = (offset + length)
+                    .next_multiple_of(PAGE)
+                    .min(self.written.len());
+                self.durable.resize(self.durable.len().max(to), 0);
+                self.durable[from..to].copy_from_slice(&self.written[from..to]);
+            }
+            if whole {
+                self.durable.clone_from(&self.written);
+            }
+        }
+    }
+
+    #[test]
+    fn what_failed_syncs_leave_is_what_whole_copies_say() {
+        let mut seen = [0_u32; 3];
+        for seed in 0..400 {
+            let mut chance = Chance::new(seed).named("stranded").rng();
+            let (mut image, mut model) = (Image::default(), Whole::default());
+            for sequence in 0..chance.random_range(5..60_u64) {
+                let place = chance.random_range(0..5 * PAGE);
+                let aligned = place / 512 * 512;
+                match chance.random_range(0..10_u32) {
+                    0..5 => {
+                        let mut data = vec![0; chance.random_range(1..2 * PAGE)];
+                        chance.fill(&mut data[..]);
+                        image.write(sequence, aligned, &data);
+                        model.write(aligned, &data);
+                    }
+                    5 => {
+                        let size = if place % 2 == 0 { 0 } else { place };
+                        image.resize(sequence, size);
+                        model.resize(size);
+                    }
+                    6 | 7 => {
+                        let whole = image.stranded.is_none();
+                        image.sync();
+                        model.sync(whole);
+                        seen[usize::from(image.stranded.is_some())] += 1;
+                    }
+                    8 => {
+                        image.fail_sync();
+                        model.pending.clear();
+                    }
+                    _ => {
+                        seen[2] += u32::from(image.stranded.is_some());
+                        image.lose(|_| Fate::Lost);
+                        model.pending.clear();
+                        model.written.clone_from(&model.durable);
+                    }
+                }
+                assert_eq!(image.bytes(), model.written, "seed {seed}, {sequence}");
+                assert_eq!(image.durable(), model.durable, "seed {seed}, {sequence}");
+            }
+        }
+        assert!(seen.iter().all(|count| *count > 100), "{seen:?}");
     }
 }

@@ -3,11 +3,13 @@
 //! **Invariant**: after a power loss a host's files hold exactly what was synced, plus those unsynced writes that the loss model chose to
 //! keep. The same operations and draws give the same bytes.
 //!
-//! In reading order: `loss` (what a power loss keeps), `image` (one file's bytes), `names` (what leads to it), `fault` (what may go wrong, and the counts), `rot` (bits that flip at rest), `journal` (what the operations were), `lock` (who may
+//! In reading order: `loss` (what a power loss keeps), `stranded` (what a failed sync leaves durable), `image` (one file's bytes), `names` (what leads to it), `fault` (what may go wrong, and the counts), `rot` (bits that flip at rest), `journal` (what the operations were), `lock` (who may
 //! read and write), `memory` (the WAL's shared memory), `volume` (one host's files), `handle` (one open file), `hosts` (all hosts: [`Disk`]),
 //! `vfs` (SQLite's calls). It deliberately has no mmap, no directories, no file times, and no real file.
 
 mod loss;
+
+mod stranded;
 
 mod image;
 
