@@ -4,6 +4,7 @@
 //! panics costs neither its slot nor the loop.
 //! It deliberately keeps no queue of its own: the database is the only queue, and a claim that was never settled comes back by its lease.
 
+mod claim_time;
 mod delivery;
 mod lane;
 mod probe;
@@ -20,12 +21,12 @@ use rehearsal_core::{
     identity::{ProviderName, WorkerId},
     log::Evt,
     outbox::Entry,
-    time::Timestamp,
 };
 use tokio::sync::{Notify, mpsc, watch};
 
 pub(crate) use self::lane::{LaneStatus, Lanes};
 use self::{
+    claim_time::ClaimTime,
     delivery::Attempt,
     lane::Slot,
     settler::{Ended, Settler},
@@ -139,15 +140,14 @@ impl Worker {
     async fn claim(self: &Arc<Self>) -> Duration {
         let host = &self.telemetry.host;
         loop {
-            let now = host.now();
             let (limits, reopens) = self.lanes.limits(self.claim_batch);
             if limits.is_empty() || *self.stopping.borrow() {
-                return self.until(reopens, now);
+                return self.sleep(reopens.map(|at| at.saturating_sub(host.elapsed())));
             }
-            let claimed_at = host.elapsed();
+            let asked = host.elapsed();
             let claims = self
                 .store
-                .claim(self.id, now, self.policy.lease, limits)
+                .claim(self.id, host.now(), self.policy.lease, limits)
                 .await;
             let claims = match claims {
                 Ok(claims) => claims,
@@ -156,29 +156,32 @@ impl Worker {
                     return self.poll_every;
                 }
             };
+            let time = ClaimTime::heard(host, asked, claims.now);
             let some = !claims.claimed.is_empty();
             for claimed in claims.claimed {
-                self.start(claimed, claimed_at);
+                self.start(claimed, time);
             }
-            let due_now = claims.next_due.is_some_and(|due| due <= host.now());
+            let due_now = claims.next_due.is_some_and(|due| due <= time.now(host));
             if !(some && due_now) {
                 self.probe_idle().await;
-                let next = [reopens, claims.next_due].into_iter().flatten().min();
-                return self.until(next, host.now());
+                let due = claims.next_due.map(|due| due.since(time.now(host)));
+                let reopens = reopens.map(|at| at.saturating_sub(host.elapsed()));
+                return self.sleep([reopens, due].into_iter().flatten().min());
             }
         }
     }
 
-    fn until(&self, next: Option<Timestamp>, now: Timestamp) -> Duration {
+    /// How long to sleep when there may be more in `next`.
+    fn sleep(&self, next: Option<Duration>) -> Duration {
         let poll_every = match self.store.changed() {
             Some(_) => self.poll_every * RARER_WHEN_TOLD,
             None => self.poll_every,
         };
-        next.map_or(poll_every, |next| next.since(now).min(poll_every))
+        next.map_or(poll_every, |next| next.min(poll_every))
             .max(SHORTEST_SLEEP)
     }
 
-    fn start(self: &Arc<Self>, claimed: Claimed, claimed_at: Duration) {
+    fn start(self: &Arc<Self>, claimed: Claimed, time: ClaimTime) {
         if claimed.rescued {
             self.telemetry.metrics.count(Counter::LeaseExpired, &[]);
             self.log(
@@ -198,14 +201,14 @@ impl Worker {
         };
         self.telemetry
             .host
-            .spawn(self.clone().deliver(claimed, claimed_at, slot));
+            .spawn(self.clone().deliver(claimed, time, slot));
     }
 
-    async fn deliver(self: Arc<Self>, claimed: Claimed, claimed_at: Duration, slot: Slot) {
+    async fn deliver(self: Arc<Self>, claimed: Claimed, time: ClaimTime, slot: Slot) {
         let attempt = Attempt {
             worker: &self,
             claimed: &claimed,
-            claimed_at,
+            time,
         };
         let run = AssertUnwindSafe(attempt.run()).catch_unwind().await;
         let next = run.unwrap_or_else(|_| {
@@ -216,7 +219,8 @@ impl Worker {
         let ended = Ended {
             entry: claimed.entry,
             next,
-            lease_over: claimed_at + self.policy.lease,
+            time,
+            lease_over: time.over(self.policy.lease),
             slot,
         };
         // The settler outlives every delivery: it ends when the last sender is gone.
