@@ -26,7 +26,7 @@ use tokio::sync::{Notify, mpsc, watch};
 
 pub(crate) use self::lane::{LaneStatus, Lanes};
 use self::{
-    claim_time::ClaimTime,
+    claim_time::{ClaimTime, StoreClock},
     delivery::Attempt,
     lane::Slot,
     settler::{Ended, Settler},
@@ -120,8 +120,9 @@ impl Worker {
             // An error means that whoever could stop us is gone: stop as well.
             let _ = stopping.wait_for(|stop| *stop).await;
         });
+        let mut clock = StoreClock::unheard(&self.telemetry.host);
         loop {
-            let sleep = self.claim().await;
+            let sleep = self.claim(&mut clock).await;
             let told = async {
                 match self.store.changed() {
                     Some(changed) => changed.await,
@@ -137,7 +138,7 @@ impl Worker {
     }
 
     /// Claims and starts everything that may start now; how long to sleep until there may be more.
-    async fn claim(self: &Arc<Self>) -> Duration {
+    async fn claim(self: &Arc<Self>, clock: &mut StoreClock) -> Duration {
         let host = &self.telemetry.host;
         loop {
             let (limits, reopens) = self.lanes.limits(self.claim_batch);
@@ -156,7 +157,7 @@ impl Worker {
                     return self.poll_every;
                 }
             };
-            let time = ClaimTime::heard(host, asked, claims.now);
+            let time = clock.hear(host, asked, claims.now);
             let some = !claims.claimed.is_empty();
             for claimed in claims.claimed {
                 self.start(claimed, time);
@@ -181,7 +182,8 @@ impl Worker {
             .max(SHORTEST_SLEEP)
     }
 
-    fn start(self: &Arc<Self>, claimed: Claimed, time: ClaimTime) {
+    fn start(self: &Arc<Self>, mut claimed: Claimed, time: ClaimTime) {
+        time.doubt(&mut claimed.entry, claimed.rescued, self.policy.lease);
         if claimed.rescued {
             self.telemetry.metrics.count(Counter::LeaseExpired, &[]);
             self.log(
