@@ -25,7 +25,7 @@ use crate::{
     appointment::{Appointment, Certainty, State},
     command::Command,
     identity::Reference,
-    outbox::{Entry, EntryState, Kind},
+    outbox::{Entry, EntryState, Kind, MAX_WAIT},
     time::Timestamp,
 };
 pub use crate::{
@@ -293,8 +293,11 @@ pub fn rescue(entry: &Entry, policy: &Policy) -> Option<Next> {
 }
 
 /// What the entry becomes when it is settled with `next`; the fence has been checked before.
+///
+/// Times in `next` are by the clock of who decided it, which shows `decided_by` where the entry's own clock shows `now`. What
+/// is put off is so by the entry's clock, and at most for [`MAX_WAIT`].
 #[must_use]
-pub fn settle(entry: &Entry, next: &Next) -> Entry {
+pub fn settle(entry: &Entry, next: &Next, decided_by: Timestamp, now: Timestamp) -> Entry {
     let mut settled = entry.clone();
     settled.lease_until = None;
     match next {
@@ -321,10 +324,12 @@ pub fn settle(entry: &Entry, next: &Next) -> Entry {
             cause,
         } => {
             settled.state = EntryState::Ready;
-            settled.due_at = *due_at;
+            settled.due_at = due_at
+                .by_another_clock(decided_by, now)
+                .min(now.plus(MAX_WAIT));
             settled.uncertain = *uncertain;
             settled.answered = *answered;
-            settled.last_sent_at = *sent_at;
+            settled.last_sent_at = sent_at.map(|sent| sent.by_another_clock(decided_by, now));
             settled.attempt -= u32::from(*refund && entry.attempt > 0);
             settled.last_error = Some(cause.clone());
         }

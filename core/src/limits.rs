@@ -7,7 +7,10 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{backoff::Backoff, outbox::MAX_LEASE};
+use crate::{
+    backoff::Backoff,
+    outbox::{MAX_LEASE, MAX_WAIT},
+};
 
 /// The limits of delivery.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +76,11 @@ impl Policy {
                 "at least backoff.base",
             ),
             (
+                self.backoff.cap > MAX_WAIT,
+                "backoff.cap",
+                "at most 2 hours",
+            ),
+            (
                 self.attempt_timeout.is_zero(),
                 "attempt_timeout",
                 "longer than zero",
@@ -89,9 +97,19 @@ impl Policy {
                 "at least attempt_timeout",
             ),
             (
+                self.in_flight_horizon > MAX_WAIT,
+                "in_flight_horizon",
+                "at most 2 hours",
+            ),
+            (
                 self.retry_after_cap.is_zero(),
                 "retry_after_cap",
                 "longer than zero",
+            ),
+            (
+                self.retry_after_cap > MAX_WAIT,
+                "retry_after_cap",
+                "at most 2 hours",
             ),
             (
                 self.give_up_after <= self.lease,

@@ -19,6 +19,11 @@ use crate::{
 /// and counts as expired.
 pub const MAX_LEASE: Duration = Duration::from_mins(5);
 
+/// No entry is put off for longer. One that is due later than this from now was put off before the clock jumped back, and counts as due.
+///
+/// Twice the usual cap of a Retry-After: a clock that is set right by seconds makes nobody call earlier than was asked.
+pub const MAX_WAIT: Duration = Duration::from_hours(2);
+
 /// What the provider is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -171,10 +176,15 @@ fn lease_over(until: Option<Timestamp>, now: Timestamp) -> bool {
     until.is_none_or(|until| until <= now || until > now.plus(MAX_LEASE))
 }
 
+/// Whether what is put off until `due` is due.
+fn due(due: Timestamp, now: Timestamp) -> bool {
+    due <= now || due > now.plus(MAX_WAIT)
+}
+
 /// Whether a worker may claim it: ready and due, or leased and expired.
 pub fn claimable(entry: &Entry, now: Timestamp) -> bool {
     match entry.state {
-        EntryState::Ready => entry.due_at <= now,
+        EntryState::Ready => due(entry.due_at, now),
         EntryState::Leased => lease_over(entry.lease_until, now),
         EntryState::Done | EntryState::Dead => false,
     }
@@ -257,6 +267,17 @@ mod tests {
             ..ready()
         };
         assert!(!claimable(&entry, at(4)) && claimable(&entry, at(5)));
+    }
+
+    #[test]
+    fn what_was_put_off_by_a_clock_that_was_ahead_is_due() {
+        let until = |wait: Duration| Entry {
+            due_at: NOW.plus(wait),
+            ..ready()
+        };
+        assert!(!claimable(&until(MAX_WAIT), NOW));
+        assert!(claimable(&until(MAX_WAIT + Duration::from_secs(1)), NOW));
+        assert!(claimable(&until(Duration::from_hours(24)), NOW));
     }
 
     #[test]

@@ -134,6 +134,13 @@ pub enum Repair {
     },
 }
 
+/// Whether a row that was changed at `updated_at` is too young to judge: something may still be in flight.
+///
+/// One that was changed later than the horizon from now was changed before the clock jumped back, and is as old as any.
+fn young(updated_at: Timestamp, now: Timestamp, horizon: Duration) -> bool {
+    now.since(updated_at) < horizon && updated_at.since(now) <= horizon
+}
+
 /// Compares one key's two sides. `view` is `None` when the provider has nothing of the key; `open_entries` and
 /// `dead_entries` are the row's own.
 pub fn reconcile(
@@ -149,7 +156,7 @@ pub fn reconcile(
         let view = view.filter(|_| live > 0)?;
         return Some((orphan(view), Repair::None));
     };
-    if !open_entries.is_empty() || now.since(row.updated_at) < horizon {
+    if !open_entries.is_empty() || young(row.updated_at, now, horizon) {
         return None;
     }
     let cancel_is_dead = dead_entries.iter().any(|entry| entry.kind == Kind::Cancel);
@@ -187,7 +194,7 @@ pub fn given_up(
     horizon: Duration,
 ) -> Option<Finding> {
     let cancel_is_dead = dead_entries.iter().any(|entry| entry.kind == Kind::Cancel);
-    let left_alone = !open_entries.is_empty() || now.since(row.updated_at) < horizon;
+    let left_alone = !open_entries.is_empty() || young(row.updated_at, now, horizon);
     if left_alone || !cancel_is_dead || !row.cancel_queued() {
         return None;
     }

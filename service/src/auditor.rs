@@ -77,7 +77,7 @@ impl Auditor {
         provider: &Provider,
     ) -> Result<(), StoreError> {
         let telemetry = &self.telemetry;
-        let started = telemetry.host.now();
+        let started = telemetry.host.elapsed();
         let event = telemetry
             .event(Evt::AuditStarted, "compares both sides")
             .with("provider", name.as_str());
@@ -86,14 +86,12 @@ impl Auditor {
         let whole = sweep.run().await?;
         let (compared, sightings) = (sweep.compared, sweep.sightings);
         let seen = sightings.iter().map(|it| it.finding.clone()).collect();
+        let now = telemetry.host.now();
+        // By the monotonic clock: the wall clock may have jumped during the sweep.
+        let since = now.minus(telemetry.host.elapsed().saturating_sub(started));
         let (sighted, resolved) = self
             .store
-            .record_findings(
-                name.clone(),
-                seen,
-                whole.then_some(started),
-                telemetry.host.now(),
-            )
+            .record_findings(name.clone(), seen, whole.then_some(since), now)
             .await?;
         let mut repairs = 0_u32;
         for (sighting, sighted) in sightings.iter().zip(sighted) {

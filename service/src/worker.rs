@@ -4,6 +4,7 @@
 //! panics costs neither its slot nor the loop.
 //! It deliberately keeps no queue of its own: the database is the only queue, and a claim that was never settled comes back by its lease.
 
+mod claim_time;
 mod delivery;
 mod lane;
 mod probe;
@@ -20,12 +21,12 @@ use rehearsal_core::{
     identity::{ProviderName, WorkerId},
     log::Evt,
     outbox::Entry,
-    time::Timestamp,
 };
 use tokio::sync::{Notify, mpsc, watch};
 
 pub(crate) use self::lane::{LaneStatus, Lanes};
 use self::{
+    claim_time::{ClaimTime, StoreClock},
     delivery::Attempt,
     lane::Slot,
     settler::{Ended, Settler},
@@ -119,8 +120,9 @@ impl Worker {
             // An error means that whoever could stop us is gone: stop as well.
             let _ = stopping.wait_for(|stop| *stop).await;
         });
+        let mut clock = StoreClock::unheard(&self.telemetry.host);
         loop {
-            let sleep = self.claim().await;
+            let sleep = self.claim(&mut clock).await;
             let told = async {
                 match self.store.changed() {
                     Some(changed) => changed.await,
@@ -136,18 +138,17 @@ impl Worker {
     }
 
     /// Claims and starts everything that may start now; how long to sleep until there may be more.
-    async fn claim(self: &Arc<Self>) -> Duration {
+    async fn claim(self: &Arc<Self>, clock: &mut StoreClock) -> Duration {
         let host = &self.telemetry.host;
         loop {
-            let now = host.now();
             let (limits, reopens) = self.lanes.limits(self.claim_batch);
             if limits.is_empty() || *self.stopping.borrow() {
-                return self.until(reopens, now);
+                return self.sleep(reopens.map(|at| at.saturating_sub(host.elapsed())));
             }
-            let claimed_at = host.elapsed();
+            let asked = host.elapsed();
             let claims = self
                 .store
-                .claim(self.id, now, self.policy.lease, limits)
+                .claim(self.id, host.now(), self.policy.lease, limits)
                 .await;
             let claims = match claims {
                 Ok(claims) => claims,
@@ -156,29 +157,33 @@ impl Worker {
                     return self.poll_every;
                 }
             };
+            let time = clock.hear(host, asked, claims.now);
             let some = !claims.claimed.is_empty();
             for claimed in claims.claimed {
-                self.start(claimed, claimed_at);
+                self.start(claimed, time);
             }
-            let due_now = claims.next_due.is_some_and(|due| due <= host.now());
+            let due_now = claims.next_due.is_some_and(|due| due <= time.now(host));
             if !(some && due_now) {
                 self.probe_idle().await;
-                let next = [reopens, claims.next_due].into_iter().flatten().min();
-                return self.until(next, host.now());
+                let due = claims.next_due.map(|due| due.since(time.now(host)));
+                let reopens = reopens.map(|at| at.saturating_sub(host.elapsed()));
+                return self.sleep([reopens, due].into_iter().flatten().min());
             }
         }
     }
 
-    fn until(&self, next: Option<Timestamp>, now: Timestamp) -> Duration {
+    /// How long to sleep when there may be more in `next`.
+    fn sleep(&self, next: Option<Duration>) -> Duration {
         let poll_every = match self.store.changed() {
             Some(_) => self.poll_every * RARER_WHEN_TOLD,
             None => self.poll_every,
         };
-        next.map_or(poll_every, |next| next.since(now).min(poll_every))
+        next.map_or(poll_every, |next| next.min(poll_every))
             .max(SHORTEST_SLEEP)
     }
 
-    fn start(self: &Arc<Self>, claimed: Claimed, claimed_at: Duration) {
+    fn start(self: &Arc<Self>, mut claimed: Claimed, time: ClaimTime) {
+        time.doubt(&mut claimed.entry, claimed.rescued, self.policy.lease);
         if claimed.rescued {
             self.telemetry.metrics.count(Counter::LeaseExpired, &[]);
             self.log(
@@ -198,14 +203,14 @@ impl Worker {
         };
         self.telemetry
             .host
-            .spawn(self.clone().deliver(claimed, claimed_at, slot));
+            .spawn(self.clone().deliver(claimed, time, slot));
     }
 
-    async fn deliver(self: Arc<Self>, claimed: Claimed, claimed_at: Duration, slot: Slot) {
+    async fn deliver(self: Arc<Self>, claimed: Claimed, time: ClaimTime, slot: Slot) {
         let attempt = Attempt {
             worker: &self,
             claimed: &claimed,
-            claimed_at,
+            time,
         };
         let run = AssertUnwindSafe(attempt.run()).catch_unwind().await;
         let next = run.unwrap_or_else(|_| {
@@ -216,7 +221,8 @@ impl Worker {
         let ended = Ended {
             entry: claimed.entry,
             next,
-            lease_over: claimed_at + self.policy.lease,
+            time,
+            lease_over: time.over(self.policy.lease),
             slot,
         };
         // The settler outlives every delivery: it ends when the last sender is gone.

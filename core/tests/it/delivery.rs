@@ -15,7 +15,7 @@ use rehearsal_core::{
     },
     identity::WorkerId,
     invariant::{attempts_within, lease_fenced},
-    outbox::{Entry, EntryState, claim, claimable, mark_sent},
+    outbox::{Entry, EntryState, MAX_WAIT, claim, claimable, mark_sent},
     time::Timestamp,
 };
 
@@ -48,7 +48,7 @@ fn not_sent() -> Outcome {
 
 /// The entry after its attempt ended as `outcome`.
 fn settled(entry: &Entry, outcome: &Outcome) -> Entry {
-    settle(entry, &after(entry, outcome))
+    settle(entry, &after(entry, outcome), NOW, NOW)
 }
 
 fn sent(entry: &Entry) -> Entry {
@@ -141,7 +141,12 @@ fn a_clock_that_jumped_back_an_hour_delays_the_resend_by_two_horizons_at_most() 
     while let AfterResolve::WaitUntil(until) =
         after_resolve(&entry, &Resolution::Absent, now, &policy)
     {
-        entry = held(&settle(&entry, &defer(&entry, until, "in flight")));
+        entry = held(&settle(
+            &entry,
+            &defer(&entry, until, "in flight"),
+            NOW,
+            NOW,
+        ));
         now = until;
         assert!(now.since(NOW) < Duration::from_secs(21));
     }
@@ -187,7 +192,7 @@ fn not_sent_and_deferred_attempts_are_free() {
         assert_eq!((back.attempt, back.uncertain), (0, false));
         assert!(back.due_at > NOW);
         let until = NOW.plus(Duration::from_secs(5));
-        let put_off = settle(&entry, &defer(&entry, until, "breaker open"));
+        let put_off = settle(&entry, &defer(&entry, until, "breaker open"), NOW, NOW);
         assert_eq!((put_off.attempt, put_off.due_at), (0, until));
         assert_eq!(put_off.lease_epoch, 1, "the fence never goes back");
     }
@@ -222,6 +227,25 @@ fn retry_after_is_a_bounded_floor() {
 }
 
 #[test]
+fn what_is_put_off_is_so_by_the_clock_that_is_asked_later() {
+    // The clock jumped ahead by an hour between the claim and the settle: the wait and the send move with it.
+    let entry = sent(&booking());
+    let hour = Duration::from_hours(1);
+    let (now, then) = (NOW.plus(Duration::from_secs(1)), NOW.plus(hour));
+    let put_off = settle(&entry, &after(&entry, &throttled(30)), now, then);
+    assert_eq!(put_off.due_at, then.plus(Duration::from_secs(29)));
+    assert_eq!(
+        put_off.last_sent_at,
+        Some(then.minus(Duration::from_secs(1)))
+    );
+    // Nothing is put off for longer than the longest wait.
+    let endless = defer(&entry, NOW.plus(hour * 24), "a day");
+    let endless = settle(&entry, &endless, NOW, NOW);
+    assert_eq!(endless.due_at, NOW.plus(MAX_WAIT));
+    assert!(!claimable(&endless, NOW));
+}
+
+#[test]
 fn the_last_attempt_compensates_whatever_is_known() {
     let last = |entry: Entry| Entry {
         attempt: 8,
@@ -242,7 +266,7 @@ fn the_last_attempt_compensates_whatever_is_known() {
     check(&last(booking()), &throttled(1), Certainty::NotSent);
     let cancel = after(&last(cancelling()), &unknown(false));
     assert_eq!(
-        settle(&sent(&cancelling()), &cancel).state,
+        settle(&sent(&cancelling()), &cancel, NOW, NOW).state,
         EntryState::Dead
     );
 }
@@ -270,14 +294,14 @@ fn the_last_attempt_lost_with_its_worker_is_exhausted_at_rescue() {
         attempt: 9,
         ..lost.clone()
     };
-    assert_eq!(settle(&found_out, &given_up).attempt, 8);
+    assert_eq!(settle(&found_out, &given_up, NOW, NOW).attempt, 8);
     // Nor is one that found it out and was lost before it could settle.
     let lost_again = Entry {
         attempt: 9,
         ..lost.clone()
     };
     let given_up = rescue(&lost_again, &policy).expect("no attempt is left");
-    assert_eq!(settle(&lost_again, &given_up).attempt, 8);
+    assert_eq!(settle(&lost_again, &given_up, NOW, NOW).attempt, 8);
     let one_left = Entry { attempt: 7, ..lost };
     assert_eq!(rescue(&one_left, &policy), None);
 }
@@ -408,7 +432,7 @@ proptest! {
                     prop_assert!(due_at > now);
                     refunds += u32::from(refund);
                     prop_assert!(refunds < 130, "no progress");
-                    entry = settle(&claimed, &retry);
+                    entry = settle(&claimed, &retry, now, now);
                 }
                 Some(end) => break end,
             }

@@ -13,7 +13,6 @@ use rehearsal_core::{
     },
     outbox::Entry,
     reconcile::{FindingKind, ProviderStatus, ProviderView, Repair, given_up, reconcile},
-    time::Timestamp,
 };
 
 use crate::sample::{
@@ -174,9 +173,16 @@ fn young_rows_are_left_alone() {
     let row = row(&[exhausted()]);
     let almost = NOW.plus(HORIZON.checked_sub(Duration::from_micros(1)).unwrap());
     assert_eq!(reconcile(Some(&row), &[], &[], None, almost, HORIZON), None);
-    // So are rows from a future that a clock jumped back from.
+    // So are rows that a clock has written which was set right by a little since.
+    let back = |by: Duration| reconcile(Some(&row), &[], &[], None, NOW.minus(by), HORIZON);
+    assert_eq!(back(HORIZON), None);
+    // Rows from a future that the clock jumped back from would be young for ever: they are as old as any, and what is open is left alone.
+    assert!(back(HORIZON + Duration::from_micros(1)).is_some());
+    assert!(back(Duration::from_hours(24)).is_some());
+    let yesterday = NOW.minus(Duration::from_hours(24));
+    let open = [held(&booking())];
     assert_eq!(
-        reconcile(Some(&row), &[], &[], None, Timestamp::default(), HORIZON),
+        reconcile(Some(&row), &open, &[], None, yesterday, HORIZON),
         None
     );
 }
@@ -243,6 +249,8 @@ fn a_dead_cancel_of_a_row_that_waits_for_it_is_told_without_the_provider() {
     assert_eq!(kind(&[exhausted(), acknowledged()], &[], &dead), None);
     let young = given_up(&row(&asked), &[], &dead, NOW, HORIZON);
     assert_eq!(young, None);
+    let yesterday = NOW.minus(Duration::from_hours(24));
+    assert!(given_up(&row(&asked), &[], &dead, yesterday, HORIZON).is_some());
 }
 
 #[test]

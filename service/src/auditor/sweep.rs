@@ -10,6 +10,7 @@ use rehearsal_core::{
     appointment::Appointment,
     identity::ProviderName,
     reconcile::{Finding, ProviderView, Repair, given_up, reconcile},
+    time::Timestamp,
 };
 
 use super::Auditor;
@@ -154,7 +155,8 @@ impl<'a> Sweep<'a> {
         view: Option<&ProviderView>,
     ) -> Option<(Finding, Repair)> {
         let (open, dead) = row.map_or((&[][..], &[][..]), |row| (&row.open, &row.dead));
-        let now = self.auditor.telemetry.host.now();
+        // How old a row is can only be told by the clock that wrote it. Without a row it does not matter.
+        let now = row.map_or_else(Timestamp::default, |row| row.read_at);
         let row = row.map(|row| &row.appointment);
         reconcile(row, open, dead, view, now, self.config.audit_horizon)
     }
@@ -201,9 +203,8 @@ impl<'a> Sweep<'a> {
                 continue;
             }
             self.compared += 1;
-            let now = self.auditor.telemetry.host.now();
             let horizon = self.config.audit_horizon;
-            let found = given_up(&row.appointment, &row.open, &row.dead, now, horizon);
+            let found = given_up(&row.appointment, &row.open, &row.dead, row.read_at, horizon);
             if let Some(finding) = found {
                 self.sightings.push(Sighting {
                     finding,

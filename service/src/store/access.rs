@@ -163,6 +163,7 @@ impl StoreAccess {
             after,
             through,
             limit,
+            now: self.host.now(),
         };
         reply!(self, request, Reply::AuditRows(rows) => rows)
     }
@@ -173,7 +174,8 @@ impl StoreAccess {
         provider: ProviderName,
         key: String,
     ) -> Result<Option<AuditRow>, StoreError> {
-        reply!(self, Request::AuditOne { provider, key }, Reply::AuditRows(rows) => rows.into_iter().next())
+        let now = self.host.now();
+        reply!(self, Request::AuditOne { provider, key, now }, Reply::AuditRows(rows) => rows.into_iter().next())
     }
 
     /// See [`Request::AuditDead`].
@@ -182,7 +184,8 @@ impl StoreAccess {
         provider: ProviderName,
         limit: u32,
     ) -> Result<Vec<AuditRow>, StoreError> {
-        reply!(self, Request::AuditDead { provider, limit }, Reply::AuditRows(rows) => rows)
+        let now = self.host.now();
+        reply!(self, Request::AuditDead { provider, limit, now }, Reply::AuditRows(rows) => rows)
     }
 
     /// See [`Request::RecordFindings`].

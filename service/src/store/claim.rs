@@ -8,7 +8,7 @@ use std::{sync::LazyLock, time::Duration};
 
 use rehearsal_core::{
     identity::{ProviderName, WorkerId},
-    outbox::{self, EntryState, MAX_LEASE},
+    outbox::{self, EntryState, MAX_LEASE, MAX_WAIT},
     time::Timestamp,
 };
 use rusqlite::{Connection, Params, params};
@@ -46,8 +46,10 @@ macro_rules! select_claimable {
 
 /// Due, or its lease is over.
 const DUE: &str = select_claimable!("o.wake_at <= ?2");
-/// Leased for longer than any lease lasts: the clock has jumped back since, and the lease counts as over.
-const LEASED_FROM_THE_FUTURE: &str = select_claimable!("o.wake_at > ?2 AND o.state = 'leased'");
+/// Leased, or put off, for longer than there is a lease or a wait: the clock has jumped back since, and the entry counts as due. ?2 is the end of
+/// the longest lease and ?4 that of the longest wait.
+const FROM_THE_FUTURE: &str =
+    select_claimable!("o.wake_at > ?2 AND (o.state = 'leased' OR o.wake_at > ?4)");
 
 /// When each destination that was asked for may next have something to claim, in their order; it may lie in the past.
 pub(super) struct Dues(Vec<Option<Timestamp>>);
@@ -81,9 +83,9 @@ pub(super) fn claim(
         let name = destination.as_str();
         let mut found = candidates(database, DUE, params![name, now.as_micros(), limit])?;
         if found.is_empty() {
-            let horizon = now.plus(MAX_LEASE).as_micros();
-            let future = params![name, horizon, limit];
-            found = candidates(database, LEASED_FROM_THE_FUTURE, future)?;
+            let (lease, wait) = (now.plus(MAX_LEASE), now.plus(MAX_WAIT));
+            let future = params![name, lease.as_micros(), limit, wait.as_micros()];
+            found = candidates(database, FROM_THE_FUTURE, future)?;
         }
         for mut one in found {
             debug_assert!(outbox::claimable(&one.entry, now));
@@ -94,7 +96,11 @@ pub(super) fn claim(
         *due = next_due(database, [destination].into_iter(), now)?[0];
     }
     let next_due = dues.first();
-    Ok(Claims { claimed, next_due })
+    Ok(Claims {
+        claimed,
+        next_due,
+        now,
+    })
 }
 
 fn candidates(
@@ -132,20 +138,20 @@ pub(super) fn dues(
 /// Destinations that one statement asks about: a worker asks at each commit of any process, so that it is one look in one snapshot.
 const AT_ONCE: usize = 8;
 
-/// The statement for each number of destinations up to [`AT_ONCE`], which stand in ?3 and on; a column each.
+/// The statement for each number of destinations up to [`AT_ONCE`], which stand in ?4 and on; a column each.
 static NEXT_DUE: LazyLock<[String; AT_ONCE]> = LazyLock::new(|| {
     std::array::from_fn(|at| {
         let one = |destination: usize| {
-            // The first that will be due; now, when it is not yet and a lease from the future counts as over.
+            // The first that will be due; now, when it is not yet and one from the future counts as due. What waits behind another does neither.
             format!(
-                "(SELECT CASE WHEN o.wake_at > ?1 AND EXISTS (SELECT 1 FROM outbox f WHERE f.destination = ?{destination} \
-                 AND f.wake_at > ?2 AND f.state = 'leased') THEN ?1 ELSE o.wake_at END \
+                "(SELECT CASE WHEN o.wake_at > ?1 AND EXISTS (SELECT 1 FROM outbox o WHERE o.destination = ?{destination} \
+                 AND o.wake_at > ?2 AND (o.state = 'leased' OR o.wake_at > ?3) AND {unblocked}) THEN ?1 ELSE o.wake_at END \
                  FROM outbox o WHERE o.destination = ?{destination} AND o.wake_at IS NOT NULL AND {unblocked} \
                  ORDER BY o.wake_at, o.id LIMIT 1)",
                 unblocked = unblocked!()
             )
         };
-        let all: Vec<String> = (3..=at + 3).map(one).collect();
+        let all: Vec<String> = (4..=at + 4).map(one).collect();
         format!("SELECT {}", all.join(", "))
     })
 });
@@ -160,8 +166,9 @@ fn next_due<'a>(
     let mut statement = database.prepare_cached(&NEXT_DUE[count - 1])?;
     statement.raw_bind_parameter(1, now.as_micros())?;
     statement.raw_bind_parameter(2, now.plus(MAX_LEASE).as_micros())?;
+    statement.raw_bind_parameter(3, now.plus(MAX_WAIT).as_micros())?;
     for (at, destination) in destinations.enumerate() {
-        statement.raw_bind_parameter(at + 3, destination.as_str())?;
+        statement.raw_bind_parameter(at + 4, destination.as_str())?;
     }
     let mut rows = statement.raw_query();
     let row = rows.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;

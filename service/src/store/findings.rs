@@ -34,6 +34,7 @@ pub(super) fn audit_page(
     after: Option<String>,
     through: Option<String>,
     limit: u32,
+    now: Timestamp,
 ) -> rusqlite::Result<Vec<AuditRow>> {
     let after = after.unwrap_or_default();
     let through = through.unwrap_or_else(|| LAST_KEY.to_owned());
@@ -51,6 +52,7 @@ pub(super) fn audit_page(
             appointment: appointment?,
             open: Vec::new(),
             dead: Vec::new(),
+            read_at: now,
         });
     }
     // Entries are few next to rows: two look-ups for the whole page, not two for each row.
@@ -106,6 +108,7 @@ pub(super) fn audit_one(
     database: &Connection,
     provider: &ProviderName,
     key: &str,
+    now: Timestamp,
 ) -> rusqlite::Result<Vec<AuditRow>> {
     let rows: Vec<Appointment> = database
         .prepare_cached(concat!(
@@ -116,7 +119,7 @@ pub(super) fn audit_one(
         .query_map([key, provider.as_str()], |row| appointment(row, 0))?
         .collect::<rusqlite::Result<_>>()?;
     rows.into_iter()
-        .map(|row| with_entries(database, row))
+        .map(|row| with_entries(database, row, now))
         .collect()
 }
 
@@ -125,6 +128,7 @@ pub(super) fn audit_dead(
     database: &Connection,
     provider: &ProviderName,
     limit: u32,
+    now: Timestamp,
 ) -> rusqlite::Result<Vec<AuditRow>> {
     let rows: Vec<Appointment> = database
         .prepare_cached(concat!(
@@ -137,11 +141,15 @@ pub(super) fn audit_dead(
         .query_map(params![provider.as_str(), limit], |row| appointment(row, 0))?
         .collect::<rusqlite::Result<_>>()?;
     rows.into_iter()
-        .map(|row| with_entries(database, row))
+        .map(|row| with_entries(database, row, now))
         .collect()
 }
 
-fn with_entries(database: &Connection, row: Appointment) -> rusqlite::Result<AuditRow> {
+fn with_entries(
+    database: &Connection,
+    row: Appointment,
+    now: Timestamp,
+) -> rusqlite::Result<AuditRow> {
     let whose = [row.id.as_str(), row.tenant.as_str()];
     let open = entries(
         database,
@@ -165,6 +173,7 @@ fn with_entries(database: &Connection, row: Appointment) -> rusqlite::Result<Aud
         appointment: row,
         open,
         dead,
+        read_at: now,
     })
 }
 
@@ -207,12 +216,14 @@ pub(super) fn record(
             )?;
         sighted.push(SightedFinding { sightings });
     }
+    // What was last seen later than now was seen before the clock jumped back.
     let resolved = match whole_sweep_since {
         None => 0,
         Some(since) => database
             .prepare_cached(
                 "UPDATE findings SET resolved_at = ?2, resolved_by = coalesce(resolved_by, 'gone')
-                 WHERE provider = ?1 AND resolved_at IS NULL AND last_seen < ?3",
+                 WHERE provider = ?1 AND resolved_at IS NULL
+                 AND (last_seen < ?3 OR last_seen > ?2)",
             )?
             .execute(params![
                 provider.as_str(),
@@ -236,7 +247,7 @@ pub(super) fn repair(
     let Some(row) = row.filter(|row| row.version == version) else {
         return Ok(None);
     };
-    let audited = with_entries(database, row)?;
+    let audited = with_entries(database, row, now)?;
     let cancel_open = audited.open.iter().any(|entry| entry.kind == Kind::Cancel);
     let row = audited.appointment;
     let decision = match repair {

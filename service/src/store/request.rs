@@ -1,7 +1,8 @@
 //! The store's one seam: requests and replies as plain data, so that a remote store is one call over the wire.
 //!
 //! **Invariant**: a request carries everything its effect depends on (time, worker, lease, limits), so the same requests in the same order
-//! give the same rows. Repeating an `Accept` or a `Settle` whose answer was lost is safe.
+//! give the same rows. Rows know one clock, that of the machine which carries requests out: whoever does so for other machines sets each
+//! request to its own clock first ([`Request::at`]), and replies say what it showed. Repeating an `Accept` or a `Settle` whose answer was lost is safe.
 //! It deliberately does not say how the data is stored.
 
 use std::time::Duration;
@@ -101,6 +102,8 @@ pub enum Request {
         through: Option<String>,
         /// At most this many.
         limit: u32,
+        /// Now.
+        now: Timestamp,
     },
     /// One key's appointment, with its open and dead entries.
     AuditOne {
@@ -108,6 +111,8 @@ pub enum Request {
         provider: ProviderName,
         /// The key.
         key: String,
+        /// Now.
+        now: Timestamp,
     },
     /// Failed and confirmed appointments of a provider that have a dead cancel: what can be audited while the provider is down.
     AuditDead {
@@ -115,6 +120,8 @@ pub enum Request {
         provider: ProviderName,
         /// At most this many.
         limit: u32,
+        /// Now.
+        now: Timestamp,
     },
     /// Notes what an audit of a provider saw; after a whole sweep, resolves what it no longer saw.
     RecordFindings {
@@ -172,6 +179,42 @@ pub enum Request {
     Ping,
 }
 
+impl Request {
+    /// The same request by the clock of the machine that carries it out, which shows `clock`. It costs nothing where that is the caller's own.
+    #[must_use]
+    pub fn at(mut self, clock: Timestamp) -> Self {
+        match &mut self {
+            Self::Accept { now, .. }
+            | Self::Cancel { now, .. }
+            | Self::Claim { now, .. }
+            | Self::Settle { now, .. }
+            | Self::AuditPage { now, .. }
+            | Self::AuditOne { now, .. }
+            | Self::AuditDead { now, .. }
+            | Self::Repair { now, .. }
+            | Self::Redrive { now, .. } => *now = clock,
+            Self::RecordFindings {
+                whole_sweep_since,
+                now,
+                ..
+            } => {
+                *whole_sweep_since =
+                    whole_sweep_since.map(|since| since.by_another_clock(*now, clock));
+                *now = clock;
+            }
+            Self::Read { .. }
+            | Self::Find { .. }
+            | Self::Depths
+            | Self::OpenEntries { .. }
+            | Self::DeadLetters { .. }
+            | Self::Findings { .. }
+            | Self::Dump
+            | Self::Ping => {}
+        }
+        self
+    }
+}
+
 /// What became of one claimed entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settlement {
@@ -181,6 +224,8 @@ pub struct Settlement {
     pub epoch: u64,
     /// What comes next.
     pub next: Next,
+    /// What the clock that the times in `next` are by shows as this is sent.
+    pub decided_by: Timestamp,
 }
 
 /// The store's answer, one kind for each kind of request.
@@ -260,6 +305,8 @@ pub struct Claims {
     pub claimed: Vec<Claimed>,
     /// The earliest time at which any more of the asked destinations may be claimable.
     pub next_due: Option<Timestamp>,
+    /// What the store's clock showed.
+    pub now: Timestamp,
 }
 
 /// One claimed entry and the appointment it is about.
@@ -310,6 +357,8 @@ pub struct AuditRow {
     pub open: Vec<Entry>,
     /// Its dead entries.
     pub dead: Vec<Entry>,
+    /// What the store's clock showed.
+    pub read_at: Timestamp,
 }
 
 /// A finding that was just recorded.

@@ -61,7 +61,7 @@ fn settle_one(
             Verdict::Stale
         });
     }
-    let settled = delivery::settle(&found.entry, &settlement.next);
+    let settled = delivery::settle(&found.entry, &settlement.next, settlement.decided_by, now);
     let closed = settled.state != EntryState::Ready;
     let command = match &settlement.next {
         Next::Settle(command) | Next::DeadLetter { command, .. } => Some(command),

@@ -75,6 +75,7 @@ impl SqliteStore {
                 return Ok(Reply::Claims(Claims {
                     claimed: Vec::new(),
                     next_due: dues.first(),
+                    now: *now,
                 }));
             }
         }
@@ -140,14 +141,17 @@ impl SqliteStore {
                 after,
                 through,
                 limit,
-            } => findings::audit_page(database, &provider, after, through, limit)
+                now,
+            } => findings::audit_page(database, &provider, after, through, limit, now)
                 .map(Reply::AuditRows),
-            Request::AuditOne { provider, key } => {
-                findings::audit_one(database, &provider, &key).map(Reply::AuditRows)
+            Request::AuditOne { provider, key, now } => {
+                findings::audit_one(database, &provider, &key, now).map(Reply::AuditRows)
             }
-            Request::AuditDead { provider, limit } => {
-                findings::audit_dead(database, &provider, limit).map(Reply::AuditRows)
-            }
+            Request::AuditDead {
+                provider,
+                limit,
+                now,
+            } => findings::audit_dead(database, &provider, limit, now).map(Reply::AuditRows),
             Request::RecordFindings {
                 provider,
                 seen,

@@ -14,21 +14,22 @@ use rehearsal_core::{
     },
     log::Evt,
     outbox::{Entry, EntryState, Kind, mark_sent},
+    time::Timestamp,
 };
 use serde_json::Value;
 
-use super::{Worker, lane::Call};
+use super::{Worker, claim_time::ClaimTime, lane::Call};
 use crate::{
     metrics::Counter,
     provider::{Answer, Provider},
     store::Claimed,
 };
 
-/// An entry under work, and the monotonic time at which its lease was asked for.
+/// An entry under work, and when it was claimed.
 pub(super) struct Attempt<'a> {
     pub(super) worker: &'a Worker,
     pub(super) claimed: &'a Claimed,
-    pub(super) claimed_at: Duration,
+    pub(super) time: ClaimTime,
 }
 
 impl Attempt<'_> {
@@ -40,10 +41,10 @@ impl Attempt<'_> {
             return given_up;
         }
         if *worker.stopping.borrow() {
-            return defer(entry, worker.telemetry.host.now(), "the worker shuts down");
+            return defer(entry, self.now(), "the worker shuts down");
         }
         let Some(provider) = worker.providers.get(&entry.destination) else {
-            let later = worker.telemetry.host.now().plus(policy.backoff.cap);
+            let later = self.now().plus(policy.backoff.cap);
             return defer(entry, later, "this worker does not know the provider");
         };
         match first_step(entry, &self.claimed.appointment) {
@@ -58,9 +59,8 @@ impl Attempt<'_> {
 
     /// What follows when the attempt panicked somewhere: it may have been sent.
     pub(super) fn lost(&self) -> Next {
-        let now = self.worker.telemetry.host.now();
         let mut entry = self.claimed.entry.clone();
-        mark_sent(&mut entry, now);
+        mark_sent(&mut entry, self.now());
         let outcome = Outcome::Unknown {
             cause: "the delivery panicked".to_owned(),
             answered: false,
@@ -94,7 +94,6 @@ impl Attempt<'_> {
             event = event.with("retry_after_ms", millis(asked));
         }
         worker.telemetry.log(event);
-        let now = worker.telemetry.host.now();
         if let Some(asked) = answer.retry_after {
             let asked = asked.min(worker.policy.retry_after_cap);
             worker.lanes.pause(&entry.destination, asked);
@@ -104,7 +103,7 @@ impl Attempt<'_> {
             self.count(&outcome);
             return Err(self.next(entry, &outcome));
         }
-        match after_resolve(entry, &answer.meaning, now, &worker.policy) {
+        match after_resolve(entry, &answer.meaning, self.now(), &worker.policy) {
             AfterResolve::Send => Ok(()),
             AfterResolve::WaitUntil(until) => Err(defer(
                 entry,
@@ -126,7 +125,7 @@ impl Attempt<'_> {
         };
         let mut entry = self.claimed.entry.clone();
         let sent_before = entry.last_sent_at.is_some();
-        mark_sent(&mut entry, worker.telemetry.host.now());
+        mark_sent(&mut entry, self.now());
         worker.log(&entry, Evt::AttemptStarted, "calls the provider");
         let answer = match entry.kind {
             Kind::Book => provider.book(&entry, self.details(), sent_before).await,
@@ -157,22 +156,26 @@ impl Attempt<'_> {
     )]
     fn start(&self) -> Result<Call<'_>, Next> {
         let (entry, worker) = (&self.claimed.entry, self.worker);
-        let now = worker.telemetry.host.now();
         let policy = &worker.policy;
         // By the monotonic clock, from before the claim was asked for: the lease cannot be over where this says it is not.
-        let used = worker
-            .telemetry
-            .host
-            .elapsed()
-            .saturating_sub(self.claimed_at);
+        let used = self.time.used(&worker.telemetry.host);
         if used + policy.attempt_timeout + policy.settle_slack > policy.lease {
-            return Err(defer(entry, now, "too little of the lease is left"));
+            return Err(defer(entry, self.now(), "too little of the lease is left"));
         }
-        worker.lanes.admit(&entry.destination).map_err(|until| {
+        worker.lanes.admit(&entry.destination).map_err(|wait| {
             // Spread over a backoff, so that what waited for the breaker does not come at once.
             let spread = policy.backoff.delay(1, worker.telemetry.host.jitter());
-            defer(entry, until.max(now).plus(spread), "the breaker is open")
+            defer(
+                entry,
+                self.now().plus(wait).plus(spread),
+                "the breaker is open",
+            )
         })
+    }
+
+    /// The store's time.
+    fn now(&self) -> Timestamp {
+        self.time.now(&self.worker.telemetry.host)
     }
 
     fn details(&self) -> &Details {
@@ -184,7 +187,7 @@ impl Attempt<'_> {
         delivery::next(
             entry,
             outcome,
-            host.now(),
+            self.now(),
             host.jitter(),
             &self.worker.policy,
         )

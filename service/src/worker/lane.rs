@@ -93,8 +93,8 @@ impl Lanes {
         }
     }
 
-    /// How many deliveries each provider may get now, and when the earliest of those that get none may get some.
-    pub(crate) fn limits(&self, batch: u32) -> (Vec<(ProviderName, u32)>, Option<Timestamp>) {
+    /// How many deliveries each provider may get now, and at what monotonic time the earliest of those that get none may get some.
+    pub(crate) fn limits(&self, batch: u32) -> (Vec<(ProviderName, u32)>, Option<Duration>) {
         let now = self.ticks();
         let mut limits = Vec::with_capacity(self.by_provider.len());
         let mut reopens: Option<Timestamp> = None;
@@ -118,7 +118,10 @@ impl Lanes {
                 limits.push((name.clone(), free));
             }
         }
-        (limits, reopens.map(|until| self.on_the_wall(until)))
+        (
+            limits,
+            reopens.map(|until| until.since(Timestamp::default())),
+        )
     }
 
     /// Takes a slot; `None` when the lane is full or unknown.
@@ -130,11 +133,10 @@ impl Lanes {
         })
     }
 
-    /// Asks the breaker for one call; the error is when to ask again.
-    pub(crate) fn admit<'a>(&'a self, provider: &'a ProviderName) -> Result<Call<'a>, Timestamp> {
+    /// Asks the breaker for one call; the error is how long to wait before asking again.
+    pub(crate) fn admit<'a>(&'a self, provider: &'a ProviderName) -> Result<Call<'a>, Duration> {
         let now = self.ticks();
-        let unknown = || self.telemetry.host.now();
-        let lane = self.by_provider.get(provider).ok_or_else(unknown)?;
+        let lane = self.by_provider.get(provider).ok_or(Duration::ZERO)?;
         let (admission, transition) = lock(lane).breaker.admit(now);
         self.report(provider, transition);
         match admission {
@@ -148,7 +150,7 @@ impl Lanes {
                 self.telemetry
                     .metrics
                     .count(Counter::BreakerRejected, &[provider.as_str()]);
-                Err(self.on_the_wall(until))
+                Err(until.since(now))
             }
         }
     }

@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use rehearsal_core::{delivery::Next, log::Evt, outbox::Entry};
 use tokio::sync::{Notify, mpsc};
 
-use super::lane::Slot;
+use super::{claim_time::ClaimTime, lane::Slot};
 use crate::{
     journal::Telemetry,
     metrics::Counter,
@@ -27,6 +27,8 @@ const LONGEST_WAIT: Duration = Duration::from_millis(500);
 pub(super) struct Ended {
     pub(super) entry: Entry,
     pub(super) next: Next,
+    /// When it was claimed: the times in `next` are by the store's clock of that claim.
+    pub(super) time: ClaimTime,
     /// The monotonic time after which the lease is over.
     pub(super) lease_over: Duration,
     pub(super) slot: Slot,
@@ -75,14 +77,6 @@ impl Settler {
     /// Writes a batch. An error has been logged; the leases run out, and a rescue takes over.
     async fn write(&self, batch: &[Ended]) -> Result<Vec<Settled>, StoreError> {
         let host = &self.telemetry.host;
-        let settlements: Vec<_> = batch
-            .iter()
-            .map(|one| Settlement {
-                entry_id: one.entry.id,
-                epoch: one.entry.lease_epoch,
-                next: one.next.clone(),
-            })
-            .collect();
         let over = batch
             .iter()
             .map(|one| one.lease_over)
@@ -90,7 +84,16 @@ impl Settler {
             .unwrap_or_default();
         let mut wait = FIRST_WAIT;
         loop {
-            let error = match self.store.settle(settlements.clone(), host.now()).await {
+            let settlements = batch
+                .iter()
+                .map(|one| Settlement {
+                    entry_id: one.entry.id,
+                    epoch: one.entry.lease_epoch,
+                    next: one.next.clone(),
+                    decided_by: one.time.now(host),
+                })
+                .collect();
+            let error = match self.store.settle(settlements, host.now()).await {
                 Ok(settled) => return Ok(settled),
                 Err(error) => error,
             };
@@ -152,7 +155,7 @@ impl Settler {
                     telemetry.metrics.count(Counter::Retries, &[destination]);
                     (Evt::RetryScheduled, "another attempt will follow")
                 };
-                let wait = due_at.since(telemetry.host.now());
+                let wait = due_at.since(one.time.now(&telemetry.host));
                 let event = telemetry
                     .about(&one.entry, evt, message)
                     .with("cause", cause.as_str())

@@ -13,7 +13,7 @@ use rehearsal_core::{
     delivery::{self, Next},
     idempotency::{Stored, fingerprint},
     identity::{AppointmentId, ProviderName, Reference, RequestId, Tenant, WorkerId},
-    outbox::{EntryState, Kind},
+    outbox::{EntryState, Kind, MAX_WAIT},
     reconcile::{Finding, FindingKind, Repair},
     rejection::Rejection,
     time::Timestamp,
@@ -85,6 +85,7 @@ impl Bench {
             entry_id: claimed.entry.id,
             epoch: claimed.entry.lease_epoch,
             next,
+            decided_by: at(now),
         };
         let request = Request::Settle {
             settlements: vec![settlement],
@@ -185,6 +186,8 @@ macro_rules! conformance {
                 accepting::concurrent_duplicates_make_one_row
                 leasing::claims_respect_order_limits_and_due_times
                 leasing::next_due_is_the_earliest_claimable_time
+                leasing::what_was_put_off_by_a_clock_that_was_ahead_is_due
+                leasing::a_wait_is_by_the_stores_clock
                 leasing::expired_leases_are_rescued_and_uncertain
                 leasing::settles_are_fenced_and_repeatable
                 leasing::a_batch_settles_row_by_row

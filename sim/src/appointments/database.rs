@@ -77,6 +77,22 @@ pub(super) async fn serve(
     }
 }
 
+/// The store by the clock of the host that has it: its callers' own may differ from it, and from each other.
+pub(super) struct Clocked {
+    pub(super) host: Host,
+    pub(super) store: Arc<dyn Store>,
+}
+
+impl Store for Clocked {
+    fn call(&self, request: Request) -> BoxFuture<'_, Result<Reply, StoreError>> {
+        self.store.call(request.at(self.host.now()))
+    }
+
+    fn changed(&self) -> Option<BoxFuture<'_, ()>> {
+        self.store.changed()
+    }
+}
+
 /// One client's connection, until either side ends it.
 async fn session(
     host: Host,

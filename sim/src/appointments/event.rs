@@ -71,6 +71,11 @@ pub enum Event {
         /// Whether its power is cut, which takes what was not synced.
         power_lost: bool,
     },
+    /// The clock by which the store leases and settles is off by another amount than before; it begins as right.
+    StoreClock {
+        /// By how much it is ahead of the world's, in microseconds; below zero is behind.
+        ahead_us: i64,
+    },
     /// The store leased an entry that had been leased before.
     Leased {
         /// The entry's number.

@@ -23,7 +23,7 @@ use rehearsal_service::{
 
 use super::{
     client::{self, Script},
-    database::{self, Faults, Noticed, RemoteStore},
+    database::{self, Clocked, Faults, Noticed, RemoteStore},
     event::Event,
     leases::{Epochs, watched},
     look::{Open, lock, snapshot},
@@ -206,6 +206,10 @@ fn database_host(
             let store = opened(&host, &recorder, (&storage, name), tables.defect(), &open).await;
             let store = planting::store(&tables, &host, &path, store);
             let store = noticed(watched(store, &epochs, &recorder), &recorder);
+            let store: Arc<dyn Store> = Arc::new(Clocked {
+                host: host.clone(),
+                store,
+            });
             loop {
                 match host.bind(&listen).await {
                     Ok(listener) => {

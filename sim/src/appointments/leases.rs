@@ -1,7 +1,8 @@
-//! A look at the store from its own side: what it leases again and what settles of such leases do, in the order of commit, into the trace.
+//! A look at the store from its own side: what it leases again and what settles of such leases do, in the order of commit, and how right the clock is
+//! by which it does, into the trace.
 //!
 //! **Invariant**: it passes every request and every reply on as they are. Nothing is written about an entry that is leased once: there is no
-//! other lease that could be overtaken. It judges nothing.
+//! other lease that could be overtaken; nor about a clock that is as right as before. It judges nothing.
 
 use std::{
     collections::BTreeMap,
@@ -9,14 +10,26 @@ use std::{
 };
 
 use futures_util::future::{BoxFuture, FutureExt};
+use rehearsal_core::time::Timestamp;
 use rehearsal_service::store::{Reply, Request, Store, StoreError, Verdict};
 
 use super::event::Event;
-use crate::trace::HostRecorder;
+use crate::{engine::EPOCH, trace::HostRecorder};
 
-/// The newest epoch of each entry, and whether it is not the first. Clones share it: it outlives the store's process, as the entries do.
+/// A clock that is off by so much more or less than before is told of, in microseconds: less is rounding.
+const TOLD_US: i64 = 1_000;
+
+/// What is remembered of the store. Clones share it: it outlives the store's process, as the entries do.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Epochs(Arc<Mutex<BTreeMap<i64, (u64, bool)>>>);
+pub(super) struct Epochs(Arc<Mutex<Known>>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// The newest epoch of each entry, and whether it is not the first.
+    epochs: BTreeMap<i64, (u64, bool)>,
+    /// By how much its clock was ahead when that was last written.
+    ahead_us: i64,
+}
 
 /// A store whose leases are watched.
 struct Watched {
@@ -39,8 +52,19 @@ pub(super) fn watched(
 }
 
 impl Watched {
+    fn read_clock(&self, now: Timestamp) {
+        let elapsed = EPOCH.plus(self.recorder.elapsed());
+        let ahead_us = now.as_micros() - elapsed.as_micros();
+        let mut known = self.epochs.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if (ahead_us - known.ahead_us).abs() >= TOLD_US {
+            known.ahead_us = ahead_us;
+            self.recorder.record(Event::StoreClock { ahead_us });
+        }
+    }
+
     fn note(&self, held: &[(i64, u64)], reply: &Reply) {
-        let mut epochs = self.epochs.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.epochs.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let epochs = &mut known.epochs;
         match reply {
             Reply::Claims(claims) => {
                 for claimed in &claims.claimed {
@@ -77,11 +101,15 @@ impl Watched {
 impl Store for Watched {
     fn call(&self, request: Request) -> BoxFuture<'_, Result<Reply, StoreError>> {
         let held: Vec<(i64, u64)> = match &request {
-            Request::Claim { .. } => Vec::new(),
-            Request::Settle { settlements, .. } => settlements
-                .iter()
-                .map(|one| (one.entry_id, one.epoch))
-                .collect(),
+            Request::Claim { now, .. } => {
+                self.read_clock(*now);
+                Vec::new()
+            }
+            Request::Settle { settlements, now } => {
+                self.read_clock(*now);
+                let held = settlements.iter().map(|one| (one.entry_id, one.epoch));
+                held.collect()
+            }
             _ => return self.store.call(request),
         };
         async move {

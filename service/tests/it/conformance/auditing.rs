@@ -100,6 +100,7 @@ pub(super) fn audit_pages_walk_the_keys_in_order(bench: &Bench) {
             after: after.map(Into::into),
             through: through.map(Into::into),
             limit,
+            now: at(9),
         });
         let Reply::AuditRows(rows) = reply else {
             panic!("{reply:?}");

@@ -69,6 +69,65 @@ pub(super) fn expired_leases_are_rescued_and_uncertain(bench: &Bench) {
     assert_eq!(bench.dump(), before);
 }
 
+pub(super) fn what_was_put_off_by_a_clock_that_was_ahead_is_due(bench: &Bench) {
+    const DAY: i64 = 86_400;
+    let due = |now: i64| match bench.call(Request::Claim {
+        worker: WorkerId(9),
+        now: at(now),
+        lease: LEASE,
+        limits: vec![(provider("zeta"), 1), (provider("acme"), 0)],
+    }) {
+        Reply::Claims(claims) => (claims.next_due, claims.now),
+        other => panic!("{other:?}"),
+    };
+    bench.accept(&new("a-1", "r-1"), 0);
+    bench.cancel("a-1", DAY).unwrap();
+    let claimed = bench.claim(1, DAY, 1).remove(0);
+    bench.settle(&claimed, retry(&claimed, DAY + 5), DAY + 1);
+    // An hour back it may be meant so; a day back it cannot be, and nobody waits for it.
+    assert_eq!(due(DAY - 3600), (Some(at(DAY + 5)), at(DAY - 3600)));
+    assert!(bench.claim(2, DAY - 3600, 1).is_empty());
+    assert_eq!(due(1).0, Some(at(1)));
+    let again = bench.claim(2, 1, 9);
+    assert_eq!((again.len(), again[0].entry.kind), (1, Kind::Book));
+    // The cancel that waits behind it comes from the future as well, and is not due before.
+    assert_eq!(due(2).0, Some(at(11)));
+}
+
+pub(super) fn a_wait_is_by_the_stores_clock(bench: &Bench) {
+    bench.accept(&new("a-1", "r-1"), 0);
+    let claimed = bench.claim(1, 0, 1).remove(0);
+    // Since the claim the store's clock has jumped ahead by an hour: what was decided by it as it was before is carried over.
+    let request = |settlement| Request::Settle {
+        settlements: vec![settlement],
+        now: at(3601),
+    };
+    let settlement = Settlement {
+        entry_id: claimed.entry.id,
+        epoch: claimed.entry.lease_epoch,
+        next: retry(&claimed, 8),
+        decided_by: at(1),
+    };
+    let verdict = |settlement| match bench.call(request(settlement)) {
+        Reply::Settled(mut settled) => settled.remove(0).verdict,
+        other => panic!("{other:?}"),
+    };
+    assert!(matches!(
+        verdict(settlement.clone()),
+        Verdict::Applied { .. }
+    ));
+    assert_eq!(bench.dump().outbox[0].due_at, at(3608));
+    // Sent again later, it is still the same settlement.
+    let later = Settlement {
+        decided_by: at(2),
+        ..settlement
+    };
+    assert_eq!(verdict(later), Verdict::Repeated);
+    let endless = bench.claim(1, 3608, 1).remove(0);
+    bench.settle(&endless, retry(&endless, 1_000_000), 3609);
+    assert_eq!(bench.dump().outbox[0].due_at, at(3609).plus(MAX_WAIT));
+}
+
 pub(super) fn settles_are_fenced_and_repeatable(bench: &Bench) {
     bench.accept(&new("a-1", "r-1"), 0);
     let claimed = bench.claim(1, 0, 1).remove(0);
@@ -102,6 +161,7 @@ pub(super) fn a_batch_settles_row_by_row(bench: &Bench) {
         entry_id: one.entry.id,
         epoch,
         next: booked(one),
+        decided_by: at(1),
     };
     let reply = bench.call(Request::Settle {
         settlements: vec![settlement(&claimed[0], 7), settlement(&claimed[1], 1)],

@@ -72,6 +72,7 @@ fn check(trace: &Trace) -> Findings {
             | Event::Transition(_)
             | Event::View { .. }
             | Event::StorageDied { .. }
+            | Event::StoreClock { .. }
             | Event::Leased { .. }
             | Event::Settled { .. }
             | Event::Integrity { .. } => {}

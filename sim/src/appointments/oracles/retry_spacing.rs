@@ -1,26 +1,22 @@
 //! Retries keep their distance: each waits as long as was decided, what was decided lies within the backoff's bounds, and a provider that asked
 //! to be left alone is.
 //!
-//! A wait is early only if both the worker's own clock and the world's say so: workers' clocks may differ, or jump. A clock that was set back
-//! between a claim and its attempt was right to claim: what it showed a moment ago counts, too.
+//! A wait is measured by the store's clock, which may jump: it is early only if both the store's clock and the world's say so. A lease that the store's
+//! clock allowed is the wait's end, whatever becomes of it: whoever rescues it later need not wait for the same time again.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use rehearsal_core::{
     delivery::Policy,
     log::{Evt, LogEvent},
-    time::Timestamp,
+    outbox::MAX_WAIT,
 };
 use rehearsal_mocks::provider::{Operation, ProviderEvent};
 
 use crate::{
     appointments::{
         event::Event,
-        history::{Trace, extra, given},
+        history::{Trace, extra, given, outbox},
         tables::Tables,
     },
     oracle::{Findings, Oracle},
@@ -36,48 +32,69 @@ pub(super) const ORACLE: Oracle<Event> = Oracle {
 /// Log lines count whole milliseconds.
 const ROUNDING: Duration = Duration::from_millis(2);
 
-/// Between a claim and its attempt there is no more than this.
+/// Between a commit or a claim and the line that tells of it there is no more than this.
 const RECENT_US: u64 = 1_000_000;
 
-/// By how much a process's clock was ahead of the world's at one of its lines, in microseconds.
-struct Shown {
-    ahead: i64,
-    /// When its next line came: until then it was the last that the clock had shown.
-    until_us: u64,
+/// By how much the store's clock was ahead of the world's, in microseconds: since when.
+struct StoreClock(Vec<(u64, i64)>);
+
+/// The least and the most that the store's clock was ahead in a while.
+#[derive(Clone, Copy)]
+struct Ahead {
+    least: i64,
+    most: i64,
 }
 
-/// What each process's clock has shown of late that no later line outdid, the furthest ahead first.
-#[derive(Default)]
-struct Clocks<'a>(BTreeMap<(&'a str, u32), VecDeque<Shown>>);
-
-impl<'a> Clocks<'a> {
-    /// Takes a line's time; by how much the same clock has been further ahead just before.
-    fn lead(&mut self, entry: &'a Entry<Event>, line: &LogEvent) -> Duration {
-        let shown = self.0.entry((&*entry.host, entry.boot)).or_default();
-        let ahead = line.time.as_micros() - entry.at_us.cast_signed();
-        if let Some(last) = shown.back_mut() {
-            last.until_us = entry.at_us;
+impl StoreClock {
+    /// Just now.
+    fn now(&self) -> Ahead {
+        let ahead = self.0.last().map_or(0, |(_, ahead)| *ahead);
+        Ahead {
+            least: ahead,
+            most: ahead,
         }
-        while shown.pop_back_if(|before| before.ahead <= ahead).is_some() {}
-        shown.push_back(Shown {
-            ahead,
-            until_us: u64::MAX,
-        });
-        // The last one from before stays: a process may have been silent until then.
-        while shown
-            .pop_front_if(|first| first.until_us.saturating_add(RECENT_US) < entry.at_us)
-            .is_some()
-        {}
-        let most = shown.front().map_or(ahead, |first| first.ahead);
-        Duration::from_micros(most.abs_diff(ahead))
+    }
+
+    /// Of late.
+    fn recent(&self, at_us: u64) -> Ahead {
+        let mut recent = self.now();
+        for (since, ahead) in self.0.iter().rev() {
+            recent.least = recent.least.min(*ahead);
+            recent.most = recent.most.max(*ahead);
+            // What was in force at the beginning of that time counts, and nothing before.
+            if since.saturating_add(RECENT_US) < at_us {
+                break;
+            }
+        }
+        recent
+    }
+}
+
+/// When the next attempt may start.
+#[derive(Clone, Copy)]
+struct Due {
+    /// By the world's clock.
+    at_us: u64,
+    /// How far the store's was ahead when it was set.
+    ahead: Ahead,
+}
+
+impl Due {
+    /// Whether it has come at `at_us`: by the world's clock, or by the store's, which is `ahead`. What is due later than the longest wait was set
+    /// before that clock jumped back, and counts as due.
+    fn has_come(self, at_us: u64, ahead: Ahead) -> bool {
+        let (due, now) = (self.at_us.cast_signed(), at_us.cast_signed());
+        let rounding = micros(ROUNDING).cast_signed();
+        now + rounding >= due
+            || now + ahead.most + rounding >= due + self.ahead.least
+            || due + self.ahead.most + rounding > now + ahead.least + micros(MAX_WAIT).cast_signed()
     }
 }
 
 /// What is known of one appointment's booking or cancel.
 #[derive(Default)]
 struct Thread {
-    /// When the next attempt may start: by the clock of who decided it, and by the world's, in microseconds.
-    due: Option<(Timestamp, u64)>,
+    due: Option<Due>,
     /// How the last attempt ended.
     ended: Option<Ended>,
     /// What the provider sent with the last error, until another call arrives.
@@ -89,8 +106,8 @@ struct Ended {
     attempt: Option<u64>,
     host: Arc<str>,
     boot: u32,
-    /// By its host's own clock.
-    at: Timestamp,
+    /// By the world's clock: a wait is decided by a monotonic one, and its host's own may jump before the line that tells of it.
+    at_us: u64,
     /// What the provider asked for in its answer.
     asked: Option<Duration>,
 }
@@ -100,9 +117,21 @@ fn check(trace: &Trace) -> Findings {
     let tables = given(trace);
     let policy = tables.map_or_else(Policy::default, |tables| tables.service.delivery());
     let mut threads: BTreeMap<(&str, &str), Thread> = BTreeMap::new();
-    let mut clocks = Clocks::default();
+    let owners: BTreeMap<i64, (&str, &str)> = outbox(trace)
+        .map(|(_, it)| (it.id, (it.appointment_id.as_str(), it.kind.as_str())))
+        .collect();
+    let mut clock = StoreClock(vec![(0, 0)]);
     for (entry, event) in trace.system() {
         match event {
+            Event::StoreClock { ahead_us } => clock.0.push((entry.at_us, *ahead_us)),
+            Event::Leased { entry: id, .. } => {
+                let thread = owners.get(id).and_then(|owner| threads.get_mut(owner));
+                let Some(thread) = thread else { continue };
+                let come = |due: &mut Due| due.has_come(entry.at_us, clock.now());
+                if thread.due.take_if(come).is_some() {
+                    findings.examine(entry.at_us, None);
+                }
+            }
             Event::Provider(ProviderEvent::Called { op, key, .. }) => {
                 threads.entry((key, op.as_str())).or_default().sent = None;
             }
@@ -116,14 +145,13 @@ fn check(trace: &Trace) -> Findings {
                 threads.entry((key, op.as_str())).or_default().sent = asked;
             }
             Event::Log(line) => {
-                let lead = clocks.lead(entry, line);
                 let Some(id) = &line.appointment_id else {
                     continue;
                 };
                 let thread = threads
                     .entry((id.as_str(), extra(line, "kind")))
                     .or_default();
-                thread.take(entry, (line, lead), &policy, |wrong| {
+                thread.take(entry, line, clock.recent(entry.at_us), &policy, |wrong| {
                     findings.examine(entry.at_us, wrong.map(|wrong| format!("{id}: {wrong}")));
                 });
             }
@@ -153,19 +181,19 @@ impl Thread {
     fn take(
         &mut self,
         entry: &Entry<Event>,
-        (line, lead): (&LogEvent, Duration),
+        line: &LogEvent,
+        ahead: Ahead,
         policy: &Policy,
         mut examine: impl FnMut(Option<String>),
     ) {
         match line.evt {
             Evt::AttemptStarted | Evt::ResolveStarted => {
-                let Some((due, due_us)) = self.due.take() else {
+                let Some(due) = self.due.take() else {
                     return;
                 };
-                let early = line.time.plus(lead + ROUNDING) < due
-                    && entry.at_us + micros(ROUNDING) < due_us;
+                let early = !due.has_come(entry.at_us, ahead);
                 examine(early.then(|| {
-                    let before = Duration::from_micros(due_us - entry.at_us);
+                    let before = Duration::from_micros(due.at_us - entry.at_us);
                     format!("an attempt started {before:?} before its time")
                 }));
             }
@@ -177,15 +205,17 @@ impl Thread {
                     attempt: number(line, "attempt"),
                     host: entry.host.clone(),
                     boot: entry.boot,
-                    at: line.time,
+                    at_us: entry.at_us,
                     asked: sent.max(logged),
                 });
             }
             Evt::RetryScheduled | Evt::Deferred => {
                 let wait_ms = number(line, "wait_ms").unwrap_or_default();
                 let wait = Duration::from_millis(wait_ms);
-                let due = line.time.plus(wait);
-                self.due = Some((due, entry.at_us + micros(wait)));
+                self.due = Some(Due {
+                    at_us: entry.at_us + micros(wait),
+                    ahead,
+                });
                 // The line follows the commit: by then, the next attempt may have begun, and even ended.
                 let attempt = number(line, "attempt");
                 let ended = self.ended.take_if(|ended| ended.attempt == attempt);
@@ -194,8 +224,8 @@ impl Thread {
                         && ended.host == entry.host
                         && ended.boot == entry.boot
                 });
-                if let (Some(Ended { at, asked, .. }), Some(attempt)) = (ended, attempt) {
-                    let decided = due.since(at);
+                if let (Some(Ended { at_us, asked, .. }), Some(attempt)) = (ended, attempt) {
+                    let decided = wait + Duration::from_micros(entry.at_us - at_us);
                     // A line that was written when its time had come, as a commit may take long, tells no more than that it had.
                     let exact = wait_ms > 0;
                     examine(out_of_bounds(decided, exact, attempt, asked, policy));
@@ -319,33 +349,56 @@ mod tests {
         assert_eq!((findings.checked, findings.violations.len()), (2, 0));
     }
 
+    /// `story`, with these events before all that comes later.
+    fn with(story: fixture::Story, events: &[(u64, Event)]) -> fixture::Story {
+        let mut story = story;
+        for (at_ms, event) in events {
+            let place = story.iter().position(|(ms, ..)| ms >= at_ms).unwrap();
+            story.insert(place, (*at_ms, "service", event.clone()));
+        }
+        story
+    }
+
+    /// Was asked to wait for five seconds, and did for four.
+    fn patient() -> fixture::Story {
+        asking(retried(5_000, 4_000), 5.0)
+    }
+
+    const AHEAD: Event = Event::StoreClock {
+        ahead_us: 86_400_000_000,
+    };
+    const RIGHT: Event = Event::StoreClock { ahead_us: 0 };
+    const BEHIND: Event = Event::StoreClock {
+        ahead_us: -86_400_000_000,
+    };
+    const LEASED: Event = Event::Leased {
+        entry: 1,
+        before: 1,
+        epoch: 2,
+    };
+
     #[test]
-    fn a_worker_whose_clock_is_ahead_is_not_early() {
-        let ahead = fixture::edit(retried(100, 60), |event| {
-            if let Event::Log(line) = event
-                && line.evt == Evt::AttemptStarted
-                && line.time > Timestamp::default()
-            {
-                line.time = line.time.plus(Duration::from_secs(1));
-            }
-        });
-        assert_eq!(fixture::judge(&ORACLE, &ahead).violations, []);
+    fn a_store_whose_clock_has_jumped_is_not_early() {
+        let clean = |events: &[(u64, Event)]| {
+            let story = with(patient(), events);
+            assert_eq!(fixture::judge(&ORACLE, &story).violations, []);
+        };
+        clean(&[(2_000, AHEAD)]);
+        // What was put off by a day and a little is put off by nobody.
+        clean(&[(2_000, BEHIND)]);
+        clean(&[(3_900, AHEAD), (3_950, RIGHT)]);
+        // It has long been right again.
+        let story = with(patient(), &[(1_000, AHEAD), (2_000, RIGHT)]);
+        fixture::catches(&ORACLE, &story, "started 1.03s before its time");
     }
 
     #[test]
-    fn a_clock_that_was_set_back_just_before_was_right_to_claim() {
-        let shows = |at_ms: u64, ahead: Duration| {
-            let mut story = retried(100, 60);
-            let mut line = fixture::log(Evt::Deferred).with("kind", "cancel");
-            line.time = Timestamp::default().plus(Duration::from_millis(at_ms) + ahead);
-            let place = story.iter().position(|(ms, ..)| *ms == 60).unwrap();
-            story.insert(place, (at_ms, "service", Event::Log(line)));
-            story
-        };
-        let set_back = shows(59, Duration::from_secs(1));
-        assert_eq!(fixture::judge(&ORACLE, &set_back).violations, []);
-        let right = shows(59, Duration::ZERO);
-        fixture::catches(&ORACLE, &right, "started 70ms before its time");
+    fn a_lease_that_the_stores_clock_allowed_may_be_rescued_at_once() {
+        let rescued = [(1_000, AHEAD), (1_001, LEASED), (1_500, RIGHT)];
+        let story = with(patient(), &rescued);
+        assert_eq!(fixture::judge(&ORACLE, &story).violations, []);
+        let never_allowed = with(patient(), &rescued[1..]);
+        fixture::catches(&ORACLE, &never_allowed, "started 1.03s before its time");
     }
 
     #[test]

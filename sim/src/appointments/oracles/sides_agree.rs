@@ -1,20 +1,26 @@
-//! At the end both sides agree: a confirmed row has its booking, any other has none, unless the auditor has reported the difference.
+//! At the end both sides agree: a confirmed row has its booking, any other has none, unless the difference is reported.
+//!
+//! The auditor reports. Where none runs, a row that waits for a cancel which lies in the dead-letter queue is reported by that, and by nothing less.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rehearsal_core::{appointment::State, identity::Reference};
+use rehearsal_core::{
+    appointment::State,
+    identity::Reference,
+    outbox::{EntryState, Kind},
+};
 
 use crate::{
     appointments::{
         event::Event,
-        history::{Trace, findings as reports, rows, views},
+        history::{Trace, findings as reports, given, outbox, rows, views},
     },
     oracle::{Findings, Oracle},
 };
 
 pub(super) const ORACLE: Oracle<Event> = Oracle {
     name: "sides_agree",
-    property: "at the end every confirmed row names a live booking and no other row has one, or the auditor has reported it",
+    property: "at the end every confirmed row names a live booking and no other row has one, or it is reported",
     check,
 };
 
@@ -27,6 +33,11 @@ fn check(trace: &Trace) -> Findings {
         .filter(|(_, finding)| finding.resolved_at.is_none())
         .map(|(_, finding)| finding.key.as_str())
         .collect();
+    let audited = given(trace).is_none_or(|tables| tables.topology.auditor);
+    let dead: BTreeSet<&str> = outbox(trace)
+        .filter(|(_, it)| it.kind == Kind::Cancel && it.state == EntryState::Dead)
+        .map(|(_, it)| it.appointment_id.as_str())
+        .collect();
     let mut known = BTreeSet::new();
     for (entry, row) in rows(trace) {
         let id = row.id.as_str();
@@ -37,6 +48,7 @@ fn check(trace: &Trace) -> Findings {
         let confirmed = row.state == State::Confirmed;
         let wrong = match live {
             _ if reported.contains(id) => None,
+            _ if !audited && row.cancel_queued() && dead.contains(id) => None,
             0 if confirmed => Some(format!(
                 "{id}: confirmed, and {} holds no booking",
                 row.provider
@@ -95,6 +107,20 @@ mod tests {
             &live,
             "a-1: cancelled, and acme holds a live booking",
         );
+    }
+
+    #[test]
+    fn without_an_auditor_a_dead_cancel_is_the_report() {
+        let mut story = fixture::failed();
+        story.push((99, "harness", fixture::view(BookingStatus::Booked, 1)));
+        let silent = fixture::without(story, |event| matches!(event, Event::Finding(_)));
+        let alone = fixture::given(silent, |tables| tables.topology.auditor = false);
+        assert_eq!(fixture::judge(&ORACLE, &alone).violations, []);
+        let lost = fixture::without(
+            alone,
+            |event| matches!(event, Event::Outbox(entry) if entry.kind == Kind::Cancel),
+        );
+        fixture::catches(&ORACLE, &lost, "a-1: failed, and acme holds a live booking");
     }
 
     #[test]

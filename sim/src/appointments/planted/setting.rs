@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use rehearsal_core::outbox::MAX_WAIT;
 use rehearsal_service::Config;
 
 use super::Defect;
@@ -21,7 +22,7 @@ pub(super) fn spoil(defect: Defect, config: Config) -> Config {
             config.bulkhead = UNLIMITED;
             config.claim_batch = 1000;
         }
-        Defect::UnlimitedRetryAfter => config.policy.retry_after_cap = FOR_EVER,
+        Defect::UnlimitedRetryAfter => config.policy.retry_after_cap = MAX_WAIT,
         Defect::BreakerNeverCloses => {
             config.breaker.open_for = FOR_EVER;
             config.breaker.open_cap = FOR_EVER;

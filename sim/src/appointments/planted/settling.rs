@@ -103,7 +103,7 @@ impl Settling {
 
     fn spoil(&self, one: &mut Settlement, now: Timestamp) {
         match (self.defect, &mut one.next) {
-            (Defect::RetryDelayZero, Next::Retry { due_at, .. }) => *due_at = now,
+            (Defect::RetryDelayZero, Next::Retry { due_at, .. }) => *due_at = one.decided_by,
             (Defect::ForgottenDoubt, Next::Retry { uncertain, .. }) => *uncertain = false,
             (Defect::EndlessRefund, Next::Retry { refund, .. }) => *refund = true,
             (
