@@ -18,9 +18,10 @@ use rehearsal_sim::{
 
 /// Seeds of those that the first one does not find.
 const LATER: &[(&str, u64)] = &[
-    ("lease-shorter-than-timeout", 13),
+    ("lease-shorter-than-timeout", 6),
     ("crash-after-send-resends", 1),
-    ("stale-settle-accepted", 2),
+    ("stale-settle-accepted", 24),
+    ("breaker-bypassed", 1),
     ("breaker-never-closes", 2),
     ("auditor-repairs-in-flight", 3),
     ("refusal-taken-for-booking", 2),
