@@ -9,6 +9,8 @@
 mod options;
 mod target;
 mod queue;
+mod framing;
+mod http1;
 mod connection;
 mod cookies;
 mod bindings;
