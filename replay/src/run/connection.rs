@@ -2,9 +2,10 @@
 //!
 //! A session keeps the connections it opened; a request without a session takes any that no session has.
 //!
-//! **Invariant**: a request is written at most once. On a kept connection that turns out to be closed before anything was written it is sent on a
-//! new one; whatever happens later is the outcome. It deliberately has no tasks of its own for HTTP/1.1: who waits for an answer drives its
-//! connection ([`http1`]), so that a run is one future.
+//! **Invariant**: a request is written once. On a kept connection that turns out to be closed before anything was written it is sent on a new
+//! one. A target may also close a kept connection while the request is on its way: one that changes nothing (RFC 9110, section 9.2.1), of which no
+//! byte of an answer came, is then sent once more, and counted. Whatever else happens is the outcome. It deliberately has no tasks of its own
+//! for HTTP/1.1: who waits for an answer drives its connection ([`http1`]), so that a run is one future.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -47,8 +48,34 @@ pub(super) enum Link {
     Two(http2::SendRequest<Full<Bytes>>),
 }
 
-/// An answer, or why there is none, and the connection where it can be used again.
-pub(super) type Done = (Result<Answer, Broken>, Option<Link>);
+/// What an exchange came to.
+pub(super) struct Done {
+    /// An answer, or why there is none.
+    pub(super) answer: Result<Answer, Broken>,
+    /// The connection, where it can be used again.
+    pub(super) link: Option<Link>,
+    /// Whether it was written twice: the kept connection that it went out on was closed before an answer came.
+    pub(super) resent: bool,
+}
+
+/// A request that has to be sent on another connection.
+struct Again {
+    request: Request<Bytes>,
+    /// Whether it was written to this one.
+    written: bool,
+    /// For people: what happened to this one.
+    told: String,
+}
+
+impl Done {
+    fn new(answer: Result<Answer, Broken>, link: Option<Link>) -> Self {
+        Self {
+            answer,
+            link,
+            resent: false,
+        }
+    }
+}
 
 impl Dialer {
     pub(super) fn new(host: &Host, target: &Target, limits: ClientLimits) -> Self {
@@ -79,46 +106,65 @@ impl Dialer {
             return done;
         }
         let message = format!("{}: no whole answer within {deadline:?}", self.address);
-        (Err(broken(FailureReason::Timeout, message)), None)
+        Done::new(Err(broken(FailureReason::Timeout, message)), None)
     }
 
     async fn attempt(&self, link: Option<Link>, mut request: Request<Bytes>) -> Done {
+        let mut resent = false;
         if let Some(link) = link {
+            let is_safe = request.method().is_safe();
             match self.on(link, request).await {
                 Ok(done) => return done,
-                Err(unsent) => request = unsent,
+                Err(again) if again.written && !is_safe => return self.failed(&again.told),
+                Err(again) => {
+                    resent = again.written;
+                    request = again.request;
+                }
             }
         }
         // Boxed, because it is rare and large: every exchange would carry its room.
-        match Box::pin(self.connect()).await {
-            Ok(link) => self.on(link, request).await.unwrap_or_else(|_| {
-                let message = format!("{}: closed before the request was sent", self.address);
-                (Err(broken(FailureReason::Broken, message)), None)
-            }),
-            Err(message) => (Err(broken(FailureReason::Connect, message)), None),
-        }
+        let done = match Box::pin(self.connect()).await {
+            Ok(link) => match self.on(link, request).await {
+                Ok(done) => done,
+                Err(again) => self.failed(&again.told),
+            },
+            Err(message) => Done::new(Err(broken(FailureReason::Connect, message)), None),
+        };
+        Done { resent, ..done }
     }
 
-    /// Exchanges on `link`; the request itself comes back when it was never written.
-    async fn on(&self, link: Link, request: Request<Bytes>) -> Result<Done, Request<Bytes>> {
+    fn failed(&self, told: &str) -> Done {
+        let message = format!("{}: {told}", self.address);
+        Done::new(Err(broken(FailureReason::Broken, message)), None)
+    }
+
+    /// Exchanges on `link`; the request comes back when the connection was closed before an answer came.
+    async fn on(&self, link: Link, request: Request<Bytes>) -> Result<Done, Again> {
+        let unsent = |request| Again {
+            request,
+            written: false,
+            told: "closed before the request was sent".to_owned(),
+        };
         match link {
             Link::One(mut one) => {
                 if !one.is_quiet().await {
-                    return Err(request);
+                    return Err(unsent(request));
                 }
                 match one.exchange(&request, self.limits.body_bytes).await {
-                    Ok((answer, kept)) => Ok((Ok(answer), kept.then_some(Link::One(one)))),
-                    Err(Lost::Unsent) => Err(request),
-                    Err(Lost::Broken(told)) => {
-                        let message = format!("{}: {told}", self.address);
-                        Ok((Err(broken(FailureReason::Broken, message)), None))
-                    }
-                    Err(Lost::TooLarge) => Ok((Err(self.too_large()), None)),
+                    Ok((answer, kept)) => Ok(Done::new(Ok(answer), kept.then_some(Link::One(one)))),
+                    Err(Lost::Unsent) => Err(unsent(request)),
+                    Err(Lost::Unanswered(told)) => Err(Again {
+                        request,
+                        written: true,
+                        told,
+                    }),
+                    Err(Lost::Broken(told)) => Ok(self.failed(&told)),
+                    Err(Lost::TooLarge) => Ok(Done::new(Err(self.too_large()), None)),
                 }
             }
             Link::Two(mut sender) => {
                 if sender.ready().await.is_err() {
-                    return Err(request);
+                    return Err(unsent(request));
                 }
                 let content = request.body().clone();
                 match sender.try_send_request(absolute_form(request)).await {
@@ -126,11 +172,11 @@ impl Dialer {
                         let (head, body) = head.into_parts();
                         let whole = self.body(body).await;
                         let answer = whole.map(|body| kept(&head, &body));
-                        Ok((answer, Some(Link::Two(sender))))
+                        Ok(Done::new(answer, Some(Link::Two(sender))))
                     }
                     Err(mut error) => match error.take_message() {
-                        Some(unsent) => Err(unsent.map(|_| content)),
-                        None => Ok((Err(self.lost("", error.error())), None)),
+                        Some(back) => Err(unsent(back.map(|_| content))),
+                        None => Ok(Done::new(Err(self.lost("", error.error())), None)),
                     },
                 }
             }

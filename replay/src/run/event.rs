@@ -35,6 +35,8 @@ pub(super) struct Exchanged {
     pub(super) ended_ns: u64,
     pub(super) answer: Result<Answer, Broken>,
     pub(super) link: Option<Link>,
+    /// Whether it was written twice.
+    pub(super) resent: bool,
 }
 
 /// The requests that are under way.
@@ -129,6 +131,7 @@ mod tests {
                 message: String::new(),
             }),
             link: None,
+            resent: false,
         };
         let (answered, waiting) = (Cell::new(false), RefCell::new(None));
         let exchange = |at: usize| {

@@ -57,14 +57,16 @@ pub(super) fn framing(
     Ok(length.map_or(Framing::UntilClosed, Framing::Length))
 }
 
-/// Whether the target keeps the connection.
+/// Whether the target keeps the connection. One that says two things of where its answer ends is not to be asked again on it.
 pub(super) fn kept(current: bool, headers: &[Header<'_>]) -> bool {
     let says = |word: &str| {
         named(headers, "connection")
             .flat_map(|value| value.split(|byte| *byte == b','))
             .any(|token| token.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
     };
-    !says("close") && (current || says("keep-alive"))
+    let named = |name: &str| named(headers, name).next().is_some();
+    let clear = !(named("transfer-encoding") && named("content-length"));
+    clear && !says("close") && (current || says("keep-alive"))
 }
 
 fn named<'h>(headers: &'h [Header<'_>], name: &'h str) -> impl Iterator<Item = &'h [u8]> {
@@ -230,6 +232,8 @@ mod tests {
         check(false, "x", false);
         check(false, "Keep-Alive", true);
         check(true, "keep-alive, close", false);
+        let both = ["content-length", "transfer-encoding"].map(|name| Header { name, value: b"7" });
+        assert!(!kept(true, &both), "it contradicts itself");
     }
 
     #[test]

@@ -23,7 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::framing::{Framing, Malformed, framing, kept};
 use crate::run::Answer;
 
-/// An answer's head is no longer than this.
+/// An answer's head, with those that only announce it, is no longer than this.
 const HEAD_BYTES: usize = 256 << 10;
 /// It has no more headers than this.
 const HEADERS: usize = 128;
@@ -45,6 +45,8 @@ pub(super) struct Connection {
 pub(super) enum Lost {
     /// The connection was closed before anything was written: the request may be sent on another one.
     Unsent,
+    /// The connection was closed before a byte of an answer came.
+    Unanswered(String),
     /// It is not known what the target made of the request.
     Broken(String),
     /// The answer is longer than the limit.
@@ -138,8 +140,8 @@ impl Connection {
                 Poll::Ready(Ok(0)) => return Poll::Ready(self.ended(exchange, limit)),
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) => {
-                    let error = exchange.deaf.take().unwrap_or(error);
-                    return Poll::Ready(Err(Lost::Broken(error.to_string())));
+                    let told = exchange.deaf.take().unwrap_or(error).to_string();
+                    return Poll::Ready(Err(self.lost(exchange, told)));
                 }
             }
             match self.read(exchange, head_only, limit) {
@@ -243,8 +245,11 @@ impl Connection {
             let all_sent = exchange.flushed && exchange.deaf.is_none();
             return Ok(Some(taken(exchange, nothing_follows && all_sent)));
         }
-        if exchange.at == self.filled {
-            (exchange.at, self.filled) = (0, 0);
+        // What is read is let go, so that a body's framing adds nothing to what is kept of it.
+        if exchange.at > 0 {
+            self.input.copy_within(exchange.at..self.filled, 0);
+            self.filled -= exchange.at;
+            exchange.at = 0;
         }
         Ok(None)
     }
@@ -254,11 +259,20 @@ impl Connection {
         let mut room = [httparse::EMPTY_HEADER; HEADERS];
         let mut head = httparse::Response::new(&mut room);
         let bytes = &self.input[at..self.filled];
-        let length = match head.parse(bytes) {
-            Ok(httparse::Status::Complete(length)) => length,
-            Ok(httparse::Status::Partial) if bytes.len() <= HEAD_BYTES => return Ok(None),
-            Ok(httparse::Status::Partial) => {
-                return Err(Malformed("its head is too long").into());
+        let parsed = head.parse(bytes);
+        let length = match parsed {
+            Ok(parsed) => {
+                let length = match parsed {
+                    httparse::Status::Complete(length) => length,
+                    httparse::Status::Partial => bytes.len(),
+                };
+                if at + length > HEAD_BYTES {
+                    return Err(Malformed("its head is too long").into());
+                }
+                if parsed.is_partial() {
+                    return Ok(None);
+                }
+                length
             }
             Err(error) => {
                 return Err(Lost::Broken(format!(
@@ -287,12 +301,20 @@ impl Connection {
             Stage::Body(_, _, _, Framing::UntilClosed) if exchange.body.len() <= limit => {
                 Ok(taken(exchange, false))
             }
-            Stage::Head if self.filled == 0 => Err(Lost::Broken(
-                "connection closed before message completed".to_owned(),
+            Stage::Head if self.filled == 0 => Err(Lost::Unanswered(
+                "the connection was closed before an answer came".to_owned(),
             )),
             Stage::Head | Stage::Body(..) => Err(Lost::Broken(
-                "connection closed in the middle of the answer".to_owned(),
+                "the connection was closed in the middle of the answer".to_owned(),
             )),
+        }
+    }
+
+    /// What an error of the connection makes of the answer.
+    fn lost(&self, exchange: &Exchange, told: String) -> Lost {
+        match &exchange.stage {
+            Stage::Head if self.filled == 0 => Lost::Unanswered(told),
+            Stage::Head | Stage::Body(..) => Lost::Broken(told),
         }
     }
 }
