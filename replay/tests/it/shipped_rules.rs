@@ -230,6 +230,10 @@ fn a_cancel_that_overtakes_its_booking_is_failed_for_a_while() {
     assert_eq!(differ(READ, LEGACY, &unbooked), ["/state"]);
     let renamed = unbooked.replace("Ada Example", "Ada Exam");
     assert_eq!(differ(READ, &cancelled, &renamed), ["/patient_name"]);
+    // Unless it was booked there again after its cancel.
+    let revived = LEGACY.replace("\"bookings\":1", "\"bookings\":2");
+    assert_eq!(differ(READ, &revived, &unbooked), [""; 0]);
+    assert_eq!(differ(Subject::State, &revived, &unbooked), ["/state"]);
 }
 
 #[test]
