@@ -168,6 +168,7 @@ mod tests {
             late_ns: 0,
             waited: false,
             held: false,
+            resent: false,
             took_ns,
             outcome: if answered {
                 Outcome::Answered(Answer {

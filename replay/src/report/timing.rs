@@ -23,6 +23,9 @@ pub struct Timing {
     /// How well the intended times were kept, by side. Nothing at full speed, which intends none.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub punctuality: BTreeMap<&'static str, Punctuality>,
+    /// How many reads were written a second time, by side: the target closed the connection that they went out on before it answered.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub resent: BTreeMap<&'static str, u64>,
     /// What a reader should know about the load.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -50,6 +53,13 @@ impl Timing {
             if let Some(kept) = side.punctuality {
                 timing.punctuality.insert(name, kept);
                 timing.notes.extend(behind(side, &kept));
+            }
+            if side.resent > 0 {
+                timing.resent.insert(name, side.resent);
+                timing.notes.push(format!(
+                    "{} requests that change nothing were sent to {name} twice: it closed the kept connections that they went out on before it answered",
+                    side.resent
+                ));
             }
         }
         timing

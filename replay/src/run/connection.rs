@@ -2,35 +2,27 @@
 //!
 //! A session keeps the connections it opened; a request without a session takes any that no session has.
 //!
-//! **Invariant**: a request is written at most once. On a kept connection that turns out to be closed before anything was written it is sent on a
-//! new one; whatever happens later is the outcome. It deliberately has no tasks of its own for HTTP/1.1: who waits for an answer drives its
-//! connection, so that a run is one future.
+//! **Invariant**: a request is written once. On a kept connection that turns out to be closed before anything was written it is sent on a new
+//! one. A target may also close a kept connection while the request is on its way: one that changes nothing (RFC 9110, section 9.2.1), of which no
+//! byte of an answer came, is then sent once more, and counted. Whatever else happens is the outcome. It deliberately has no tasks of its own
+//! for HTTP/1.1: who waits for an answer drives its connection ([`http1`]), so that a run is one future.
 
-use std::{
-    collections::BTreeMap,
-    future::{Future, poll_fn},
-    pin::{Pin, pin},
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, Uri, header::HOST, uri::Authority};
+use http::{Request, Uri, header::HOST, uri::Authority};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::{
-    body::Incoming,
-    client::conn::{http1, http2},
-};
+use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::TokioIo;
 use rehearsal_host::{
-    Host, Stream,
+    Host,
     client::ClientLimits,
     hyper_glue::{HostExecutor, HostTimer},
 };
 
+use super::http1::{Connection, Lost};
 use crate::run::{
-    FailureReason,
+    Answer, FailureReason,
     target::{Protocol, Target, Transport},
 };
 
@@ -52,57 +44,36 @@ pub(super) struct Dialer {
 
 /// An open connection.
 pub(super) enum Link {
-    One(Box<One>),
+    One(Box<Connection>),
     Two(http2::SendRequest<Full<Bytes>>),
 }
 
-/// What moves the bytes of an HTTP/1.1 connection.
-type Driver = http1::Connection<TokioIo<Stream>, Full<Bytes>>;
-
-/// An HTTP/1.1 connection, and what moves its bytes while somebody waits for them.
-pub(super) struct One {
-    sender: http1::SendRequest<Full<Bytes>>,
-    driver: Option<Pin<Box<Driver>>>,
+/// What an exchange came to.
+pub(super) struct Done {
+    /// An answer, or why there is none.
+    pub(super) answer: Result<Answer, Broken>,
+    /// The connection, where it can be used again.
+    pub(super) link: Option<Link>,
+    /// Whether it was written twice: the kept connection that it went out on was closed before an answer came.
+    pub(super) resent: bool,
 }
 
-impl One {
-    async fn drive<F: Future>(&mut self, mut work: Pin<&mut F>) -> F::Output {
-        let mut begun = false;
-        poll_fn(|cx| {
-            self.moved(cx);
-            let mut polled = work.as_mut().poll(cx);
-            // What the work has just handed over leaves now rather than in the next turn.
-            if polled.is_pending() && !begun {
-                begun = true;
-                self.moved(cx);
-                polled = work.as_mut().poll(cx);
-            }
-            polled
-        })
-        .await
-    }
+/// A request that has to be sent on another connection.
+struct Again {
+    request: Request<Bytes>,
+    /// Whether it was written to this one.
+    written: bool,
+    /// For people: what happened to this one.
+    told: String,
+}
 
-    fn moved(&mut self, cx: &mut Context<'_>) {
-        if let Some(driver) = &mut self.driver
-            && driver.as_mut().poll(cx).is_ready()
-        {
-            self.driver = None;
+impl Done {
+    fn new(answer: Result<Answer, Broken>, link: Option<Link>) -> Self {
+        Self {
+            answer,
+            link,
+            resent: false,
         }
-    }
-
-    /// Waits until the last answer is done with; false when the connection is closed.
-    async fn ready(&mut self) -> bool {
-        poll_fn(|cx| {
-            let Some(driver) = &mut self.driver else {
-                return Poll::Ready(false);
-            };
-            if driver.as_mut().poll(cx).is_ready() {
-                self.driver = None;
-                return Poll::Ready(false);
-            }
-            self.sender.poll_ready(cx).map(|ready| ready.is_ok())
-        })
-        .await
     }
 }
 
@@ -129,78 +100,83 @@ impl Dialer {
         link: Option<Link>,
         request: Request<Bytes>,
         deadline: Duration,
-    ) -> (Result<Response<Bytes>, Broken>, Option<Link>) {
+    ) -> Done {
         let work = self.attempt(link, request);
         if let Ok(done) = self.host.timeout(deadline, work).await {
             return done;
         }
         let message = format!("{}: no whole answer within {deadline:?}", self.address);
-        (Err(broken(FailureReason::Timeout, message)), None)
+        Done::new(Err(broken(FailureReason::Timeout, message)), None)
     }
 
-    async fn attempt(
-        &self,
-        link: Option<Link>,
-        mut request: Request<Bytes>,
-    ) -> (Result<Response<Bytes>, Broken>, Option<Link>) {
+    async fn attempt(&self, link: Option<Link>, mut request: Request<Bytes>) -> Done {
+        let mut resent = false;
         if let Some(link) = link {
+            let is_safe = request.method().is_safe();
             match self.on(link, request).await {
                 Ok(done) => return done,
-                Err(unsent) => request = unsent,
+                Err(again) if again.written && !is_safe => return self.failed(&again.told),
+                Err(again) => {
+                    resent = again.written;
+                    request = again.request;
+                }
             }
         }
-        match self.connect().await {
-            Ok(link) => self.on(link, request).await.unwrap_or_else(|_| {
-                let message = format!("{}: closed before the request was sent", self.address);
-                (Err(broken(FailureReason::Broken, message)), None)
-            }),
-            Err(message) => (Err(broken(FailureReason::Connect, message)), None),
-        }
+        // Boxed, because it is rare and large: every exchange would carry its room.
+        let done = match Box::pin(self.connect()).await {
+            Ok(link) => match self.on(link, request).await {
+                Ok(done) => done,
+                Err(again) => self.failed(&again.told),
+            },
+            Err(message) => Done::new(Err(broken(FailureReason::Connect, message)), None),
+        };
+        Done { resent, ..done }
     }
 
-    /// Exchanges on `link`; the request itself comes back when it was never written.
-    async fn on(
-        &self,
-        link: Link,
-        request: Request<Bytes>,
-    ) -> Result<(Result<Response<Bytes>, Broken>, Option<Link>), Request<Bytes>> {
+    fn failed(&self, told: &str) -> Done {
+        let message = format!("{}: {told}", self.address);
+        Done::new(Err(broken(FailureReason::Broken, message)), None)
+    }
+
+    /// Exchanges on `link`; the request comes back when the connection was closed before an answer came.
+    async fn on(&self, link: Link, request: Request<Bytes>) -> Result<Done, Again> {
+        let unsent = |request| Again {
+            request,
+            written: false,
+            told: "closed before the request was sent".to_owned(),
+        };
         match link {
             Link::One(mut one) => {
-                if !one.ready().await {
-                    return Err(request);
+                if !one.is_quiet().await {
+                    return Err(unsent(request));
                 }
-                let content = request.body().clone();
-                let sent = pin!(one.sender.try_send_request(origin_form(request)));
-                let head = match one.drive(sent).await {
-                    Ok(head) => head,
-                    Err(mut error) => {
-                        return match error.take_message() {
-                            Some(unsent) => Err(unsent.map(|_| content)),
-                            None => Ok((Err(self.lost("", error.error())), None)),
-                        };
-                    }
-                };
-                let (head, body) = head.into_parts();
-                let body = pin!(self.body(body));
-                let whole = one.drive(body).await;
-                let kept = (whole.is_ok() && one.driver.is_some()).then_some(Link::One(one));
-                Ok((whole.map(|body| Response::from_parts(head, body)), kept))
+                match one.exchange(&request, self.limits.body_bytes).await {
+                    Ok((answer, kept)) => Ok(Done::new(Ok(answer), kept.then_some(Link::One(one)))),
+                    Err(Lost::Unsent) => Err(unsent(request)),
+                    Err(Lost::Unanswered(told)) => Err(Again {
+                        request,
+                        written: true,
+                        told,
+                    }),
+                    Err(Lost::Broken(told)) => Ok(self.failed(&told)),
+                    Err(Lost::TooLarge) => Ok(Done::new(Err(self.too_large()), None)),
+                }
             }
             Link::Two(mut sender) => {
                 if sender.ready().await.is_err() {
-                    return Err(request);
+                    return Err(unsent(request));
                 }
                 let content = request.body().clone();
                 match sender.try_send_request(absolute_form(request)).await {
                     Ok(head) => {
                         let (head, body) = head.into_parts();
                         let whole = self.body(body).await;
-                        let answer = whole.map(|body| Response::from_parts(head, body));
-                        Ok((answer, Some(Link::Two(sender))))
+                        let answer = whole.map(|body| kept(&head, &body));
+                        Ok(Done::new(answer, Some(Link::Two(sender))))
                     }
                     Err(mut error) => match error.take_message() {
-                        Some(unsent) => Err(unsent.map(|_| content)),
-                        None => Ok((Err(self.lost("", error.error())), None)),
+                        Some(back) => Err(unsent(back.map(|_| content))),
+                        None => Ok(Done::new(Err(self.lost("", error.error())), None)),
                     },
                 }
             }
@@ -211,11 +187,7 @@ impl Dialer {
         let limited = Limited::new(body, self.limits.body_bytes);
         match limited.collect().await {
             Ok(whole) => Ok(whole.to_bytes()),
-            Err(error) if error.is::<LengthLimitError>() => {
-                let limit = self.limits.body_bytes;
-                let message = format!("{}: the answer is over {limit} bytes", self.address);
-                Err(broken(FailureReason::TooLarge, message))
-            }
+            Err(error) if error.is::<LengthLimitError>() => Err(self.too_large()),
             Err(error) => Err(self.lost("reading the answer: ", &*error)),
         }
     }
@@ -235,8 +207,8 @@ impl Dialer {
                     .map_err(|error| format!("TLS: {error}"))?,
                 None => (stream, self.transport.protocol == Protocol::Http2),
             };
-            let io = TokioIo::new(stream);
             if http2 {
+                let io = TokioIo::new(stream);
                 let (sender, connection) = http2::Builder::new(HostExecutor(self.host.clone()))
                     .timer(HostTimer(self.host.clone()))
                     .handshake(io)
@@ -248,9 +220,7 @@ impl Dialer {
                 });
                 return Ok(Link::Two(sender));
             }
-            let (sender, connection) = http1::handshake(io).await.map_err(|e| chain(&e))?;
-            let driver = Some(Box::pin(connection));
-            Ok(Link::One(Box::new(One { sender, driver })))
+            Ok(Link::One(Box::new(Connection::new(stream))))
         };
         match self.host.timeout(self.limits.connect, connecting).await {
             Ok(connected) => connected.map_err(|error: String| format!("{address}: {error}")),
@@ -259,6 +229,12 @@ impl Dialer {
                 self.limits.connect
             )),
         }
+    }
+
+    fn too_large(&self) -> Broken {
+        let limit = self.limits.body_bytes;
+        let message = format!("{}: the answer is over {limit} bytes", self.address);
+        broken(FailureReason::TooLarge, message)
     }
 
     fn lost(&self, doing: &str, error: &dyn std::error::Error) -> Broken {
@@ -271,19 +247,18 @@ fn broken(reason: FailureReason, message: String) -> Broken {
     Broken { reason, message }
 }
 
-/// HTTP/1.1 has the path on the request line and the authority in `Host`.
-fn origin_form(request: Request<Bytes>) -> Request<Full<Bytes>> {
-    let mut request = request.map(Full::new);
-    if !request.headers().contains_key(HOST)
-        && let Some(authority) = request.uri().authority()
-        && let Ok(host) = HeaderValue::from_str(authority.as_str())
-    {
-        request.headers_mut().insert(HOST, host);
+/// What is kept of an answer.
+fn kept(head: &http::response::Parts, body: &Bytes) -> Answer {
+    let headers = head.headers.iter().map(|(name, value)| {
+        let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+        (name.as_str().to_owned(), value)
+    });
+    Answer {
+        status: head.status.as_u16(),
+        headers: headers.collect(),
+        // A copy of its own: as a slice it would keep the connection's whole read buffer for as long as the answer is kept.
+        body: Bytes::copy_from_slice(body),
     }
-    if let Some(path) = request.uri().path_and_query() {
-        *request.uri_mut() = Uri::from(path.clone());
-    }
-    request
 }
 
 /// HTTP/2 has the authority beside the path; a `Host` that a rule sets takes its place.
@@ -389,5 +364,19 @@ impl Pool {
                 self.by_session.remove(&session);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_is_kept_keeps_no_buffer() {
+        let buffer = Bytes::from(vec![b'x'; 8192]);
+        let (head, ()) = http::Response::new(()).into_parts();
+        let answer = kept(&head, &buffer.slice(100..110));
+        assert_eq!(answer.body, "xxxxxxxxxx");
+        assert!(buffer.is_unique(), "the connection can use it again");
     }
 }

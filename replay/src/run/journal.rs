@@ -34,6 +34,8 @@ pub struct Entry {
     pub waited: bool,
     /// Whether the limit of requests in flight held it back.
     pub held: bool,
+    /// Whether it was written twice, because the connection of the first time was closed before an answer came.
+    pub resent: bool,
     /// From the sending to the outcome, in nanoseconds.
     pub took_ns: u64,
     /// An answer or a failure.
@@ -103,6 +105,7 @@ struct Record<'r> {
     late_ns: u64,
     waited: bool,
     held: bool,
+    resent: bool,
     took_ns: u64,
     #[serde(borrow)]
     outcome: Written<'r>,
@@ -177,6 +180,7 @@ pub fn encode(run: u8, entry: &Entry, bytes: &mut Vec<u8>) {
         late_ns: entry.late_ns,
         waited: entry.waited,
         held: entry.held,
+        resent: entry.resent,
         took_ns: entry.took_ns,
         outcome,
     };
@@ -277,6 +281,7 @@ pub fn decode(record: &[u8]) -> Option<(u8, Entry)> {
         late_ns: record.late_ns,
         waited: record.waited,
         held: record.held,
+        resent: record.resent,
         took_ns: record.took_ns,
         outcome,
     };
@@ -299,6 +304,7 @@ mod tests {
             late_ns: 5,
             waited: at.is_multiple_of(3),
             held: at.is_multiple_of(5),
+            resent: at.is_multiple_of(7),
             took_ns: 7,
             outcome: match at % 2 {
                 0 => Outcome::Answered(Answer {

@@ -4,11 +4,14 @@
 //! answer, a failure or the reason it was not sent, and the final state of every entity.
 //!
 //! **Invariant**: observations and plan have the same length and order, however the run ends.
-//! It deliberately does not retry and does not follow redirects: what the first attempt saw is the observation.
+//! It deliberately follows no redirects and asks for no answer twice: the first one is the observation. What a closing connection swallowed is the
+//! one thing that is sent again, by [`connection`], and counted.
 
 mod options;
 mod target;
 mod queue;
+mod framing;
+mod http1;
 mod connection;
 mod cookies;
 mod bindings;

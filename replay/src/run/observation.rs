@@ -113,6 +113,8 @@ pub struct Observations {
     pub duration_ns: u64,
     /// Whose time that is.
     pub time: Time,
+    /// How many requests were written a second time, because the target closed the connection that they went out on before it answered.
+    pub resent: u64,
     /// How well the intended times were kept. Nothing for a pace without intended times.
     pub punctuality: Option<Punctuality>,
 }

@@ -252,6 +252,7 @@ mod tests {
                 late_ns: 0,
                 waited: false,
                 held: false,
+                resent: false,
                 took_ns: 0,
                 outcome: outcome.clone(),
             };

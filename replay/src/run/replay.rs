@@ -107,6 +107,7 @@ impl Run<'_> {
             clock: Clock::started(self.host, 0),
             latency: Latency::new(),
             punctuality: Punctuality::default(),
+            resent: 0,
             bindings,
             jars: BTreeMap::new(),
             journal,
@@ -137,6 +138,7 @@ impl Run<'_> {
         }
         let (latency, punctuality) = (running.latency.clone(), running.punctuality);
         let state = running.state(stopped, &mut stop).await;
+        let resent = running.resent;
         Observations {
             side: self.target.side,
             url: self.target.url.clone(),
@@ -145,6 +147,7 @@ impl Run<'_> {
             latency,
             duration_ns,
             time: options.time,
+            resent,
             punctuality: (plan.pace != Pace::Max).then_some(punctuality),
         }
     }
@@ -202,6 +205,7 @@ struct Running<'r, 'j, P> {
     clock: Clock,
     latency: Latency,
     punctuality: Punctuality,
+    resent: u64,
     bindings: Bindings<'r>,
     jars: BTreeMap<u32, Jar>,
     journal: Journal<'j>,
@@ -368,6 +372,7 @@ impl<P: FnMut(Progress) + Send> Running<'_, '_, P> {
             late_ns: exchanged.sent_ns - jobs[at].at_ns,
             waited: exchanged.waited,
             held: exchanged.held,
+            resent: exchanged.resent,
             took_ns: exchanged.ended_ns - exchanged.sent_ns,
             outcome: outcome(exchanged.answer),
         };
@@ -397,6 +402,7 @@ impl<P: FnMut(Progress) + Send> Running<'_, '_, P> {
             late_ns: 0,
             waited: false,
             held: false,
+            resent: false,
             took_ns: 0,
             outcome: Outcome::Skipped(reason),
         };
@@ -416,15 +422,16 @@ impl<P: FnMut(Progress) + Send> Running<'_, '_, P> {
         let deadline = self.run.options.deadline;
         async move {
             let sent_ns = clock.now_ns(&host);
-            let (answer, link) = dialer.exchange(link, request, deadline).await;
+            let done = dialer.exchange(link, request, deadline).await;
             Exchanged {
                 at,
                 waited,
                 held,
                 sent_ns,
                 ended_ns: clock.now_ns(&host),
-                answer,
-                link,
+                answer: done.answer,
+                link: done.link,
+                resent: done.resent,
             }
         }
     }

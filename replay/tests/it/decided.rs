@@ -135,6 +135,7 @@ fn pairs_are_looked_at_in_the_plans_order_when_both_sides_have_them() {
             late_ns: 0,
             waited: false,
             held: false,
+            resent: false,
             took_ns: 0,
             outcome: answer(200, body.to_owned()),
         })

@@ -26,5 +26,6 @@ mod server;
 mod shipped_rules;
 mod raw;
 mod connections;
+mod http1;
 mod invented;
 mod resumed;

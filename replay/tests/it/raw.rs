@@ -42,6 +42,8 @@ pub(crate) enum Reaction {
     Write(String),
     /// Writes these bytes and closes.
     WriteAndClose(String),
+    /// Writes these bytes, and some more so much later.
+    WriteTwice(String, Duration, String),
     /// Never answers.
     Hang,
     /// Writes these bytes one at a time, so far apart.
@@ -99,6 +101,13 @@ async fn connection(
             Reaction::WriteAndClose(bytes) => {
                 let _ = stream.write_all(bytes.as_bytes()).await;
                 return;
+            }
+            Reaction::WriteTwice(bytes, later, more) => {
+                let _ = stream.write_all(bytes.as_bytes()).await;
+                host.sleep(later).await;
+                if stream.write_all(more.as_bytes()).await.is_err() {
+                    return;
+                }
             }
             Reaction::Hang => std::future::pending::<()>().await,
             Reaction::Trickle(bytes, apart) => {

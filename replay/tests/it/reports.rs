@@ -39,6 +39,7 @@ pub(crate) fn observations(
         latency,
         duration_ns: 1,
         time: Time::Virtual,
+        resent: 0,
         punctuality: None,
     }
 }

@@ -91,7 +91,7 @@ async fn observed(
 /// An answer that depends on the request alone, and a failure now and then.
 fn react(asked: &Asked) -> Reaction {
     if asked.target().ends_with('7') {
-        return Reaction::WriteAndClose(String::new());
+        return Reaction::WriteAndClose("HTTP/1.1 ".to_owned());
     }
     let body = format!(
         "{{\"id\":\"{}\",\"body\":{:?}}}",
@@ -171,6 +171,7 @@ fn a_resumed_run_goes_on_at_its_place_in_the_schedule() {
             late_ns: 30_000_000,
             waited: false,
             held: true,
+            resent: true,
             took_ns: 1_000_000,
             outcome: Outcome::Failed {
                 reason: FailureReason::Timeout,
@@ -200,5 +201,6 @@ fn a_resumed_run_goes_on_at_its_place_in_the_schedule() {
             "no request left an hour late: {:?}",
             seen.latency.late()
         );
+        assert_eq!(seen.resent, 1, "and so does what was sent twice");
     });
 }

@@ -197,6 +197,46 @@ fn known_defects_are_forgiven_and_counted() {
 }
 
 #[test]
+fn a_cancel_that_overtakes_its_booking_is_failed_for_a_while() {
+    let cancelled = LEGACY.replace("confirmed", "cancelled");
+    let unbooked = VIEW
+        .replace("\"provider_reference\":\"bk-9\",", "")
+        .replace("\"attempts\":1", "\"attempts\":0")
+        .replace("\"cancel_requested\":false", "\"cancel_requested\":true")
+        .replace(
+            "\"confirmed\"",
+            "\"failed\",\"failure\":\"cancelled_by_client\"",
+        );
+    let of_legacy = answer(200, &cancelled);
+    let by = &["read-while-cancelling-unbooked", "attempts"];
+    ignored(READ, &of_legacy, &answer(200, &unbooked), by);
+    ignored(CANCEL, &of_legacy, &answer(202, &unbooked), &["attempts"]);
+    let differ = |subject, legacy: &str, candidate: &str| {
+        let comparison = compared(subject, &answer(200, legacy), &answer(200, candidate));
+        let paths = comparison.differences.into_iter().map(|one| one.path);
+        let mut paths: Vec<String> = paths.map(|path| path.to_string()).collect();
+        paths.sort();
+        paths
+    };
+    // It has to end as cancelled, and by a client's cancel alone.
+    let both = ["/reference", "/state"];
+    assert_eq!(differ(Subject::State, &cancelled, &unbooked), both);
+    let exhausted = unbooked.replace(
+        "\"cancelled_by_client\"",
+        "{\"exhausted\":{\"certainty\":\"unknown\"}}",
+    );
+    assert_eq!(differ(READ, &cancelled, &exhausted), both);
+    // An appointment that still stands in legacy is none that v2 may give up.
+    assert_eq!(differ(READ, LEGACY, &unbooked), ["/state"]);
+    let renamed = unbooked.replace("Ada Example", "Ada Exam");
+    assert_eq!(differ(READ, &cancelled, &renamed), ["/patient_name"]);
+    // Unless it was booked there again after its cancel.
+    let revived = LEGACY.replace("\"bookings\":1", "\"bookings\":2");
+    assert_eq!(differ(READ, &revived, &unbooked), [""; 0]);
+    assert_eq!(differ(Subject::State, &revived, &unbooked), ["/state"]);
+}
+
+#[test]
 fn real_regressions_are_still_seen() {
     mismatched(
         SUBMIT,

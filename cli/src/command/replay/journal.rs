@@ -340,6 +340,7 @@ mod tests {
             late_ns: 0,
             waited: false,
             held: false,
+            resent: false,
             took_ns: 0,
             outcome: Outcome::Failed {
                 reason: FailureReason::Timeout,

@@ -324,7 +324,7 @@ fn identity(replay: &Replay, urls: &Urls<'_>) -> String {
     });
     let pace: Pace = replay.plan.pace;
     serde_json::json!({
-        "format": "rehearsal.journal/3",
+        "format": "rehearsal.journal/4",
         "capture": replay.plan.source.sha256,
         "rules": rules,
         "pace": pace.to_string(),

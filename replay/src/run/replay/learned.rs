@@ -40,6 +40,7 @@ impl<P: FnMut(Progress) + Send> Running<'_, '_, P> {
 
     /// Takes from an outcome what later requests and the report need.
     pub(super) fn learn(&mut self, phase: Phase, jobs: &[Job], entry: &Entry) {
+        self.resent += u64::from(entry.resent);
         if phase != Phase::Replay {
             return;
         }
