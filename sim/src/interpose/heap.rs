@@ -17,7 +17,7 @@ use std::{
     alloc::{GlobalAlloc, Layout},
     cell::UnsafeCell,
     ptr,
-    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
 };
 
 use libmimalloc_sys as sys;
@@ -40,6 +40,12 @@ static START: AtomicUsize = AtomicUsize::new(0);
 static LENGTH: AtomicUsize = AtomicUsize::new(0);
 
 static BLOCKS: Single = Single(UnsafeCell::new(Blocks::NONE));
+
+/// Whether the heaps of this process's children begin as used ones.
+static USED: AtomicBool = AtomicBool::new(false);
+
+/// How many free blocks of each fine class a used heap begins with.
+const LEFT_OVER: usize = 8;
 
 /// See the module; for `#[global_allocator]`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -152,6 +158,23 @@ impl Blocks {
         *head = block;
     }
 
+    /// Leaves free blocks behind, the lowest address last.
+    fn wear(&mut self) {
+        for number in 1..=FINE / UNIT {
+            for line in [false, true] {
+                let Some(class) = Class::of(number * UNIT, if line { LINE } else { UNIT }) else {
+                    continue;
+                };
+                for _ in 0..LEFT_OVER {
+                    if let Some(block) = self.stretch(class).cut(class) {
+                        // SAFETY: it was just cut, and nobody has it.
+                        unsafe { self.give_back(block, class) };
+                    }
+                }
+            }
+        }
+    }
+
     /// Makes a block of class `from` one of class `to` where it lies.
     fn resize(&mut self, block: *mut u8, from: Class, to: Class) -> bool {
         from == to
@@ -227,8 +250,17 @@ pub(super) fn enter() {
         next: start.wrapping_add(SPAN),
         left: SPAN,
     };
+    if USED.load(Relaxed) {
+        blocks.wear();
+    }
     START.store(start.addr(), Relaxed);
     LENGTH.store(2 * SPAN, Relaxed);
+}
+
+/// From now on simulated processes forked from this one begin with a heap that was used: their first blocks lie in another order than on a new
+/// one, for `verify` to show what depends on it.
+pub fn begin_used() {
+    USED.store(true, Relaxed);
 }
 
 /// # Safety
@@ -386,6 +418,29 @@ mod tests {
             before = plain;
         }
         assert!(Class::of(8 << 30, 8).is_none() && Class::of(100, 4096).is_none());
+    }
+
+    #[test]
+    fn the_first_blocks_of_a_used_heap_lie_in_another_order() {
+        let rises = |used: bool| {
+            let mut memory = vec![0_u128; 1 << 16];
+            let mut blocks = Blocks::NONE;
+            blocks.small = Stretch {
+                next: memory.as_mut_ptr().cast(),
+                left: size_of_val(&memory[..]),
+            };
+            if used {
+                blocks.wear();
+            }
+            let class = Class::of(100, 8).expect("small");
+            let taken: Vec<_> = (0..LEFT_OVER)
+                .filter_map(|_| blocks.take(class))
+                .map(|(block, _)| block.addr())
+                .collect();
+            assert_eq!(taken.len(), LEFT_OVER);
+            taken.is_sorted()
+        };
+        assert!(rises(false) && !rises(true));
     }
 
     /// Blocks of random sizes are taken, resized and given back on a little memory of their own; each keeps what was written to it.

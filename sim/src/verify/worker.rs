@@ -160,6 +160,7 @@ fn disturb<S: System>(
         }
     }
     if circumstances.changes(Factor::Addresses) {
+        interpose::begin_used();
         (1..200).map(|size| vec![1; size * 37]).collect()
     } else {
         Vec::new()

@@ -1,5 +1,9 @@
 //! The simulator's integration tests. Each simulated run is a forked child, as in production.
 
+/// As the binary has it: what is tested is what runs.
+#[global_allocator]
+static ALLOCATOR: rehearsal_sim::interpose::Heap = rehearsal_sim::interpose::Heap;
+
 /// One test for each of the six acceptance scenarios.
 macro_rules! each_scenario {
     ($check:path) => {
