@@ -119,6 +119,7 @@ fn whole_run(criterion: &mut Criterion) {
         duration_ns: 1,
         time: Time::Virtual,
         punctuality: None,
+        resent: 0,
     };
     let legacy = observed(Side::Legacy, &|seq| {
         format!("\"reference\":\"bk-{seq}\",\"attempts\":1,\"bookings\":1")

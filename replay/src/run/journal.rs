@@ -23,6 +23,10 @@ const HEAD_BYTES: u64 = 1 << 20;
 
 /// One outcome of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and all may hold at once"
+)]
 pub struct Entry {
     /// Whether it is a read of the final state.
     pub state: bool,
@@ -98,6 +102,10 @@ impl std::fmt::Debug for Journal<'_> {
 
 /// An entry as it is written.
 #[derive(Serialize, Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and all may hold at once"
+)]
 struct Record<'r> {
     run: u8,
     state: bool,
