@@ -213,8 +213,9 @@ fn a_cancel_that_overtakes_its_booking_is_failed_for_a_while() {
     ignored(CANCEL, &of_legacy, &answer(202, &unbooked), &["attempts"]);
     let differ = |subject, legacy: &str, candidate: &str| {
         let comparison = compared(subject, &answer(200, legacy), &answer(200, candidate));
-        let paths = comparison.differences.into_iter().map(|one| one.path);
-        let mut paths: Vec<String> = paths.map(|path| path.to_string()).collect();
+        let mut paths: Vec<String> = (comparison.differences.into_iter())
+            .map(|one| one.path)
+            .collect();
         paths.sort();
         paths
     };
