@@ -4,9 +4,7 @@
 
 use std::{future::poll_fn, task::Poll, time::Duration};
 
-use tokio::time::Instant;
-
-use super::{addresses::reserve, world::World};
+use super::{addresses::reserve, machine::RunClock, world::World};
 use crate::engine::{Director, EngineError, Next, Setup};
 
 /// Runs the world until its director is done.
@@ -34,15 +32,14 @@ pub(crate) fn run(setup: Setup, director: &mut dyn Director) -> Result<(), Engin
 
 async fn conduct(setup: Setup, director: &mut dyn Director) -> Result<(), EngineError> {
     let _reserved = reserve(&setup.addresses)?;
-    let start = Instant::now();
-    let clock = setup.clock.clone();
-    let mut world = World::new(setup, start);
+    let clock = RunClock::start(setup.clock.clone());
+    let start = clock.began();
+    let mut world = World::new(setup, clock.clone());
     let mut due = Duration::ZERO;
     let mut timer = Box::pin(tokio::time::sleep_until(start));
     poll_fn(move |cx| {
         loop {
-            let now = start.elapsed();
-            clock.set(now);
+            let now = clock.read();
             if now >= due || director.is_due() {
                 let escaped = tokio::runtime::Handle::current()
                     .metrics()

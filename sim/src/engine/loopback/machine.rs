@@ -19,26 +19,56 @@ use super::{
     gates::{Gates, Name},
     socket::{Listening, connect},
 };
-use crate::engine::EPOCH;
+use crate::{engine::EPOCH, trace::Clock};
+
+/// The run's clock. Whoever reads it moves the trace's, so that what is stamped next is stamped with what was read: under load a host may be
+/// polled for long.
+#[derive(Clone)]
+pub(super) struct RunClock {
+    start: Instant,
+    trace: Clock,
+}
+
+impl RunClock {
+    /// One that starts now.
+    pub(super) fn start(trace: Clock) -> Self {
+        Self {
+            start: Instant::now(),
+            trace,
+        }
+    }
+
+    /// When the run started.
+    pub(super) fn began(&self) -> Instant {
+        self.start
+    }
+
+    /// Time since then.
+    pub(super) fn read(&self) -> Duration {
+        let elapsed = self.start.elapsed();
+        self.trace.set(elapsed);
+        elapsed
+    }
+}
 
 /// One boot of one host.
 pub(super) struct LoopbackMachine {
     gates: Arc<Gates>,
     host: Name,
-    /// When the run started.
-    start: Instant,
-    booted: Instant,
+    clock: RunClock,
+    /// By the run's clock.
+    booted: Duration,
     entropy: Mutex<ChaCha8Rng>,
 }
 
 impl LoopbackMachine {
-    /// A machine that boots now, in a run that began at `start`.
-    pub(super) fn new(gates: Arc<Gates>, host: Name, start: Instant, entropy: ChaCha8Rng) -> Self {
+    /// A machine that boots now.
+    pub(super) fn new(gates: Arc<Gates>, host: Name, clock: RunClock, entropy: ChaCha8Rng) -> Self {
         Self {
             gates,
             host,
-            start,
-            booted: Instant::now(),
+            booted: clock.read(),
+            clock,
             entropy: Mutex::new(entropy),
         }
     }
@@ -66,11 +96,11 @@ impl Machine for LoopbackMachine {
     }
 
     fn now(&self) -> Timestamp {
-        EPOCH.plus(self.start.elapsed())
+        EPOCH.plus(self.clock.read())
     }
 
     fn elapsed(&self) -> Duration {
-        self.booted.elapsed()
+        self.clock.read().saturating_sub(self.booted)
     }
 
     fn sleep(&self, duration: Duration) -> Sleep {

@@ -5,11 +5,11 @@
 use std::{collections::BTreeMap, pin::Pin, sync::Arc, task::Context};
 
 use rehearsal_host::Host;
-use tokio::{task::LocalSet, time::Instant};
+use tokio::task::LocalSet;
 
 use super::{
     gates::{Deeds, Gates, Name, Pair},
-    machine::LoopbackMachine,
+    machine::{LoopbackMachine, RunClock},
 };
 use crate::{
     chance::Chance,
@@ -42,7 +42,7 @@ struct Before {
 pub(super) struct World {
     hosts: Vec<Hosted>,
     gates: Arc<Gates>,
-    start: Instant,
+    clock: RunClock,
     chance: Chance,
     booted: Booted,
     before: BTreeMap<usize, Before>,
@@ -51,7 +51,7 @@ pub(super) struct World {
 
 impl World {
     /// A world with every host booted. Needs a runtime.
-    pub(super) fn new(setup: Setup, start: Instant) -> Self {
+    pub(super) fn new(setup: Setup, clock: RunClock) -> Self {
         let names = setup.addresses.iter();
         let dialed = names.map(|(name, address)| (address.dial.clone(), Name::from(name.as_str())));
         let gates = Gates::new(dialed.collect(), setup.chance.named("loopback").rng());
@@ -65,7 +65,7 @@ impl World {
         let mut world = Self {
             hosts: setup.nodes.into_iter().map(host).collect(),
             gates: Arc::new(gates),
-            start,
+            clock,
             chance: setup.chance.named("entropy"),
             booted: setup.booted,
             before: BTreeMap::new(),
@@ -103,8 +103,12 @@ impl World {
         let host = &mut self.hosts[index];
         host.boot += 1;
         let entropy = self.chance.named(&host.name).named(host.boot).rng();
-        let machine =
-            LoopbackMachine::new(self.gates.clone(), host.name.clone(), self.start, entropy);
+        let machine = LoopbackMachine::new(
+            self.gates.clone(),
+            host.name.clone(),
+            self.clock.clone(),
+            entropy,
+        );
         (self.booted)(&host.name, host.boot);
         let tasks = LocalSet::new();
         tasks.spawn_local((host.node.main)(Host::new(machine), host.boot));
