@@ -91,7 +91,13 @@ impl Auditor {
         let since = now.minus(telemetry.host.elapsed().saturating_sub(started));
         let (sighted, resolved) = self
             .store
-            .record_findings(name.clone(), seen, whole.then_some(since), now)
+            .record_findings(
+                name.clone(),
+                seen,
+                whole.then_some(since),
+                config.audit_horizon,
+                now,
+            )
             .await?;
         let mut repairs = 0_u32;
         for (sighting, sighted) in sightings.iter().zip(sighted) {

@@ -194,12 +194,14 @@ impl StoreAccess {
         provider: ProviderName,
         seen: Vec<Finding>,
         whole_sweep_since: Option<Timestamp>,
+        horizon: Duration,
         now: Timestamp,
     ) -> Result<(Vec<SightedFinding>, u32), StoreError> {
         let request = Request::RecordFindings {
             provider,
             seen,
             whole_sweep_since,
+            horizon,
             now,
         };
         reply!(self, request, Reply::FindingsRecorded(sighted, resolved) => (sighted, resolved))

@@ -4,6 +4,8 @@
 //! version it was made for, and only by queueing.
 //! It deliberately does not compare anything with a provider; the core's `reconcile` does.
 
+use std::time::Duration;
+
 use rehearsal_core::{
     appointment::{Appointment, Decision, State, decide},
     command::Command,
@@ -189,9 +191,8 @@ pub(super) fn record(
     database: &Connection,
     provider: &ProviderName,
     seen: &[Finding],
-    whole_sweep_since: Option<Timestamp>,
     now: Timestamp,
-) -> rusqlite::Result<(Vec<SightedFinding>, u32)> {
+) -> rusqlite::Result<Vec<SightedFinding>> {
     let mut sighted = Vec::with_capacity(seen.len());
     for finding in seen {
         let sightings = database
@@ -216,22 +217,34 @@ pub(super) fn record(
             )?;
         sighted.push(SightedFinding { sightings });
     }
+    Ok(sighted)
+}
+
+/// Resolves what a whole sweep, which began at `since`, no longer saw; how many. Nothing is gone only because its row looked young and was left
+/// alone, as one does for a while after the clock jumped back, unless its repair made it so.
+pub(super) fn resolve(
+    database: &Connection,
+    provider: &ProviderName,
+    since: Timestamp,
+    horizon: Duration,
+    now: Timestamp,
+) -> rusqlite::Result<u32> {
     // What was last seen later than now was seen before the clock jumped back.
-    let resolved = match whole_sweep_since {
-        None => 0,
-        Some(since) => database
-            .prepare_cached(
-                "UPDATE findings SET resolved_at = ?2, resolved_by = coalesce(resolved_by, 'gone')
-                 WHERE provider = ?1 AND resolved_at IS NULL
-                 AND (last_seen < ?3 OR last_seen > ?2)",
-            )?
-            .execute(params![
-                provider.as_str(),
-                now.as_micros(),
-                since.as_micros()
-            ])?,
-    };
-    Ok((sighted, u32::try_from(resolved).unwrap_or(u32::MAX)))
+    let resolved = database
+        .prepare_cached(
+            "UPDATE findings SET resolved_at = ?2, resolved_by = coalesce(resolved_by, 'gone')
+             WHERE provider = ?1 AND resolved_at IS NULL AND (last_seen < ?3 OR last_seen > ?2)
+             AND (resolved_by IS NOT NULL OR NOT EXISTS (SELECT 1 FROM appointments a WHERE a.id = findings.key
+             AND a.provider = ?1 AND a.updated_at > ?4 AND a.updated_at <= ?5))",
+        )?
+        .execute(params![
+            provider.as_str(),
+            now.as_micros(),
+            since.as_micros(),
+            since.minus(horizon).as_micros(),
+            now.plus(horizon).as_micros(),
+        ])?;
+    Ok(u32::try_from(resolved).unwrap_or(u32::MAX))
 }
 
 /// See [`super::Request::Repair`].

@@ -131,6 +131,8 @@ pub enum Request {
         seen: Vec<Finding>,
         /// When the sweep began, if it saw everything.
         whole_sweep_since: Option<Timestamp>,
+        /// Rows that are younger were left alone by it: it did not say that nothing is wrong with them.
+        horizon: Duration,
         /// Now.
         now: Timestamp,
     },

@@ -156,8 +156,15 @@ impl SqliteStore {
                 provider,
                 seen,
                 whole_sweep_since,
+                horizon,
                 now,
-            } => findings::record(database, &provider, &seen, whole_sweep_since, now)
+            } => findings::record(database, &provider, &seen, now)
+                .and_then(|sighted| {
+                    let resolved = whole_sweep_since.map_or(Ok(0), |since| {
+                        findings::resolve(database, &provider, since, horizon, now)
+                    })?;
+                    Ok((sighted, resolved))
+                })
                 .map(|(sighted, resolved)| Reply::FindingsRecorded(sighted, resolved)),
             Request::Repair {
                 tenant,

@@ -195,6 +195,7 @@ macro_rules! conformance {
                 leasing::exhaustion_fails_compensates_and_dead_letters
                 leasing::redrive_resolves_first_and_is_moot_when_nothing_is_owed
                 auditing::findings_are_counted_resolved_and_reopened
+                auditing::a_finding_is_not_gone_because_its_row_looks_young
                 auditing::repairs_need_the_version_they_were_made_for
                 auditing::cancels_are_queued_once_by_repair
                 auditing::audit_pages_walk_the_keys_in_order

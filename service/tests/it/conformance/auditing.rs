@@ -15,6 +15,7 @@ pub(super) fn findings_are_counted_resolved_and_reopened(bench: &Bench) {
             provider: provider("acme"),
             seen,
             whole_sweep_since: since.map(at),
+            horizon: LEASE,
             now: at(now),
         });
         match reply {
@@ -35,6 +36,36 @@ pub(super) fn findings_are_counted_resolved_and_reopened(bench: &Bench) {
     assert_eq!(findings[0].resolved_at, Some(at(4)));
     assert_eq!(findings[0].resolved_by.as_deref(), Some("gone"));
     assert_eq!(findings[1].resolved_at, None);
+}
+
+pub(super) fn a_finding_is_not_gone_because_its_row_looks_young(bench: &Bench) {
+    let resolved_by_a_sweep = |seen: Vec<Finding>, now: i64| {
+        let reply = bench.call(Request::RecordFindings {
+            provider: provider("acme"),
+            seen,
+            whole_sweep_since: Some(at(now)),
+            horizon: LEASE,
+            now: at(now),
+        });
+        match reply {
+            Reply::FindingsRecorded(_, resolved) => resolved,
+            other => panic!("{other:?}"),
+        }
+    };
+    let finding = Finding {
+        kind: FindingKind::MissingAtProvider,
+        appointment_id: None,
+        request_id: None,
+        key: "a-1".into(),
+        detail: "not there".into(),
+    };
+    bench.accept(&new("a-1", "r-1"), 100);
+    assert_eq!(resolved_by_a_sweep(vec![finding], 200), 0);
+    // The clock jumps back, and the row looks young until it has come that far again.
+    for young in [90, 100, 109] {
+        assert_eq!(resolved_by_a_sweep(vec![], young), 0, "{young}");
+    }
+    assert_eq!(resolved_by_a_sweep(vec![], 110), 1);
 }
 
 pub(super) fn repairs_need_the_version_they_were_made_for(bench: &Bench) {

@@ -10,6 +10,7 @@ use rehearsal_core::{
     breaker::BreakerPolicy,
     log::{Evt, LogEvent},
 };
+use serde_json::Value;
 
 use crate::{
     appointments::{
@@ -25,11 +26,15 @@ pub(super) const ORACLE: Oracle<Event> = Oracle {
     check,
 };
 
+/// Appointment, kind and attempt: a clock that jumps may let one process begin another attempt before the last has ended. A probe of an idle
+/// provider has none of these.
+type Call<'a> = (&'a str, &'a str, u64);
+
 /// A half-open breaker, as the log tells it.
 #[derive(Default)]
 struct HalfOpen<'a> {
-    /// Appointment and kind of the calls that started since and have no answer yet; a probe of an idle provider has neither.
-    probes: Vec<(&'a str, &'a str)>,
+    /// The calls that started since and have no answer yet.
+    probes: Vec<Call<'a>>,
     /// Answers to them that may have been good, and that may have been bad.
     good: u32,
     bad: u32,
@@ -39,7 +44,7 @@ struct HalfOpen<'a> {
 
 impl<'a> HalfOpen<'a> {
     /// Takes a line of its worker's log that is an answer.
-    fn answer(&mut self, call: (&'a str, &'a str), event: &LogEvent) {
+    fn answer(&mut self, call: Call<'a>, event: &LogEvent) {
         let Some(place) = self.probes.iter().position(|probe| *probe == call) else {
             return;
         };
@@ -80,19 +85,21 @@ fn check(trace: &Trace) -> Findings {
             continue;
         };
         let id = event.appointment_id.as_ref().map_or("", |id| id.as_str());
+        let attempt = event.extra.get("attempt").and_then(Value::as_u64);
+        let call = (id, kind(event), attempt.unwrap_or_default());
         match event.evt {
             Evt::BreakerClosed | Evt::BreakerOpened => {
                 breaker.decided = Some((event.evt, entry.at_us));
             }
             Evt::AttemptStarted | Evt::ResolveStarted | Evt::ProbeStarted => {
-                breaker.probes.push((id, kind(event)));
+                breaker.probes.push(call);
             }
             Evt::ProviderAnswered
             | Evt::ProviderError
             | Evt::ProviderTimeout
             | Evt::Resolved
             | Evt::Probed => {
-                breaker.answer((id, kind(event)), event);
+                breaker.answer(call, event);
                 if let Some((evt, at_us)) = breaker.decided {
                     let wrong = breaker
                         .judge(evt, &policy)
