@@ -12,7 +12,6 @@
 
 mod body;
 mod charset;
-mod digests;
 mod encoding;
 mod fields;
 mod key;
