@@ -21,8 +21,8 @@ use libmimalloc_sys as sys;
 
 use self::blocks::{Blocks, Class, Stretch, UNIT};
 
-/// Virtual memory for small blocks, and as much again for large ones; only what is touched is real.
-const SPAN: usize = 8 << 30;
+/// Virtual memory for blocks; only what is touched is real.
+const SPAN: usize = 16 << 30;
 /// Where the heap lies; 0 and 0 before [`enter`].
 static START: AtomicUsize = AtomicUsize::new(0);
 static LENGTH: AtomicUsize = AtomicUsize::new(0);
@@ -51,7 +51,7 @@ pub(super) fn enter() {
     let made = unsafe {
         libc::mmap(
             ptr::null_mut(),
-            2 * SPAN,
+            SPAN,
             libc::PROT_READ | libc::PROT_WRITE,
             libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
             -1,
@@ -66,19 +66,15 @@ pub(super) fn enter() {
     let start: *mut u8 = made.cast();
     // SAFETY: the heap is not in use yet, and this process has one thread.
     let blocks = unsafe { blocks() };
-    blocks.small = Stretch {
+    blocks.stretch = Stretch {
         next: start,
-        left: SPAN,
-    };
-    blocks.large = Stretch {
-        next: start.wrapping_add(SPAN),
         left: SPAN,
     };
     if USED.load(Relaxed) {
         blocks.wear();
     }
     START.store(start.addr(), Relaxed);
-    LENGTH.store(2 * SPAN, Relaxed);
+    LENGTH.store(SPAN, Relaxed);
 }
 
 /// From now on simulated processes forked from this one begin with a heap that was used: their first blocks lie in another order than on a new

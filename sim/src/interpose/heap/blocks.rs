@@ -1,4 +1,4 @@
-//! Blocks of memory by size class: lists of free ones, and two stretches that new ones are cut from.
+//! Blocks of memory by size class: lists of free ones, and a stretch that new ones are cut from.
 //!
 //! **Invariant**: a block is in one list or with one owner, never both, and no two overlap. It deliberately has no lock, and gives nothing back:
 //! [`super::Heap`] is for one thread and one short run.
@@ -9,8 +9,6 @@
 
 use std::ptr;
 
-/// From this size on a block is large: it lies apart on pages of the usual size, as files and buffers have room that they never use.
-const LARGE: usize = 64 << 10;
 /// Blocks up to this size have a class every 16 bytes; beyond, four for each doubling.
 const FINE: usize = 1 << 10;
 /// Every block's address is a multiple of this.
@@ -28,8 +26,7 @@ pub(super) struct Blocks {
     free: [*mut u8; CLASSES],
     /// Those whose address is a multiple of [`LINE`].
     free_lines: [*mut u8; CLASSES],
-    pub(super) small: Stretch,
-    pub(super) large: Stretch,
+    pub(super) stretch: Stretch,
 }
 
 /// Memory that no block has had yet, and so reads as zeros.
@@ -71,18 +68,13 @@ impl Class {
         let size = (quarters + 1) << step;
         (number < CLASSES).then_some(Self { number, size, line })
     }
-
-    fn is_large(self) -> bool {
-        self.size >= LARGE
-    }
 }
 
 impl Blocks {
     pub(super) const NONE: Self = Self {
         free: [ptr::null_mut(); CLASSES],
         free_lines: [ptr::null_mut(); CLASSES],
-        small: Stretch::NONE,
-        large: Stretch::NONE,
+        stretch: Stretch::NONE,
     };
 
     fn list(&mut self, class: Class) -> &mut *mut u8 {
@@ -93,21 +85,13 @@ impl Blocks {
         }
     }
 
-    fn stretch(&mut self, class: Class) -> &mut Stretch {
-        if class.is_large() {
-            &mut self.large
-        } else {
-            &mut self.small
-        }
-    }
-
     /// A block, and whether it reads as zeros; `None` when there is no room.
     #[inline]
     pub(super) fn take(&mut self, class: Class) -> Option<(*mut u8, bool)> {
         let head = self.list(class);
         let block = *head;
         if block.is_null() {
-            return Some((self.stretch(class).cut(class)?, true));
+            return Some((self.stretch.cut(class)?, true));
         }
         // SAFETY: a block in a list is free, aligned, and holds the address of the next, as `give_back` left it.
         *head = unsafe { block.cast::<*mut u8>().read() };
@@ -132,7 +116,7 @@ impl Blocks {
                     continue;
                 };
                 for _ in 0..LEFT_OVER {
-                    if let Some(block) = self.stretch(class).cut(class) {
+                    if let Some(block) = self.stretch.cut(class) {
                         // SAFETY: it was just cut, and nobody has it.
                         unsafe { self.give_back(block, class) };
                     }
@@ -143,10 +127,7 @@ impl Blocks {
 
     /// Makes a block of class `from` one of class `to` where it lies.
     pub(super) fn resize(&mut self, block: *mut u8, from: Class, to: Class) -> bool {
-        from == to
-            || from.size < to.size
-                && from.is_large() == to.is_large()
-                && self.stretch(from).extend(block, from, to)
+        from == to || from.size < to.size && self.stretch.extend(block, from, to)
     }
 }
 
@@ -232,7 +213,7 @@ mod tests {
         let rises = |used: bool| {
             let mut memory = vec![0_u128; 1 << 16];
             let mut blocks = Blocks::NONE;
-            blocks.small = Stretch {
+            blocks.stretch = Stretch {
                 next: memory.as_mut_ptr().cast(),
                 left: size_of_val(&memory[..]),
             };
@@ -256,13 +237,11 @@ mod tests {
         for seed in 0..50 {
             let mut chance = Chance::new(seed).named("heap").rng();
             let mut memory = vec![0_u128; 1 << 17];
-            let (small, large) = memory.split_at_mut(1 << 16);
-            let stretch = |half: &mut [u128]| Stretch {
-                next: half.as_mut_ptr().cast(),
-                left: size_of_val(half),
-            };
             let mut blocks = Blocks::NONE;
-            (blocks.small, blocks.large) = (stretch(small), stretch(large));
+            blocks.stretch = Stretch {
+                next: memory.as_mut_ptr().cast(),
+                left: size_of_val(&memory[..]),
+            };
             let mut held: Vec<(*mut u8, Class, u8)> = Vec::new();
             let (mut taken, mut again, mut grown) = (0, 0, 0);
             for step in 0..2_000_u32 {
