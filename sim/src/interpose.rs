@@ -26,7 +26,7 @@ use std::{
     time::Duration,
 };
 
-pub use heap::{Heap, begin_used};
+pub use heap::{Heap, begin_used, purge_at_once};
 use libc::{clockid_t, pthread_attr_t, pthread_t, size_t, ssize_t, time_t, timespec, timeval};
 use rand_chacha::{ChaCha8Rng, rand_core::Rng};
 use rehearsal_core::time::Timestamp;

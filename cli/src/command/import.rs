@@ -15,6 +15,7 @@ use rehearsal_replay::{
     profile::{Places, Profiler},
     rules::Rules,
 };
+use rehearsal_sim::interpose::purge_at_once;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -56,6 +57,7 @@ struct Masked {
 /// # Errors
 /// A capture, key or filter that cannot be used, captures without an exchange that is wanted, a disk that is full, or Ctrl-C.
 pub(super) fn import(flags: &ImportFlags, printer: Printer) -> Result<Exit, Problem> {
+    purge_at_once();
     let interrupt = Interrupt::listen()?;
     let mut masker = masker(flags)?;
     let options = Options {
