@@ -3,11 +3,11 @@
 //! **Invariant**: only digests are kept, seeded with the key, and at most [`LIMIT`] of them; that there were more is said. A word that may as
 //! well be an ordinary one (lower case and short) is not learned.
 
-use std::collections::BTreeMap;
-
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// So many digests are kept: 9 bytes each in a tree, about 15 MiB.
+use super::digests::Digests;
+
+/// So many digests are kept: 8 bytes each, about 9 MiB.
 const LIMIT: usize = 1 << 20;
 
 /// A value of more words is text, not a name.
@@ -33,7 +33,7 @@ const ENDINGS: [&str; 5] = ["s", "es", "n", "en", "sche"];
 pub(super) struct Known {
     seed: u64,
     /// Digests of words, and what these are. A single word that is a value is its own first word, and is kept once.
-    digests: BTreeMap<u64, u8>,
+    digests: Digests,
     full: bool,
 }
 
@@ -51,7 +51,7 @@ impl Known {
     pub(super) fn new(seed: u64) -> Self {
         Self {
             seed,
-            digests: BTreeMap::new(),
+            digests: Digests::new(),
             full: false,
         }
     }
@@ -123,7 +123,7 @@ impl Known {
 
     fn add(&mut self, words: &[Word<'_>], what: u8) {
         let digest = self.digest(words);
-        *self.digests.entry(digest).or_default() |= what;
+        self.digests.add(digest, what);
     }
 
     fn is(&self, words: &[Word<'_>], what: u8) -> bool {
@@ -131,8 +131,7 @@ impl Known {
     }
 
     fn known(&self, words: &[Word<'_>]) -> u8 {
-        let digest = self.digest(words);
-        self.digests.get(&digest).copied().unwrap_or(0)
+        self.digests.marks(self.digest(words)).unwrap_or(0)
     }
 
     /// Whether there was more to learn than is kept.

@@ -12,6 +12,7 @@
 
 mod body;
 mod charset;
+mod digests;
 mod encoding;
 mod fields;
 mod key;

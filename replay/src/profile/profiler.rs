@@ -24,7 +24,7 @@ const ENDPOINTS: usize = 200;
 /// Names (methods, statuses) counted apart.
 const NAMES: usize = 100;
 
-/// Request ids that are remembered to find repeated ones: about 16 MB of digests.
+/// Request ids that are remembered to find repeated ones: about 7 MB of digests.
 const IDS: usize = 1 << 19;
 
 /// Places that are told of each kind of skipped record.
