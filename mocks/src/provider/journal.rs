@@ -126,6 +126,9 @@ pub enum ProviderEvent {
         status: u16,
         /// Whether the call took effect before it.
         processed: bool,
+        /// The values of its `Retry-After`, as they were sent.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        retry_after: Vec<String>,
     },
     /// Fault: the call is never processed and never answered.
     Hung {

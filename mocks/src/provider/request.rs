@@ -145,8 +145,9 @@ pub(super) fn refusal((status, code): Malformed) -> Response {
     (status, Json(json!({"code": code}))).into_response()
 }
 
-/// An injected error. Like many a third party's, its message repeats the person it was about: callers have to mask it.
-pub(super) fn failure(rule: &ErrorRule, person: Option<&str>, now: Timestamp) -> Response {
+/// An injected error with these values of `Retry-After`. Like many a third party's, its message repeats the person it was about: callers have to
+/// mask it.
+pub(super) fn failure(rule: &ErrorRule, person: Option<&str>, retry_after: &[String]) -> Response {
     let status = StatusCode::from_u16(rule.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let code = match rule.status {
         429 => "throttled",
@@ -160,25 +161,30 @@ pub(super) fn failure(rule: &ErrorRule, person: Option<&str>, now: Timestamp) ->
         None => "could not do it".to_owned(),
     };
     let mut response = (status, Json(json!({"code": code, "message": message}))).into_response();
-    let secs = |after: Duration| after.as_secs() + u64::from(after.subsec_nanos() > 0);
-    let seconds = rule.retry_after.map(|after| HeaderValue::from(secs(after)));
-    let date = rule
-        .retry_after_date
-        .and_then(|after| http_date(now, secs(after)));
-    let text = rule.retry_after_text.as_deref();
-    let text = text.and_then(|text| HeaderValue::from_str(text).ok());
-    for value in [seconds, date, text].into_iter().flatten() {
+    let values = retry_after.iter();
+    for value in values.filter_map(|value| HeaderValue::from_str(value).ok()) {
         response.headers_mut().append(RETRY_AFTER, value);
     }
     response
 }
 
+/// When an error sent `now` asks its caller to come again, in each way that the rule asks for.
+pub(super) fn retry_after(rule: &ErrorRule, now: Timestamp) -> Vec<String> {
+    let secs = |after: Duration| after.as_secs() + u64::from(after.subsec_nanos() > 0);
+    let seconds = rule.retry_after.map(|after| secs(after).to_string());
+    let date = rule.retry_after_date;
+    let date = date.and_then(|after| http_date(now, secs(after)));
+    [seconds, date, rule.retry_after_text.clone()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
 /// The HTTP date (RFC 9110, 5.6.7) `secs` and a begun second after `now`.
-fn http_date(now: Timestamp, secs: u64) -> Option<HeaderValue> {
+fn http_date(now: Timestamp, secs: u64) -> Option<String> {
     let at = now.plus(Duration::from_secs(secs) + Duration::from_micros(999_999));
     let at = jiff::Timestamp::from_second(at.as_micros().div_euclid(1_000_000)).ok()?;
-    let text = at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
-    HeaderValue::from_str(&text).ok()
+    Some(at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string())
 }
 
 /// The right answer's status over what nobody can read as it.

@@ -228,13 +228,16 @@ impl Provider {
         let (op, key) = (call.operation(), call.key().to_owned());
         match (course.fault, response) {
             (Fault::Error(rule), _) => {
+                let retry_after = request::retry_after(&rule, self.host.now());
+                let response = request::failure(&rule, call.person(), &retry_after);
                 self.journal.record(ProviderEvent::Failed {
                     op,
                     key,
                     status: rule.status,
                     processed: rule.processed,
+                    retry_after,
                 });
-                request::failure(&rule, call.person(), self.host.now())
+                response
             }
             (Fault::Unanswered(how), _) => {
                 self.journal

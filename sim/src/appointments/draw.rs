@@ -115,7 +115,13 @@ fn request(tables: &Tables, n: u64, at_ms: u64, chance: &Chance, steps: &mut Vec
         let id = submission.id.clone();
         let (client, operation) = match name {
             "duplicate" => (client + 1, Operation::Submit(submission.clone())),
-            "conflict" => (client + 1, Operation::Submit(submission.conflicting())),
+            "conflict" => {
+                let way = chance
+                    .named("way")
+                    .rng()
+                    .random_range(0..Submission::CONFLICTS);
+                (client + 1, Operation::Submit(submission.conflicting(way)))
+            }
             "cancel" => (client, Operation::Cancel { id }),
             "read" => (client, Operation::Read { id }),
             "probe" => {

@@ -308,6 +308,7 @@ mod tests {
                 key: "a-1".to_owned(),
                 status: 503,
                 processed: false,
+                retry_after: Vec::new(),
             };
             recorder
                 .at("provider-acme", 1)

@@ -163,13 +163,19 @@ impl Submission {
         }
     }
 
-    /// The same key with another payload.
+    /// How many ways there are to be [`Self::conflicting`].
+    pub const CONFLICTS: u32 = 3;
+
+    /// The same key with another payload: another name, address or time, as `way` says.
     #[must_use]
-    pub fn conflicting(&self) -> Self {
-        Self {
-            patient_name: format!("{}-II", self.patient_name),
-            ..self.clone()
+    pub fn conflicting(&self, way: u32) -> Self {
+        let mut other = self.clone();
+        match way % Self::CONFLICTS {
+            0 => other.patient_name += "-II",
+            1 => other.email.insert_str(0, "second-"),
+            _ => other.time = self.time.replacen(":00Z", ":30Z", 1),
         }
+        other
     }
 }
 
@@ -221,11 +227,15 @@ mod tests {
     #[test]
     fn a_conflict_keeps_the_key_and_changes_the_payload() {
         let first = Submission::new(1, "acme");
-        let other = first.conflicting();
-        assert_eq!(
-            (&first.id, &first.request_id),
-            (&other.id, &other.request_id)
-        );
-        assert_ne!(first, other);
+        let mut seen = vec![first.clone()];
+        for way in 0..Submission::CONFLICTS {
+            let other = first.conflicting(way);
+            assert_eq!(
+                (&first.id, &first.request_id),
+                (&other.id, &other.request_id)
+            );
+            assert!(!seen.contains(&other));
+            seen.push(other);
+        }
     }
 }

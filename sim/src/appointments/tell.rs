@@ -405,6 +405,7 @@ fn provider(event: &ProviderEvent) -> Told {
             key,
             status,
             processed,
+            ..
         } => {
             let what = if *processed {
                 "after it took effect"

@@ -1,4 +1,5 @@
-//! The metrics say what the log says: attempts, retries, compensations, dead letters and breaker openings of each process.
+//! The metrics say what the log says: attempts, retries, compensations, dead letters and breaker openings of each process; and an entry counts as
+//! attempts what it was claimed for, less what was refunded.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +8,7 @@ use rehearsal_core::log::{Evt, LogEvent};
 use crate::{
     appointments::{
         event::Event,
-        history::{Trace, extra, logs, scrapes},
+        history::{Trace, extra, logs, outbox, scrapes},
         metrics::sum,
     },
     oracle::{Findings, Oracle},
@@ -15,7 +16,7 @@ use crate::{
 
 pub(super) const ORACLE: Oracle<Event> = Oracle {
     name: "attempts_counted",
-    property: "each process's counters of attempts, retries, compensations, dead letters and breaker openings agree with its log",
+    property: "each process's counters of attempts, retries, compensations, dead letters and breaker openings agree with its log, and no entry counts more attempts than it had claims without a refund",
     check,
 };
 
@@ -100,7 +101,42 @@ fn check(trace: &Trace) -> Findings {
             );
         }
     }
+    refunded(trace, &mut findings);
     findings
+}
+
+/// Each claim is an attempt, but for those that were put off without counting. A line of the log may be missing where a worker was lost; the epoch,
+/// which counts the claims, is the store's own.
+fn refunded(trace: &Trace, findings: &mut Findings) {
+    let mut put_off: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    for (_, line) in logs(trace).filter(|(_, line)| line.evt == Evt::Deferred) {
+        if let Some(id) = &line.appointment_id {
+            *put_off
+                .entry((id.as_str(), extra(line, "kind")))
+                .or_default() += 1;
+        }
+    }
+    let mut entries: BTreeMap<(&str, &str), Vec<_>> = BTreeMap::new();
+    for (at, entry) in outbox(trace) {
+        let key = (entry.appointment_id.as_str(), entry.kind.as_str());
+        entries.entry(key).or_default().push((at, entry));
+    }
+    for (key, entries) in entries {
+        // Which of several the lines are about is not told.
+        let [(at, entry)] = entries[..] else { continue };
+        let refunds = put_off.get(&key).copied().unwrap_or_default();
+        let most = entry.lease_epoch.saturating_sub(refunds);
+        let wrong = u64::from(entry.attempt) > most;
+        findings.examine(
+            at.at_us,
+            wrong.then(|| {
+                format!(
+                    "{}: its {} counts {} attempts, of {} claims {refunds} were refunded",
+                    key.0, key.1, entry.attempt, entry.lease_epoch
+                )
+            }),
+        );
+    }
 }
 
 #[cfg(test)]
@@ -119,6 +155,21 @@ mod tests {
             &bad,
             "appt_outbox_attempts_total counts 0 attempts, its log tells of 1",
         );
+    }
+
+    #[test]
+    fn a_deferral_that_was_counted_is_caught() {
+        let mut story = fixture::confirmed();
+        let place = story.len() - 1;
+        let line = fixture::log(Evt::Deferred).with("kind", "book");
+        story.insert(place, (story[place].0, "service", Event::Log(line)));
+        fixture::catches(&ORACLE, &story, "of 1 claims 1 were refunded");
+        let refunded = fixture::edit(story, |event| {
+            if let Event::Outbox(entry) = event {
+                entry.lease_epoch += 1;
+            }
+        });
+        assert_eq!(fixture::judge(&ORACLE, &refunded).violations, []);
     }
 
     #[test]

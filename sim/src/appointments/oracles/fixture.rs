@@ -405,6 +405,7 @@ pub(super) fn failed() -> Story {
             key: "a-1".to_owned(),
             status: 503,
             processed: false,
+            retry_after: Vec::new(),
         })
     };
     let finding = FindingRow {

@@ -129,7 +129,7 @@ mod tests {
     fn a_replay_and_a_refused_conflict_are_fine() {
         let replay = second(fixture::submission(), |answer| answer.replayed = true, 202);
         assert_eq!(fixture::judge(&ORACLE, &replay).violations, []);
-        let conflict = second(fixture::submission().conflicting(), |_| {}, 422);
+        let conflict = second(fixture::submission().conflicting(0), |_| {}, 422);
         assert_eq!(fixture::judge(&ORACLE, &conflict).violations, []);
     }
 
@@ -150,7 +150,7 @@ mod tests {
         check(&second(same(), |_| {}, 409), "nothing was");
         check(&second(same(), |_| {}, 400), "answered 400");
         check(
-            &second(same().conflicting(), |answer| answer.replayed = true, 202),
+            &second(same().conflicting(0), |answer| answer.replayed = true, 202),
             "two different payloads",
         );
     }

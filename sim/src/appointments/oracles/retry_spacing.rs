@@ -10,6 +10,7 @@ use rehearsal_core::{
     delivery::Policy,
     log::{Evt, LogEvent},
     outbox::MAX_WAIT,
+    time::Timestamp,
 };
 use rehearsal_mocks::provider::{Operation, ProviderEvent};
 
@@ -17,7 +18,6 @@ use crate::{
     appointments::{
         event::Event,
         history::{Trace, extra, given, outbox},
-        tables::Tables,
     },
     oracle::{Findings, Oracle},
     trace::Entry,
@@ -97,8 +97,48 @@ struct Thread {
     due: Option<Due>,
     /// How the last attempt ended.
     ended: Option<Ended>,
-    /// What the provider sent with the last error, until another call arrives.
-    sent: Option<Duration>,
+    /// What the provider asked for with the last error, until another call arrives.
+    sent: Option<Sent>,
+}
+
+/// An error that asks to be left alone.
+#[derive(Clone, Copy)]
+struct Sent {
+    status: u16,
+    /// For so long.
+    seconds: Option<Duration>,
+    /// Until then.
+    date: Option<Timestamp>,
+}
+
+impl Sent {
+    /// An answer with this status and these values of `Retry-After`. What cannot be read asks for nothing (RFC 9110, 10.2.3).
+    fn of(status: u16, values: &[String]) -> Option<Self> {
+        let seconds = values.iter().filter_map(|value| {
+            let digits = value.bytes().all(|byte| byte.is_ascii_digit());
+            let seconds = value.parse().ok().filter(|_| digits);
+            seconds.map(Duration::from_secs)
+        });
+        let dates = values.iter().filter_map(|value| {
+            let civil = jiff::civil::DateTime::strptime("%a, %d %b %Y %H:%M:%S GMT", value).ok()?;
+            let at = civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
+            Some(Timestamp::from_micros(at.as_microsecond()))
+        });
+        matches!(status, 429 | 503).then(|| Self {
+            status,
+            seconds: seconds.max(),
+            date: dates.max(),
+        })
+    }
+
+    /// What it asks of a caller who reads it when this `line` is written, if that tells of just this answer.
+    fn asks(self, line: &LogEvent) -> Option<Duration> {
+        let answered = format!("answered {}", self.status);
+        let heard =
+            extra(line, "outcome") == "throttled" || extra(line, "err").starts_with(&answered);
+        let wait = self.date.map(|date| date.since(line.time));
+        self.seconds.max(wait).filter(|_| heard)
+    }
 }
 
 /// An attempt's end.
@@ -139,10 +179,11 @@ fn check(trace: &Trace) -> Findings {
                 op: op @ (Operation::Book | Operation::Cancel),
                 key,
                 status,
+                retry_after,
                 ..
             }) => {
-                let asked = tables.and_then(|tables| retry_after(tables, &entry.host, *status));
-                threads.entry((key, op.as_str())).or_default().sent = asked;
+                let sent = Sent::of(*status, retry_after);
+                threads.entry((key, op.as_str())).or_default().sent = sent;
             }
             Event::Log(line) => {
                 let Some(id) = &line.appointment_id else {
@@ -159,21 +200,6 @@ fn check(trace: &Trace) -> Findings {
         }
     }
     findings.unless(tables.is_some(), "retry")
-}
-
-/// The shortest wait that a provider of this scenario asks for with `status`, if it always asks.
-fn retry_after(tables: &Tables, host: &str, status: u16) -> Option<Duration> {
-    let provider = tables.providers.get(host.strip_prefix("provider-")?)?;
-    let windows = provider.windows.iter().filter_map(|it| it.errors.as_ref());
-    std::iter::once(&provider.errors)
-        .chain(windows)
-        .flatten()
-        .filter(|rule| rule.status == status)
-        .map(|rule| {
-            rule.retry_after_s
-                .map(|s| Duration::from_secs_f64(s.floor().max(0.0)))
-        })
-        .min()?
 }
 
 impl Thread {
@@ -198,9 +224,8 @@ impl Thread {
                 }));
             }
             Evt::ProviderError | Evt::ProviderTimeout | Evt::ProviderAnswered | Evt::Resolved => {
-                let throttled = extra(line, "outcome") == "throttled";
                 let logged = number(line, "retry_after_ms").map(Duration::from_millis);
-                let sent = self.sent.filter(|_| throttled);
+                let sent = self.sent.and_then(|sent| sent.asks(line));
                 self.ended = Some(Ended {
                     attempt: number(line, "attempt"),
                     host: entry.host.clone(),
@@ -286,10 +311,7 @@ fn micros(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use rehearsal_core::time::Timestamp;
-
     use super::{super::fixture, *};
-    use crate::appointments::provider::ErrorRule;
 
     /// A first attempt that ended throttled, a retry `wait_ms` later, and an attempt at `again_ms`.
     fn retried(wait_ms: u64, again_ms: u64) -> fixture::Story {
@@ -304,6 +326,7 @@ mod tests {
             key: "a-1".to_owned(),
             status: 429,
             processed: false,
+            retry_after: Vec::new(),
         };
         let ended = line(30, Evt::ProviderError).with("outcome", "throttled");
         let retry = line(30, Evt::RetryScheduled).with("wait_ms", wait_ms);
@@ -327,18 +350,12 @@ mod tests {
         story
     }
 
-    fn asking(story: fixture::Story, seconds: f64) -> fixture::Story {
-        fixture::given(story, |tables| {
-            let provider = tables.providers.get_mut("acme").unwrap();
-            provider.errors = vec![ErrorRule {
-                status: 429,
-                rate: crate::range::Range::fixed(0.1),
-                retry_after_s: Some(seconds),
-                retry_after_date_s: None,
-                retry_after_text: None,
-                processed: false,
-                operations: Vec::new(),
-            }];
+    /// `story`, whose provider sent this `Retry-After`.
+    fn asking(story: fixture::Story, value: &str) -> fixture::Story {
+        fixture::edit(story, |event| {
+            if let Event::Provider(ProviderEvent::Failed { retry_after, .. }) = event {
+                retry_after.push(value.to_owned());
+            }
         })
     }
 
@@ -361,7 +378,7 @@ mod tests {
 
     /// Was asked to wait for five seconds, and did for four.
     fn patient() -> fixture::Story {
-        asking(retried(5_000, 4_000), 5.0)
+        asking(retried(5_000, 4_000), "5")
     }
 
     const AHEAD: Event = Event::StoreClock {
@@ -411,11 +428,51 @@ mod tests {
     fn a_retry_before_retry_after_is_caught_also_when_the_log_hides_it() {
         fixture::catches(
             &ORACLE,
-            &asking(retried(100, 130), 3.0),
+            &asking(retried(100, 130), "3"),
             "what the provider asked for is 3s",
         );
-        let obeyed = asking(retried(3_000, 3_030), 3.0);
+        let obeyed = asking(retried(3_000, 3_030), "3");
         assert_eq!(fixture::judge(&ORACLE, &obeyed).violations, []);
+    }
+
+    #[test]
+    fn a_date_asks_for_as_long_as_its_readers_clock_says() {
+        let until = |wait_ms: u64, value: &str| asking(retried(wait_ms, wait_ms + 30), value);
+        let date = "Thu, 01 Jan 1970 00:00:03 GMT";
+        fixture::catches(
+            &ORACLE,
+            &until(100, date),
+            "what the provider asked for is 2.97s",
+        );
+        for clean in [
+            until(2_970, date),
+            until(100, "soon"),
+            until(100, "-1"),
+            until(100, "Thu, 01 Jan 1970 00:00:00 GMT"),
+        ] {
+            assert_eq!(fixture::judge(&ORACLE, &clean).violations, []);
+        }
+    }
+
+    #[test]
+    fn an_answer_that_was_not_taken_for_a_pause_asks_for_one_all_the_same() {
+        let unread = |err: &str| {
+            let story = asking(retried(100, 130), "3");
+            fixture::edit(story, |event| {
+                if let Event::Log(line) = event
+                    && line.evt == Evt::ProviderError
+                {
+                    *line = line.clone().with("outcome", "unknown").with("err", err);
+                }
+            })
+        };
+        fixture::catches(
+            &ORACLE,
+            &unread("answered 429: throttled"),
+            "what the provider asked for is 3s",
+        );
+        let unheard = unread("the connection was reset");
+        assert_eq!(fixture::judge(&ORACLE, &unheard).violations, []);
     }
 
     #[test]

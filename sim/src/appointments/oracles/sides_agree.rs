@@ -1,26 +1,27 @@
 //! At the end both sides agree: a confirmed row has its booking, any other has none, unless the difference is reported.
 //!
-//! The auditor reports. Where none runs, a row that waits for a cancel which lies in the dead-letter queue is reported by that, and by nothing less.
+//! The auditor reports, and takes back what is no longer so. Where none runs, a row that waits for a cancel which lies in the dead-letter queue is reported by that, and by nothing less.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use rehearsal_core::{
     appointment::State,
     identity::Reference,
+    log::Evt,
     outbox::{EntryState, Kind},
 };
 
 use crate::{
     appointments::{
         event::Event,
-        history::{Trace, findings as reports, given, outbox, rows, views},
+        history::{Trace, extra, findings as reports, given, logs, outbox, rows, views},
     },
     oracle::{Findings, Oracle},
 };
 
 pub(super) const ORACLE: Oracle<Event> = Oracle {
     name: "sides_agree",
-    property: "at the end every confirmed row names a live booking and no other row has one, or it is reported",
+    property: "at the end every confirmed row names a live booking and no other row has one, or it is reported; nothing is reported that a whole sweep no longer sees",
     check,
 };
 
@@ -75,7 +76,42 @@ fn check(trace: &Trace) -> Findings {
             orphan.then(|| format!("{id}: {provider} holds a booking that belongs to no row")),
         );
     }
+    outlived(trace, &mut findings);
     findings
+}
+
+/// A store's clock that is off by so much, in microseconds, may make a row look young for a while, and what was found of it stays.
+const OFF_US: i64 = 1_000_000;
+
+/// Findings that are open although the last sweep saw everything, and not them.
+fn outlived(trace: &Trace, findings: &mut Findings) {
+    let is_off =
+        |event: &Event| matches!(event, Event::StoreClock { ahead_us } if ahead_us.abs() >= OFF_US);
+    if trace.system().any(|(_, event)| is_off(event)) {
+        return;
+    }
+    let mut last = BTreeMap::new();
+    for (_, line) in logs(trace).filter(|(_, line)| line.evt == Evt::AuditDone) {
+        last.insert(extra(line, "provider"), line);
+    }
+    let mut open: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut end_us = 0;
+    for (entry, finding) in reports(trace) {
+        end_us = entry.at_us;
+        *open.entry(finding.provider.as_str()).or_default() +=
+            u64::from(finding.resolved_at.is_none());
+    }
+    for (provider, open) in open {
+        let whole = last
+            .get(provider)
+            .filter(|line| extra(line, "result") == "complete");
+        let seen = whole.and_then(|line| line.extra.get("differences")?.as_u64());
+        let Some(seen) = seen else { continue };
+        let wrong = (open > seen).then(|| {
+            format!("{open} findings of {provider} are open, its last whole sweep saw {seen}")
+        });
+        findings.examine(end_us, wrong);
+    }
 }
 
 #[cfg(test)]
@@ -121,6 +157,32 @@ mod tests {
             |event| matches!(event, Event::Outbox(entry) if entry.kind == Kind::Cancel),
         );
         fixture::catches(&ORACLE, &lost, "a-1: failed, and acme holds a live booking");
+    }
+
+    #[test]
+    fn a_finding_that_outlives_its_difference_is_caught() {
+        let swept = |result: &str, differences: u64| {
+            let mut story = fixture::failed();
+            let place = story.len() - 1;
+            let line = fixture::log(Evt::AuditDone)
+                .with("provider", "acme")
+                .with("result", result)
+                .with("differences", differences);
+            story.insert(place, (story[place].0, "service", Event::Log(line)));
+            story
+        };
+        let clean = |story| assert_eq!(fixture::judge(&ORACLE, &story).violations, []);
+        fixture::catches(
+            &ORACLE,
+            &swept("complete", 0),
+            "1 findings of acme are open, its last whole sweep saw 0",
+        );
+        clean(swept("complete", 1));
+        clean(swept("incomplete", 0));
+        let mut jumped = swept("complete", 0);
+        let ahead_us = -3_600_000_000;
+        jumped.insert(0, (0, "service", Event::StoreClock { ahead_us }));
+        clean(jumped);
     }
 
     #[test]
