@@ -21,6 +21,8 @@ const LATER: &[(&str, u64)] = &[
     ("lease-shorter-than-timeout", 6),
     ("crash-after-send-resends", 1),
     ("stale-settle-accepted", 24),
+    ("refund-forgotten", 2),
+    ("absent-is-final", 4),
     ("breaker-bypassed", 1),
     ("breaker-never-closes", 2),
     ("auditor-repairs-in-flight", 3),

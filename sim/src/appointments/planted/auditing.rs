@@ -36,6 +36,15 @@ impl Auditing {
                 seen.clear();
             }
         }
+        if let (
+            Defect::FindingsOutlive,
+            Request::RecordFindings {
+                whole_sweep_since, ..
+            },
+        ) = (self.defect, &mut request)
+        {
+            *whole_sweep_since = None;
+        }
         let mut reply = self.store.call(request).await?;
         match (self.defect, &mut reply) {
             (Defect::AuditorRepairsInFlight, Reply::AuditRows(rows)) => {

@@ -99,6 +99,8 @@ catalogue! {
         "A retry is due at once.";
     ForgottenDoubt = "unknown-taken-as-not-sent", Store, [1],
         "An attempt whose outcome is not known is repeated as if it had not been sent.";
+    RefundForgotten = "refund-forgotten", Store, [17],
+        "An attempt that was put off before it was sent counts like one that was.";
     EndlessRefund = "endless-refund", Store, [17, 20],
         "No attempt ever counts, so none is the last.";
     GivesUpWithoutCompensation = "gives-up-without-compensation", Store, [5],
@@ -107,6 +109,8 @@ catalogue! {
         "Entries that once had an error are put back to work without a look at what became of them.";
     UnlimitedBulkhead = "bulkhead-unlimited", Settings, [27],
         "Any number of calls to one provider run at once.";
+    AbsentIsFinal = "absent-is-final", Settings, [1, 6],
+        "What a look-up does not find is sent again at once, though it may still be on its way.";
     UnlimitedRetryAfter = "retry-after-unbounded", Settings, [15],
         "However long a provider asks to be left alone, it is.";
     BreakerNeverCloses = "breaker-never-closes", Settings, [18],
@@ -123,6 +127,8 @@ catalogue! {
         "The auditor repairs what is queued, leased or young, at first sight.";
     UnreportedDeadLetters = "dead-letters-unreported", Store, [31],
         "What the auditor finds of given-up cancels is not kept.";
+    FindingsOutlive = "findings-outlive-their-cause", Store, [],
+        "What the auditor once found stays open when it is put right.";
     NewKeyPerAttempt = "new-key-per-attempt", Provider, [1, 3],
         "Each attempt at a booking has an idempotency key of its own.";
     TimeoutAsSuccess = "timeout-as-success", Provider, [1],
@@ -206,12 +212,14 @@ impl Defect {
                 "unaudited"
             }
             Self::CancelWithoutTombstone => "tombstones",
-            Self::AuditorRepairsInFlight => "late_bookings",
+            Self::AuditorRepairsInFlight | Self::FindingsOutlive => "late_bookings",
+            Self::AbsentIsFinal => "forgetful",
             Self::LeaseShorterThanTimeout
             | Self::CrashAfterSendResends
             | Self::TwoClaimers
             | Self::StaleSettle
             | Self::RetryDelayZero
+            | Self::RefundForgotten
             | Self::ForgottenDoubt
             | Self::RedriveOfConfirmed
             | Self::NewKeyPerAttempt

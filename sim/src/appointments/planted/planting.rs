@@ -79,11 +79,12 @@ pub(in crate::appointments) fn store(
         | Defect::RetryDelayZero
         | Defect::ForgottenDoubt
         | Defect::EndlessRefund
+        | Defect::RefundForgotten
         | Defect::GivesUpWithoutCompensation
         | Defect::RedriveOfConfirmed => Arc::new(Settling::new(defect, store)),
-        Defect::AuditorRepairsInFlight | Defect::UnreportedDeadLetters => {
-            Arc::new(Auditing::new(defect, store))
-        }
+        Defect::AuditorRepairsInFlight
+        | Defect::UnreportedDeadLetters
+        | Defect::FindingsOutlive => Arc::new(Auditing::new(defect, store)),
         _ => store,
     }
 }

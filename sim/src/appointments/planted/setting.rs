@@ -22,6 +22,9 @@ pub(super) fn spoil(defect: Defect, config: Config) -> Config {
             config.bulkhead = UNLIMITED;
             config.claim_batch = 1000;
         }
+        Defect::AbsentIsFinal => {
+            config.policy.in_flight_horizon = config.policy.attempt_timeout;
+        }
         Defect::UnlimitedRetryAfter => config.policy.retry_after_cap = MAX_WAIT,
         Defect::BreakerNeverCloses => {
             config.breaker.open_for = FOR_EVER;

@@ -106,6 +106,7 @@ impl Settling {
             (Defect::RetryDelayZero, Next::Retry { due_at, .. }) => *due_at = one.decided_by,
             (Defect::ForgottenDoubt, Next::Retry { uncertain, .. }) => *uncertain = false,
             (Defect::EndlessRefund, Next::Retry { refund, .. }) => *refund = true,
+            (Defect::RefundForgotten, Next::Retry { refund, .. }) => *refund = false,
             (
                 Defect::GivesUpWithoutCompensation,
                 Next::DeadLetter {
