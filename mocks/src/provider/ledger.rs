@@ -72,11 +72,17 @@ struct Unseen {
 
 /// A hash that tells a booking's payload from another's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Payload([u8; 32]);
+pub struct Payload([u8; 32]);
 
 impl Payload {
-    pub(super) fn of(parts: [&str; 3]) -> Self {
+    /// That of a booking's time, its patient's name and the address, which is empty where there is none.
+    pub fn of(parts: [&str; 3]) -> Self {
         Self(digest(&parts))
+    }
+
+    /// Its first eight bytes: enough to tell two payloads of one key apart.
+    pub fn short(self) -> u64 {
+        u64::from_be_bytes(std::array::from_fn(|at| self.0[at]))
     }
 }
 

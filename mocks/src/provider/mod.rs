@@ -26,5 +26,5 @@ pub use behaviour::{Behaviour, ErrorRule, GarbleRule, Garbling, Latency, Listing
 pub use check::InvalidBehaviour;
 pub use course::{Course, Fault, Hidden, Silence};
 pub use journal::{Operation, ProviderEvent, ProviderJournal};
-pub use ledger::{BookingStatus, BookingView, Ledger};
+pub use ledger::{BookingStatus, BookingView, Ledger, Payload};
 pub use server::{run, serve};

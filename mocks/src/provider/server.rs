@@ -312,6 +312,7 @@ impl Provider {
                     key,
                     reference,
                     n_live,
+                    payload: booking.payload.short(),
                 };
                 (event, response)
             }

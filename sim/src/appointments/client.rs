@@ -17,7 +17,7 @@ use serde::Deserialize;
 use tokio::sync::watch;
 
 use super::{
-    event::{Answer, Event},
+    event::{Answer, Event, details},
     operation::Operation,
 };
 use crate::{
@@ -214,6 +214,11 @@ fn request(api: &str, operation: &Operation) -> Request<Bytes> {
 struct Body {
     id: Option<String>,
     state: Option<State>,
+    time: Option<String>,
+    patient_name: Option<String>,
+    attempts: Option<u32>,
+    /// What a search found.
+    appointments: Option<Vec<Body>>,
 }
 
 fn answer(response: &http::Response<Bytes>, took: Duration) -> Answer {
@@ -224,10 +229,15 @@ fn answer(response: &http::Response<Bytes>, took: Duration) -> Answer {
     } else {
         serde_json::from_slice(response.body()).unwrap_or_default()
     };
+    let found = body.appointments.as_deref().unwrap_or_default();
+    let body = found.first().unwrap_or(&body);
+    let told = body.time.as_deref().zip(body.patient_name.as_deref());
     Answer {
         status,
-        id: body.id,
+        id: body.id.clone(),
         state: body.state,
+        details: told.map(|(time, name)| details(time, name)),
+        attempts: body.attempts,
         replayed: response.headers().contains_key("idempotency-replayed"),
         body: fnv(response.body()),
         problem: refused.then(|| String::from_utf8_lossy(response.body()).into_owned()),
@@ -268,9 +278,20 @@ mod tests {
     }
 
     #[test]
+    fn a_search_is_answered_by_what_it_found() {
+        let found = |body: &'static str| {
+            let response = http::Response::new(Bytes::from(body));
+            answer(&response, Duration::ZERO).id
+        };
+        let one = r#"{"appointments":[{"id":"a-1","state":"pending"}]}"#;
+        assert_eq!(found(one).as_deref(), Some("a-1"));
+        assert_eq!(found(r#"{"appointments":[]}"#), None);
+    }
+
+    #[test]
     fn an_answer_keeps_what_oracles_need() {
         let took = Duration::from_millis(3);
-        let body = r#"{"id":"a-1","state":"pending","patient_name":"x"}"#;
+        let body = r#"{"id":"a-1","state":"pending","time":"t","patient_name":"x","attempts":2}"#;
         let fine = http::Response::builder()
             .status(202)
             .header("Idempotency-Replayed", "true")
@@ -280,6 +301,10 @@ mod tests {
         assert_eq!(
             (fine.id.as_deref(), fine.state, fine.replayed, fine.problem),
             (Some("a-1"), Some(State::Pending), true, None)
+        );
+        assert_eq!(
+            (fine.details, fine.attempts),
+            (Some(details("t", "x")), Some(2))
         );
         let refused = http::Response::builder()
             .status(422)

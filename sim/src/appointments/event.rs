@@ -13,6 +13,7 @@ use rehearsal_service::store::{FindingRow, TransitionRow};
 use serde::{Deserialize, Serialize};
 
 use super::{database::DatabaseEvent, operation::Operation, tables::Tables};
+use crate::trace::fnv;
 
 /// One event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -120,6 +121,11 @@ pub enum Event {
     },
 }
 
+/// FNV-1a of an appointment's time and its patient's name: what answers say of it, without saying whose it is.
+pub fn details(time: &str, patient_name: &str) -> u64 {
+    fnv(format!("{time}\n{patient_name}").as_bytes())
+}
+
 /// A whole answer of the API.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
@@ -131,6 +137,12 @@ pub struct Answer {
     /// The appointment's state, if the body names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<State>,
+    /// [`details`] of the time and the patient that the body names, if it names both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub details: Option<u64>,
+    /// How many attempts it tells of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u32>,
     /// Whether the answer says that it repeats an earlier one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub replayed: bool,

@@ -83,6 +83,7 @@ mod tests {
             key: String::new(),
             reference: String::new(),
             n_live: 1,
+            payload: 0,
         };
         assert!(names.contains(&name(&Event::Provider(booked)).unwrap()));
     }

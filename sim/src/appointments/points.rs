@@ -246,6 +246,8 @@ mod tests {
             status,
             id: None,
             state,
+            details: None,
+            attempts: None,
             replayed: false,
             body: 0,
             problem: None,

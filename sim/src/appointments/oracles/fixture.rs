@@ -17,7 +17,7 @@ use rehearsal_service::store::{FindingRow, TransitionRow};
 
 use crate::{
     appointments::{
-        event::{Answer, Event},
+        event::{Answer, Event, details},
         operation::{Operation, Submission},
         tables::Tables,
         topology::Layout,
@@ -135,6 +135,8 @@ pub(super) fn answered(step: u64, status: u16) -> Event {
         status,
         id: fine.then(|| "a-1".to_owned()),
         state: fine.then_some(State::Pending),
+        details: fine.then(|| details(&submission().time, &submission().patient_name)),
+        attempts: None,
         replayed: false,
         body: 1,
         problem: (!fine).then(|| "{\"code\":\"no\"}".to_owned()),
@@ -284,6 +286,7 @@ pub(super) fn confirmed() -> Story {
         key: "a-1".to_owned(),
         reference: REFERENCE.to_owned(),
         n_live: 1,
+        payload: super::details_kept::booked(&submission()),
     };
     let mut story = beginning();
     story.extend([

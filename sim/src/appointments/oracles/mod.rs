@@ -10,6 +10,8 @@ mod legal_transitions;
 mod no_duplicate_confirmation;
 mod no_acknowledged_request_lost;
 mod idempotent_answers;
+mod details_kept;
+mod api_contract;
 mod outbox_drained;
 mod sides_agree;
 mod failed_is_compensated_or_reported;
@@ -41,6 +43,8 @@ pub(super) fn all() -> Vec<Oracle<Event>> {
         no_duplicate_confirmation::ORACLE,
         no_acknowledged_request_lost::ORACLE,
         idempotent_answers::ORACLE,
+        details_kept::ORACLE,
+        api_contract::ORACLE,
         outbox_drained::ORACLE,
         sides_agree::ORACLE,
         failed_is_compensated_or_reported::ORACLE,

@@ -33,6 +33,7 @@ fn check(trace: &Trace) -> Findings {
                 key,
                 reference,
                 n_live,
+                ..
             } => {
                 let hosts = live.entry(key).or_default();
                 hosts.insert(&entry.host, *n_live);
@@ -108,6 +109,7 @@ mod tests {
                 key: "a-1".to_owned(),
                 reference: "bk-2".to_owned(),
                 n_live,
+                payload: 0,
             }),
         )
     }

@@ -99,6 +99,7 @@ impl Accepting {
                 answer.fingerprint = first;
                 self.store.call(Request::Accept { new, answer, now }).await
             }
+            (Defect::BlindSearch, Request::Find { .. }) => Ok(Reply::Appointment(None)),
             (Defect::BlockingAccept, Request::Accept { new, answer, now }) => {
                 let (tenant, id) = (new.tenant.clone(), new.id.clone());
                 let reply = self

@@ -77,6 +77,8 @@ catalogue! {
         "A cancel that races the booking is acknowledged and forgotten.";
     StaleReads = "stale-reads", Store, [],
         "Reads are answered from a cache that nobody invalidates.";
+    BlindSearch = "search-is-blind", Store, [],
+        "A search by request finds nothing.";
     BlockingAccept = "blocking-accept", Store, [27],
         "An accept waits for the provider before it answers.";
     SynchronousNormal = "synchronous-normal", Store, [35],
@@ -91,6 +93,8 @@ catalogue! {
         "The worker remembers the highest id that it has seen, and never looks below.";
     TwoClaimers = "two-claimers", Store, [24],
         "Two workers that claim at the same time get the same entries.";
+    MixedUpDetails = "details-mixed-up", Store, [],
+        "What is claimed together is sent with the details of the first.";
     StaleSettle = "stale-settle-accepted", Store, [3, 25],
         "A settle is taken from whoever once held a lease.";
     AttemptAsFence = "attempt-counter-as-fence", Store, [4],
@@ -197,6 +201,7 @@ impl Defect {
             | Self::BreakerNeverCloses
             | Self::LostProbe
             | Self::BreakerBypassed
+            | Self::MixedUpDetails
             | Self::HighWaterMark => "outages",
             Self::ExhaustedAtRescue
             | Self::UnlimitedRetryAfter
@@ -213,7 +218,7 @@ impl Defect {
             }
             Self::CancelWithoutTombstone => "tombstones",
             Self::AuditorRepairsInFlight | Self::FindingsOutlive => "late_bookings",
-            Self::AbsentIsFinal => "forgetful",
+            Self::AbsentIsFinal | Self::BlindSearch => "forgetful",
             Self::LeaseShorterThanTimeout
             | Self::CrashAfterSendResends
             | Self::TwoClaimers

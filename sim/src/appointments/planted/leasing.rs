@@ -99,6 +99,15 @@ impl Leasing {
                 let mut memory = self.memory();
                 claimed.retain(|one| memory.above_mark(one.entry.id));
             }
+            Defect::MixedUpDetails => {
+                if let [first, rest @ ..] = &mut claimed[..] {
+                    for one in rest {
+                        one.appointment
+                            .details
+                            .clone_from(&first.appointment.details);
+                    }
+                }
+            }
             Defect::TwoClaimers => self.memory().share(worker, now, limits, claimed),
             _ => {}
         }

@@ -65,11 +65,13 @@ pub(in crate::appointments) fn store(
         | Defect::FirstKeyWins
         | Defect::ForgottenCancel
         | Defect::StaleReads
+        | Defect::BlindSearch
         | Defect::BlockingAccept => Arc::new(Accepting::new(defect, host.clone(), path, store)),
         Defect::LeaseShorterThanTimeout
         | Defect::CrashAfterSendResends
         | Defect::ExhaustedAtRescue
         | Defect::HighWaterMark
+        | Defect::MixedUpDetails
         | Defect::TwoClaimers => {
             let policy = tables.service.delivery();
             Arc::new(Leasing::new(defect, policy, store))
