@@ -347,6 +347,11 @@ async fn every_form_of_retry_after_is_sent_and_several_are_several_headers() {
     let asked = rehearsal_core::delivery::parse_retry_after(&sent[1], before);
     let asked = asked.expect("an HTTP date").as_secs();
     assert!((60..=62).contains(&asked), "{sent:?}");
+    let told = bench.events().into_iter().find_map(|event| match event {
+        ProviderEvent::Failed { retry_after, .. } => Some(retry_after),
+        _ => None,
+    });
+    assert_eq!(told, Some(sent));
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! The provider's HTTP contract, endpoint by endpoint.
 
 use http::Method;
-use rehearsal_mocks::provider::{Behaviour, Operation, ProviderEvent};
+use rehearsal_mocks::provider::{Behaviour, Operation, Payload, ProviderEvent};
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, booking};
@@ -36,7 +36,13 @@ async fn a_booking_is_made_once_and_repeated_as_it_was() {
             ProviderEvent::Booked {
                 key: key(),
                 reference: reference.to_owned(),
-                n_live: 1
+                n_live: 1,
+                payload: Payload::of([
+                    "2026-03-01T09:00:00Z",
+                    "Alice Canary",
+                    "alice@canary.example"
+                ])
+                .short(),
             },
             called(Operation::Book, 1, Some(3)),
             ProviderEvent::Replayed {
