@@ -77,7 +77,8 @@ pub enum ProviderEvent {
         reference: String,
         /// How many live bookings the key has now; above one is a double booking.
         n_live: u32,
-        /// What was booked: [`Payload::short`](super::Payload::short).
+        /// What was booked: [`Payload::short`](super::Payload::short). 0 in traces of before it was told.
+        #[serde(default)]
         payload: u64,
     },
     /// An idempotent repeat: the first booking was answered again.
