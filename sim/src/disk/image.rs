@@ -26,7 +26,8 @@ pub(super) struct Image {
 
 /// A file that grows beyond this is taken for one that goes on growing, as a write-ahead log does up to its checkpoint.
 const SMALL: usize = 16 << 10;
-/// The room it gets then, somewhat more than SQLite's log has at a checkpoint (1,000 pages of 2 KiB): memory that stays unused costs nothing, and doubling would touch twice as much.
+/// The room it gets then, somewhat more than SQLite's log has at a checkpoint (1,000 pages of 2 KiB): doubling would touch twice as much, and what
+/// stays unused costs at most the rest of a huge page.
 const ROOM: usize = 5 << 19;
 
 #[derive(Clone, Debug)]
