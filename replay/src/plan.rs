@@ -88,7 +88,9 @@ pub struct Planned {
 }
 
 /// Why a captured request cannot be sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 pub enum Unreplayable {
     /// Only the beginning of its body is in the capture.
     BodyTruncated,

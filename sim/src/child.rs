@@ -102,6 +102,12 @@ pub fn run(limit: Duration, body: impl FnOnce() -> Vec<u8>) -> Result<Vec<u8>, C
     })
 }
 
+/// Has the program's code moved to huge pages before the next child is started: children that run for seconds are worth it from the first.
+pub fn expect_long_runs() {
+    let mut started = FORK.lock().unwrap_or_else(PoisonError::into_inner);
+    *started = (*started).max(text::WORTH - 1);
+}
+
 /// A child under way. Dropping it kills and reaps it.
 #[derive(Debug)]
 struct Child {

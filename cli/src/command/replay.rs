@@ -63,7 +63,7 @@ struct Replay {
 }
 
 /// A report in its three forms.
-#[derive(Debug, serde::Serialize, serde::Deserialize)]
+#[derive(Debug)]
 struct Rendered {
     exit: u8,
     json: String,

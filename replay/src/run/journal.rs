@@ -47,7 +47,7 @@ pub struct Entry {
 }
 
 /// Where a record is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// Bytes from the journal's start.
     pub offset: u64,

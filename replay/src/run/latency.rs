@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 const HIGHEST_US: u64 = 3_600_000_000;
 
 /// Three distributions, in microseconds.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Latency {
     response: Distribution,
     service: Distribution,
@@ -16,10 +16,43 @@ pub struct Latency {
 }
 
 /// A histogram and the exact largest value, which a histogram rounds.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(from = "Counts", into = "Counts")]
 struct Distribution {
     histogram: Histogram<u64>,
     max_us: u64,
+}
+
+/// A [`Distribution`] as it is written: how many values each bucket in use has, told by one of them.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Counts {
+    buckets: Vec<(u64, u64)>,
+    max_us: u64,
+}
+
+impl From<Distribution> for Counts {
+    fn from(distribution: Distribution) -> Self {
+        let buckets = distribution.histogram.iter_recorded();
+        Self {
+            buckets: buckets
+                .map(|bucket| (bucket.value_iterated_to(), bucket.count_at_value()))
+                .collect(),
+            max_us: distribution.max_us,
+        }
+    }
+}
+
+impl From<Counts> for Distribution {
+    fn from(counts: Counts) -> Self {
+        let mut distribution = Self::new();
+        for (value, count) in counts.buckets {
+            distribution.histogram.saturating_record_n(value, count);
+        }
+        Self {
+            max_us: counts.max_us,
+            ..distribution
+        }
+    }
 }
 
 /// What a report says about a histogram, in milliseconds.
@@ -38,7 +71,7 @@ pub struct Percentiles {
 }
 
 /// How well a run kept to its intended times.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Punctuality {
     /// Requests that were sent.
     pub sent: u64,

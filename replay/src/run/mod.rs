@@ -20,6 +20,7 @@ mod latency;
 mod observation;
 mod journal;
 mod outcomes;
+mod packed;
 mod horizon;
 mod event;
 mod replay;
@@ -34,5 +35,6 @@ pub use observation::{Accounting, Answer, FailureReason, Observations, Outcome, 
 pub use options::{Options, Phase, Progress};
 pub(crate) use outcomes::read;
 pub use outcomes::{Archive, Brief, Outcomes, entries};
+pub use packed::{Shelf, Torn};
 pub use replay::{Run, side};
 pub use target::{Protocol, Target, Transport};

@@ -57,7 +57,9 @@ pub enum FailureReason {
 }
 
 /// Why a request was not tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 pub enum SkipReason {
     /// The capture does not have all of it.
     Unreplayable(Unreplayable),
@@ -120,7 +122,7 @@ pub struct Observations {
 }
 
 /// Whose time a run was measured in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Time {
     /// A simulated host's: the same in every run.
     #[default]

@@ -24,7 +24,7 @@ pub trait Archive: fmt::Debug + Send + Sync {
 }
 
 /// What is known of an outcome without reading it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Brief {
     /// It was answered, with this status.
     Answered(u16),
@@ -46,12 +46,19 @@ impl Brief {
 }
 
 /// An archived outcome.
-#[derive(Clone, Copy, Debug)]
-struct Record {
+#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
+pub(super) struct Record {
     place: Place,
     /// Tells answers apart without reading them.
     digest: u64,
     brief: Brief,
+}
+
+impl Record {
+    /// Where its record ends in the archive.
+    pub(super) fn end(&self) -> u64 {
+        self.place.offset + u64::from(self.place.length)
+    }
 }
 
 /// For each request of a plan what became of it, in the plan's order.
@@ -83,6 +90,19 @@ impl Outcomes {
                 Kept::Archived { records, archive }
             }
         })
+    }
+
+    /// Those that `archive` has.
+    pub(super) fn archived(records: Vec<Record>, archive: Arc<dyn Archive>) -> Self {
+        Self(Kept::Archived { records, archive })
+    }
+
+    /// What is known without the archive; nothing of outcomes that are in memory, unless there is none.
+    pub(super) fn into_records(self) -> Option<Vec<Record>> {
+        match self.0 {
+            Kept::Memory(outcomes) => outcomes.is_empty().then(Vec::new),
+            Kept::Archived { records, .. } => Some(records),
+        }
     }
 
     /// Takes an outcome; `place` is where the archive has it.

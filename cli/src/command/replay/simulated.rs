@@ -1,8 +1,10 @@
-//! Both sides simulated, in one forked process.
+//! Both sides simulated, each in a forked process of its own.
 //!
-//! **Invariant**: the parent never simulates; the judgment is made where the observations are, and comes back as text.
+//! **Invariant**: the parent never simulates; it judges what the sides send back.
 
 use std::{
+    num::NonZeroUsize,
+    ops::ControlFlow,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -13,7 +15,7 @@ use rehearsal_replay::{
     plan::Plan,
     report::Report,
     rules::{Rules, Side},
-    run::{Options, Progress},
+    run::{Observations, Options, Progress},
     verdict::Gate,
 };
 use rehearsal_sim::{
@@ -41,15 +43,17 @@ pub(super) fn replay(
     defect: Option<Defect>,
     printer: Printer,
 ) -> Result<Rendered, Problem> {
-    let out = printer;
-    let bytes = child::run(LIMIT, || body(replay, seed, defect, out));
+    let tell = move |progress: Progress| {
+        if progress
+            .done
+            .is_multiple_of((progress.total / STEPS).max(1))
+        {
+            printer.overwrite(&told(progress));
+        }
+    };
+    let report = judged(replay, seed, defect, &(Arc::new(Mutex::new(tell)) as Tell));
     printer.overwrite("");
-    let bytes = bytes.map_err(|error| {
-        Problem::infrastructure(format!("the simulated replay ended early: {error}"))
-    })?;
-    let answer: Result<Rendered, String> = serde_json::from_slice(&bytes)
-        .map_err(|error| Problem::infrastructure(format!("the simulated replay: {error}")))?;
-    answer.map_err(Problem::infrastructure)
+    Ok(rendered(&replay.plan, &report?, replay.reproduce))
 }
 
 /// Whether a replay of `plan` alone shows a cluster of this fingerprint; one that does not come to its end shows nothing.
@@ -65,14 +69,10 @@ pub(super) fn shows(
         rules: replay.rules.clone(),
         ..*replay
     };
-    let found = child::run(LIMIT, || {
-        let quiet: Tell = Arc::new(Mutex::new(|_: Progress| ()));
-        let report = judged(&part, seed, defect, &quiet);
-        let same = |cluster: &Cluster| cluster.fingerprint == fingerprint;
-        let shown = report.is_ok_and(|report| report.clusters.iter().any(same));
-        vec![u8::from(shown)]
-    });
-    found.is_ok_and(|bytes| bytes == [1])
+    let quiet: Tell = Arc::new(Mutex::new(|_: Progress| ()));
+    let report = judged(&part, seed, defect, &quiet);
+    let same = |cluster: &Cluster| cluster.fingerprint == fingerprint;
+    report.is_ok_and(|report| report.clusters.iter().any(same))
 }
 
 /// A [`Replay`] as the simulated hosts share it.
@@ -104,49 +104,57 @@ impl Shared {
 
 type Tell = Arc<Mutex<dyn FnMut(Progress) + Send>>;
 
-fn body(replay: &Shared, seed: u64, defect: Option<Defect>, out: Printer) -> Vec<u8> {
-    let tell = move |progress: Progress| {
-        if progress
-            .done
-            .is_multiple_of((progress.total / STEPS).max(1))
-        {
-            out.overwrite(&told(progress));
-        }
-    };
-    let tell: Tell = Arc::new(Mutex::new(tell));
-    let report = judged(replay, seed, defect, &tell);
-    let answer: Result<Rendered, String> =
-        report.map(|report| rendered(&replay.plan, &report, replay.reproduce));
-    serde_json::to_vec(&answer).expect("a rendered report is plain data")
-}
-
-/// Runs both sides in this process, and judges them.
+/// Runs each side in a process of its own, both at once, and judges what they saw.
+///
+/// # Errors
+/// When a side does not come to its end.
 fn judged(
     replay: &Shared,
     seed: u64,
     defect: Option<Defect>,
     tell: &Tell,
-) -> Result<Report, String> {
-    let storage = Storage::Simulated(run::enter(seed));
-    let sides = [
-        Simulated {
-            side: Side::Legacy,
-            defect: None,
-        },
-        Simulated {
-            side: Side::Candidate,
-            defect,
-        },
-    ];
-    let options = replay.options;
+) -> Result<Report, Problem> {
+    let sides = [(Side::Legacy, None), (Side::Candidate, defect)];
+    let bodies = sides.map(|(side, defect)| {
+        move || {
+            let storage = Storage::Simulated(run::enter(seed));
+            let simulated = Simulated { side, defect };
+            let (plan, rules, options) = (&replay.plan, &replay.rules, replay.options);
+            shadow::observe(plan, rules, options, simulated, seed, &storage, tell)
+                // How a body says that it has no result; the parent hears the message.
+                .unwrap_or_else(|error| panic!("{error}"))
+        }
+    });
+    let mut observed = Vec::new();
+    let mut failed = None;
+    child::expect_long_runs();
+    let both = NonZeroUsize::new(sides.len()).unwrap_or(NonZeroUsize::MIN);
+    child::Pool::new(both, LIMIT).run_in_order(bodies, |at, result| {
+        let side = sides[at].0.name();
+        let seen = result
+            .map_err(|error| format!("the simulated replay against {side} ended early: {error}"))
+            .and_then(|packed| {
+                Observations::unpacked(packed)
+                    .map_err(|error| format!("the simulated replay against {side}: {error}"))
+            });
+        match seen {
+            Ok(seen) => {
+                observed.push(seen);
+                ControlFlow::Continue(())
+            }
+            Err(told) => {
+                failed = Some(told);
+                ControlFlow::Break(())
+            }
+        }
+    });
     let (plan, rules) = (&replay.plan, &replay.rules);
-    let observed = shadow::observe(plan, rules, options, &sides, seed, &storage, tell);
-    match observed.as_deref() {
-        Ok([legacy, candidate]) => Ok(judge(plan, legacy, candidate, None, rules, &replay.gate)),
-        Ok(sides) => Err(format!(
-            "the simulated replay observed {} of 2 sides",
-            sides.len()
-        )),
-        Err(error) => Err(error.to_string()),
+    match (&observed[..], failed) {
+        ([legacy, candidate], None) => {
+            Ok(judge(plan, legacy, candidate, None, rules, &replay.gate))
+        }
+        (_, failed) => Err(Problem::infrastructure(failed.unwrap_or_else(|| {
+            "the simulated replay ended without what it saw".to_owned()
+        }))),
     }
 }

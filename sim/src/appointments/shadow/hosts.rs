@@ -35,6 +35,8 @@ pub(super) struct Stand<'a> {
     pub(super) providers: &'a BTreeSet<ProviderName>,
     pub(super) seed: u64,
     pub(super) storage: &'a Storage,
+    /// How long after one sweep of the candidate's auditor the next begins; nothing for what the service does by itself.
+    pub(super) audit_every: Option<Duration>,
 }
 
 struct Quiet;
@@ -147,7 +149,8 @@ impl Stand<'_> {
     }
 
     fn candidate(&self, defect: Option<Defect>) -> Node {
-        let config = Config::new(&listen(), self.urls());
+        let mut config = Config::new(&listen(), self.urls());
+        config.audit_every = self.audit_every.unwrap_or(config.audit_every);
         let path = self.storage.path(self.name(), "appointments.db");
         if let Storage::Simulated(disk) = self.storage {
             disk.start(self.name());

@@ -20,7 +20,7 @@ use rehearsal_core::identity::ProviderName;
 use rehearsal_replay::{
     plan::Plan,
     rules::{Rules, Side},
-    run::{Observations, Options, Progress as ReplayProgress, Target, side},
+    run::{Journal, Observations, Options, Progress as ReplayProgress, Run, Shelf, Target},
 };
 
 use self::{defect::Defect, hosts::Stand};
@@ -37,6 +37,8 @@ use crate::{
 pub const PROVIDERS: [&str; 3] = ["acme", "globex", "initech"];
 /// Most providers taken from the traffic: each is a host.
 const MOST_PROVIDERS: usize = 32;
+/// So many times the candidate's auditor sweeps in a long replay.
+const SWEEPS: u32 = 10;
 /// How often the end of the replay is looked for, in virtual time.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -49,66 +51,80 @@ pub struct Simulated {
     pub defect: Option<Defect>,
 }
 
-/// Replays `plan` against each of `sides` at once, in virtual time, in this process.
+/// Replays `plan` against one side in virtual time, in this process; gives what it saw, packed ([`Observations::unpacked`]).
+///
+/// The sides share nothing, so each can have a process of its own.
 ///
 /// # Errors
 /// What the engine says.
+///
+/// # Panics
+/// When the run came to its end and saw nothing: a bug.
 pub fn observe(
     plan: &Arc<Plan>,
     rules: &Arc<Rules>,
     options: Options,
-    sides: &[Simulated],
+    simulated: Simulated,
     seed: u64,
     storage: &Storage,
     progress: &Arc<Mutex<dyn FnMut(ReplayProgress) + Send>>,
-) -> Result<Vec<Observations>, EngineError> {
+) -> Result<Vec<u8>, EngineError> {
     let providers = providers(plan);
     let mut world = Builder::new(seed);
-    let mut seen = Vec::new();
-    for simulated in sides {
-        let stand = Stand {
-            side: simulated.side,
-            providers: &providers,
-            seed,
-            storage,
-        };
-        let url = format!("http://{}", stand.address());
-        world.nodes.extend(stand.nodes(simulated.defect));
-        let slot: Arc<Mutex<Option<Observations>>> = Arc::default();
-        seen.push(slot.clone());
-        let target = Target::new(simulated.side, url);
-        let (plan, rules, progress) = (plan.clone(), rules.clone(), progress.clone());
-        world.client(&format!("replayer-{}", stand.name()), move |host| {
-            let (target, plan, rules, slot, progress) = (
-                target.clone(),
-                plan.clone(),
-                rules.clone(),
-                slot.clone(),
-                progress.clone(),
-            );
-            async move {
-                let tell = move |now: ReplayProgress| {
-                    (progress.lock().expect("no panic in a progress report"))(now);
-                };
-                let observed = side(
-                    &host,
-                    &target,
-                    &plan,
-                    &rules,
-                    &options,
-                    std::future::pending(),
-                    tell,
-                )
-                .await;
-                *slot.lock().expect("no panic while storing") = Some(observed);
-            }
-        });
-    }
-    world.run()?;
-    let take = |slot: Arc<Mutex<Option<Observations>>>| {
-        slot.lock().expect("no panic while storing").take()
+    let stand = Stand {
+        side: simulated.side,
+        providers: &providers,
+        seed,
+        storage,
+        audit_every: Some(audit_every(plan)),
     };
-    Ok(seen.into_iter().filter_map(take).collect())
+    let url = format!("http://{}", stand.address());
+    world.nodes.extend(stand.nodes(simulated.defect));
+    let slot: Arc<Mutex<Option<Observations>>> = Arc::default();
+    let shelf = Shelf::default();
+    let target = Target::new(simulated.side, url);
+    let (plan, rules, progress) = (plan.clone(), rules.clone(), progress.clone());
+    let (kept, journal) = (slot.clone(), shelf.clone());
+    world.client(&format!("replayer-{}", stand.name()), move |host| {
+        let (target, plan, rules, progress) = (
+            target.clone(),
+            plan.clone(),
+            rules.clone(),
+            progress.clone(),
+        );
+        let (slot, mut recorder) = (kept.clone(), journal.clone());
+        async move {
+            let tell = move |now: ReplayProgress| {
+                (progress.lock().expect("no panic in a progress report"))(now);
+            };
+            let run = Run {
+                host: &host,
+                target: &target,
+                plan: &plan,
+                rules: &rules,
+                options: &options,
+                horizon: None,
+            };
+            let journal = Journal {
+                known: Vec::new(),
+                recorder: &mut recorder,
+            };
+            let observed = run.observe(journal, std::future::pending(), tell).await;
+            *slot.lock().expect("no panic while storing") = Some(observed);
+        }
+    });
+    world.run()?;
+    let observed = slot.lock().expect("no panic while storing").take();
+    Ok(observed
+        .expect("a run that came to its end has seen something")
+        .packed(&shelf))
+}
+
+/// How often the candidate's auditor sweeps: each sweep looks at every appointment there is, so that one a minute, as the service has it, would
+/// make the cost of a replay grow with the square of its length.
+fn audit_every(plan: &Plan) -> Duration {
+    let span = plan.requests.last().map_or(0, |last| last.at_ns);
+    (Duration::from_nanos(span) / SWEEPS).max(Duration::from_mins(1))
 }
 
 /// The providers that the traffic names, and those that are always there.

@@ -43,6 +43,7 @@ pub fn record(seed: u64, storage: &Storage) -> Result<Vec<Exchange>, EngineError
         providers: &providers,
         seed,
         storage,
+        audit_every: None,
     };
     let mut world = Builder::new(seed);
     world.nodes.extend(stand.nodes(None));
