@@ -13,6 +13,9 @@ pub use number::Number;
 /// Deeper documents are refused: each level costs stack.
 pub const DEPTH: usize = 128;
 
+/// Room for so many members is made at once: rows and answers have a dozen.
+const MEMBERS: usize = 16;
+
 /// A JSON value. Two objects are equal whatever the order of their members.
 #[derive(Clone, Debug)]
 pub enum Json<'a> {
@@ -78,7 +81,11 @@ impl<'a> Json<'a> {
         }
         let mut value = self;
         for step in pointer.strip_prefix('/')?.split('/') {
-            let step = step.replace("~1", "/").replace("~0", "~");
+            let step = if step.contains('~') {
+                Cow::Owned(step.replace("~1", "/").replace("~0", "~"))
+            } else {
+                Cow::Borrowed(step)
+            };
             value = match value {
                 Self::Array(items) => items.get(step.parse::<usize>().ok()?)?,
                 other => other.get(&step)?,
@@ -241,7 +248,7 @@ impl<'a> Parser<'a> {
 
     fn object(&mut self, depth: usize) -> Result<Json<'a>, NotJson> {
         self.at += 1;
-        let mut members = Vec::with_capacity(8);
+        let mut members = Vec::with_capacity(MEMBERS);
         self.space();
         if self.peek() == Some(b'}') {
             self.at += 1;

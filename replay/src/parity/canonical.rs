@@ -7,21 +7,19 @@
 //! **Invariant**: where what a rule does depends on the other side, or an earlier rule might speak first, the row is marked as open and never
 //! settled by its digest. A field that both sides left out is open too.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
+use super::paths::{PathRules, Paths, REMEMBERED};
 use jiff::Timestamp;
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
 use crate::{
     json::Json,
-    rules::{Effect, Given, Place, Rule, Rules, Side, Step, Subject, general_pointer},
+    rules::{Effect, Given, Rules, Side, Step, Subject, general_pointer},
 };
 
 /// Rules beyond this place in the file are left to the comparer: which rules acted on a row is kept as one bit each.
 const COUNTED: usize = 64;
-
-/// Paths remembered with what the rules say of them; beyond these (long arrays) they are looked up each time.
-const REMEMBERED: usize = 4_096;
 
 const OBJECT: u64 = 0x6f62_6a65_6374_0001;
 const ARRAY: u64 = 0x6172_7261_7900_0002;
@@ -68,20 +66,6 @@ pub(super) struct Meaning {
     pub(super) open: bool,
 }
 
-/// What the rules say of one path, as far as one side can tell.
-#[derive(Clone, Debug, Default)]
-struct PathRules {
-    binding: Option<usize>,
-    /// Whether that rule, or one that shares its pairs, speaks of a part of a text only.
-    within: bool,
-    /// The `time` rule within zero seconds.
-    spelling: Option<usize>,
-    /// Rules that may speak of a field that only this side has, in order; empty unless one of them drops it.
-    one_sided: Vec<usize>,
-    /// Whether a rule may drop it on the other side.
-    dropped_there: bool,
-}
-
 /// A field that the candidate calls otherwise.
 #[derive(Debug)]
 struct Rename {
@@ -98,7 +82,7 @@ pub(super) struct Canonical<'r> {
     side: Side,
     speaking: Vec<usize>,
     renames: Vec<Rename>,
-    paths: BTreeMap<u64, PathRules>,
+    paths: Paths,
     /// The paths of invented values, for people.
     pub(super) places: BTreeMap<u32, String>,
 }
@@ -133,7 +117,7 @@ impl<'r> Canonical<'r> {
             side,
             renames: renames.collect(),
             speaking,
-            paths: BTreeMap::new(),
+            paths: Paths::default(),
             places: BTreeMap::new(),
         }
     }
@@ -148,13 +132,21 @@ impl<'r> Canonical<'r> {
             meaning: Meaning::default(),
             marks,
         };
-        self.value(&mut walk, 0, row);
+        self.paths.rewind();
+        self.value(&mut walk, 0, row, &PathRules::default());
         let meaning = walk.meaning;
         marks[from..].sort_unstable();
         meaning
     }
 
-    fn value<'j>(&mut self, walk: &mut Walk<'_, 'j>, place: u64, value: &'j Json<'j>) {
+    /// Adds a value of which the rules say `known`.
+    fn value<'j>(
+        &mut self,
+        walk: &mut Walk<'_, 'j>,
+        place: u64,
+        value: &'j Json<'j>,
+        known: &PathRules,
+    ) {
         match value {
             Json::Object(members) => {
                 add(walk, place ^ OBJECT, b"");
@@ -162,8 +154,9 @@ impl<'r> Canonical<'r> {
                     let name = self.legacy_name(walk, key, members);
                     let place = xxh3_64_with_seed(name.as_bytes(), place.wrapping_add(1));
                     walk.path.push(Step::Key(name));
-                    if !self.is_dropped(walk, place, value) {
-                        self.value(walk, place, value);
+                    let known = self.rules_of(walk, place);
+                    if !self.is_dropped(walk, place, value, &known) {
+                        self.value(walk, place, value, &known);
                     }
                     walk.path.pop();
                 }
@@ -174,7 +167,8 @@ impl<'r> Canonical<'r> {
                 for (at, item) in items.iter().enumerate() {
                     let place = xxh3_64_with_seed(&at.to_le_bytes(), place.wrapping_add(2));
                     walk.path.push(Step::Index(at));
-                    self.value(walk, place, item);
+                    let known = self.rules_of(walk, place);
+                    self.value(walk, place, item, &known);
                     walk.path.pop();
                 }
                 walk.arrays -= 1;
@@ -182,12 +176,13 @@ impl<'r> Canonical<'r> {
             Json::Null => add(walk, place ^ NULL, b""),
             Json::Bool(value) => add(walk, place ^ BOOL, &[u8::from(*value)]),
             Json::Number(number) => {
-                if !self.is_bound(walk, place, number.text()) {
+                if !self.is_bound(walk, place, number.text(), known) {
                     add(walk, place ^ NUMBER, &number.digested());
                 }
             }
             Json::String(text) => {
-                if !self.is_bound(walk, place, text) && !self.is_instant(walk, place, text) {
+                if !self.is_bound(walk, place, text, known) && !is_instant(walk, place, text, known)
+                {
                     add(walk, place ^ STRING, text.as_bytes());
                 }
             }
@@ -227,10 +222,15 @@ impl<'r> Canonical<'r> {
     }
 
     /// Whether the rules would drop this field if the other side lacked it.
-    fn is_dropped<'j>(&mut self, walk: &mut Walk<'_, 'j>, place: u64, value: &'j Json<'j>) -> bool {
+    fn is_dropped<'j>(
+        &self,
+        walk: &mut Walk<'_, 'j>,
+        place: u64,
+        value: &'j Json<'j>,
+        known: &PathRules,
+    ) -> bool {
         let rules = self.rules;
         let side = self.side;
-        let known = self.rules_of(walk, place);
         for at in &known.one_sided {
             let rule = &rules.rules[*at];
             // In doubt the field stays in the digest: if the other side lacks it, the digests differ and the comparer decides.
@@ -264,8 +264,13 @@ impl<'r> Canonical<'r> {
         false
     }
 
-    fn is_bound(&mut self, walk: &mut Walk<'_, '_>, place: u64, text: &str) -> bool {
-        let known = self.rules_of(walk, place);
+    fn is_bound(
+        &mut self,
+        walk: &mut Walk<'_, '_>,
+        place: u64,
+        text: &str,
+        known: &PathRules,
+    ) -> bool {
         let Some(rule) = known.binding else {
             return false;
         };
@@ -288,104 +293,18 @@ impl<'r> Canonical<'r> {
         true
     }
 
-    fn is_instant(&mut self, walk: &mut Walk<'_, '_>, place: u64, text: &str) -> bool {
-        let Some(rule) = self.rules_of(walk, place).spelling else {
-            return false;
-        };
-        let Ok(instant) = text.parse::<Timestamp>() else {
-            return false;
-        };
-        add(
-            walk,
-            place ^ INSTANT,
-            &instant.as_nanosecond().to_le_bytes(),
-        );
-        mark(walk, rule, MarkKind::Spelling, place, text);
-        true
-    }
-
-    fn rules_of(&mut self, walk: &Walk<'_, '_>, place: u64) -> Cow<'_, PathRules> {
-        if self.paths.len() >= REMEMBERED && !self.paths.contains_key(&place) {
-            return Cow::Owned(self.look_up(&walk.path));
+    fn rules_of(&mut self, walk: &Walk<'_, '_>, place: u64) -> Arc<PathRules> {
+        if let Some(known) = self.paths.get(place) {
+            return known;
         }
-        if !self.paths.contains_key(&place) {
-            let found = self.look_up(&walk.path);
-            self.paths.insert(place, found);
-        }
-        Cow::Borrowed(&self.paths[&place])
-    }
-
-    fn look_up(&self, path: &[Step<'_>]) -> PathRules {
-        let here = |place: &Place| matches!(place, Place::Body(pattern) if pattern.matches(path));
-        let mut found = PathRules::default();
-        let mut others = false;
-        for at in &self.speaking {
-            let rule: &Rule = &self.rules.rules[*at];
-            match &rule.effect {
-                Effect::Binding { place, .. } if here(place) && found.binding.is_none() => {
-                    found.binding = Some(*at);
-                    found.within = self.speaks_of_parts(*at);
-                }
-                Effect::Time { place, instants } if here(place) => {
-                    let plain = instants.within_s == 0.0
-                        && instants.precision_ns.is_none()
-                        && instants.legacy_offset.is_none()
-                        && instants.candidate_offset.is_none()
-                        && instants.epoch_per_s.is_none();
-                    if plain && rule.given.is_none() && found.spelling.is_none() {
-                        found.spelling = Some(*at);
-                    } else {
-                        others = true;
-                    }
-                }
-                Effect::Map { place, .. } | Effect::Ignore { place, .. } if here(place) => {
-                    others = true;
-                    found.one_sided.push(*at);
-                }
-                Effect::Absent { path: pattern, .. } if pattern.matches(path) => {
-                    others = true;
-                    found.one_sided.push(*at);
-                }
-                Effect::Drop {
-                    side,
-                    path: pattern,
-                    ..
-                } if pattern.matches(path) => {
-                    if *side == self.side {
-                        found.one_sided.push(*at);
-                    } else {
-                        found.dropped_there = true;
-                    }
-                }
-                Effect::Normalize { place, .. } | Effect::Spelling { place, .. } if here(place) => {
-                    others = true;
-                }
-                _ => {}
-            }
-        }
-        // Another rule may speak first of a time that is spelled otherwise.
-        if others {
-            found.spelling = None;
-        }
-        let drops = |at: &usize| matches!(self.rules.rules[*at].effect, Effect::Drop { .. });
-        if !found.one_sided.iter().any(drops) {
-            found.one_sided.clear();
-        }
+        let found = Arc::new(PathRules::of(
+            self.rules,
+            &self.speaking,
+            self.side,
+            &walk.path,
+        ));
+        self.paths.remember(place, found.clone());
         found
-    }
-
-    /// Whether this `binding` rule, or another one whose values are of the same kind, speaks of a part of a text: those have no marks.
-    fn speaks_of_parts(&self, rule: usize) -> bool {
-        let of = |at: usize| match &self.rules.rules[at].effect {
-            Effect::Binding {
-                pairing, within, ..
-            } => Some((pairing, within)),
-            _ => None,
-        };
-        let wanted = of(rule).map(|(pairing, _)| pairing);
-        self.speaking.iter().any(|at| {
-            of(*at).is_some_and(|(pairing, within)| Some(pairing) == wanted && within.is_some())
-        })
     }
 
     /// The first rule with the same pairing as this `binding` rule: their values are of one kind.
@@ -398,6 +317,22 @@ impl<'r> Canonical<'r> {
         let first = (0..rule).find(|at| wanted.is_some() && pairing(usize::from(*at)) == wanted);
         first.unwrap_or(rule)
     }
+}
+
+fn is_instant(walk: &mut Walk<'_, '_>, place: u64, text: &str, known: &PathRules) -> bool {
+    let Some(rule) = known.spelling else {
+        return false;
+    };
+    let Ok(instant) = text.parse::<Timestamp>() else {
+        return false;
+    };
+    add(
+        walk,
+        place ^ INSTANT,
+        &instant.as_nanosecond().to_le_bytes(),
+    );
+    mark(walk, rule, MarkKind::Spelling, place, text);
+    true
 }
 
 /// Whether what a rule is given holds; `None` where the other side's row decides.

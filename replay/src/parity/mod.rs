@@ -15,6 +15,7 @@ pub mod canonical;
 mod detail;
 mod join;
 mod key;
+mod paths;
 mod report;
 mod table;
 
