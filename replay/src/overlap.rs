@@ -67,7 +67,7 @@ pub(crate) fn excuse(
 }
 
 fn is_read(plan: &Plan, at: usize) -> bool {
-    matches!(plan.requests[at].request.method.as_str(), "GET" | "HEAD")
+    matches!(&*plan.requests[at].method, "GET" | "HEAD")
 }
 
 /// What was asked, and when.
@@ -104,13 +104,13 @@ impl<'p> History<'p> {
         for (at, planned) in plan.requests.iter().enumerate() {
             history.places.insert(planned.seq, at);
             if is_read(plan, at) {
-                let target = planned.request.target.as_str();
+                let target = &*planned.target;
                 history.targets.entry(target).or_default().push(at);
-                let endpoint = planned.endpoint.as_str();
+                let endpoint = &*planned.endpoint;
                 history.endpoints.entry(endpoint).or_default().push(at);
-            } else if planned.request.method != "OPTIONS" {
+            } else if &*planned.method != "OPTIONS" {
                 history.writes.push(at);
-                let path = planned.request.path();
+                let path = planned.path();
                 history.paths.entry(path).or_default().push(at);
                 if let Some(entity) = history.entity(at) {
                     history.entities.entry(entity).or_default().push(at);
@@ -162,7 +162,7 @@ impl<'p> History<'p> {
 
     /// The writes that may change what a read shows, in the plan's order: the path of one leads through that of the other, or they touch one entity.
     fn related(&self, read: usize) -> Vec<usize> {
-        let path = self.plan.requests[read].request.path();
+        let path = self.plan.requests[read].path();
         let path = path.trim_end_matches('/');
         let below = self.paths.range(path..);
         let below = below
@@ -234,7 +234,7 @@ impl<'s, 'p: 's> Seen<'s, 'p> {
         if !related.iter().any(|write| self.free.contains(write)) {
             return false;
         }
-        let target = history.plan.requests[self.read].request.target.as_str();
+        let target = &*history.plan.requests[self.read].target;
         let shown = near(&history.targets[target], self.read).any(|other| {
             history.only_free_between([other, self.read], &related, &self.free)
                 && self
@@ -306,10 +306,10 @@ impl<'s, 'p: 's> Seen<'s, 'p> {
         let (plan, writes) = (&self.history.plan.requests, &self.history.entities[entity]);
         // One that was not there yet, or is no more, needs no witness.
         let made_or_gone = |write: &&usize| {
-            let request = &plan[**write].request;
+            let request = &plan[**write];
             let named = request.path().split('/').any(|step| step == entity);
-            request.method == "DELETE"
-                || (request.method == "POST" && !named && writes.first() == Some(write))
+            &*request.method == "DELETE"
+                || (&*request.method == "POST" && !named && writes.first() == Some(write))
         };
         if !on_candidate
             && writes
@@ -319,13 +319,10 @@ impl<'s, 'p: 's> Seen<'s, 'p> {
         {
             return *on_legacy;
         }
-        let (endpoint, target) = (
-            plan[self.read].endpoint.as_str(),
-            &plan[self.read].request.target,
-        );
+        let (endpoint, target) = (&*plan[self.read].endpoint, &plan[self.read].target);
         near(&self.history.endpoints[endpoint], self.read).any(|other| {
             // Another list may lack an item because it is another list.
-            (*on_candidate || plan[other].request.target == *target)
+            (*on_candidate || plan[other].target == *target)
                 && self
                     .history
                     .only_free_between([other, self.read], writes, &self.free)

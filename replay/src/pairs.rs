@@ -187,7 +187,7 @@ pub(crate) fn of_request<'f>(
         subject: subject(planned),
         endpoint: &planned.endpoint,
         session: planned.session.as_deref(),
-        asked: (&planned.request.method, &planned.request.target),
+        asked: (&planned.method, &planned.target),
         legacy,
         candidate,
     }
@@ -195,7 +195,7 @@ pub(crate) fn of_request<'f>(
 
 fn subject(planned: &Planned) -> Subject<'_> {
     Subject::Request {
-        method: &planned.request.method,
-        path: planned.request.path(),
+        method: &planned.method,
+        path: planned.path(),
     }
 }

@@ -4,16 +4,17 @@
 //! It deliberately knows no target: both sides run the same plan.
 
 mod flow;
+mod planner;
+mod requests;
 pub(crate) mod token;
 
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc};
 
 pub use flow::{Part, Value, ValuePlace};
+pub use planner::{Planner, plan};
+pub use requests::{Requests, Spill};
 
-use crate::{
-    capture::{Body, Capture, Exchange, Request, Skipped, SkippedKind},
-    rules::Rules,
-};
+use crate::capture::SkippedKind;
 
 /// How fast a capture is replayed.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -74,17 +75,26 @@ pub struct Planned {
     /// When it is to be sent, in nanoseconds from the start.
     pub at_ns: u64,
     /// Requests with the same key keep their order: those that touch one entity, else those of one session.
-    pub order: Option<String>,
+    pub order: Option<Arc<str>>,
     /// The client's session.
-    pub session: Option<String>,
+    pub session: Option<Arc<str>>,
     /// The endpoint's name in reports.
-    pub endpoint: String,
-    /// The request as captured; each side's rewriting comes later.
-    pub request: Request,
+    pub endpoint: Arc<str>,
+    /// `GET`, `POST`, ...
+    pub method: Arc<str>,
+    /// The request target as captured: path and query, or an absolute URI.
+    pub target: Box<str>,
     /// What it carries that an earlier answer invented: places in [`Plan::values`].
-    pub uses: Vec<usize>,
+    pub uses: Box<[usize]>,
     /// Why it cannot be sent.
     pub unreplayable: Option<Unreplayable>,
+}
+
+impl Planned {
+    /// The path of its target, without a query.
+    pub fn path(&self) -> &str {
+        crate::capture::path_of(&self.target)
+    }
 }
 
 /// Why a captured request cannot be sent.
@@ -145,9 +155,6 @@ pub struct SkippedPlace {
     pub found: String,
 }
 
-/// So many places are named for each kind of skipped record.
-const PLACES: usize = 5;
-
 /// What both sides run.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -157,6 +164,8 @@ pub struct Plan {
     pub pace: Pace,
     /// In order of intended time.
     pub requests: Vec<Planned>,
+    /// The same requests with headers and bodies.
+    pub contents: Requests,
     /// The entities whose final state is read, in order of first appearance.
     pub entities: Vec<String>,
     /// Values that answers invent and later requests carry.
@@ -165,182 +174,13 @@ pub struct Plan {
     pub invented: BTreeMap<String, usize>,
 }
 
-/// Plans a capture.
-pub fn plan(capture: Capture, rules: &Rules, pace: Pace) -> Plan {
-    let source = source(&capture);
-    let first_ns = capture
-        .exchanges
-        .first()
-        .map_or(0, |exchange| exchange.ts_ns);
-    let flow = flow::flow(&capture.exchanges, |exchange| invented(exchange, rules));
-    let mut ids: BTreeMap<(u64, &str), usize> = BTreeMap::new();
-    for (place, value) in flow.values.iter().enumerate() {
-        ids.insert((value.producer, &value.recorded), place);
-    }
-    let mut entities = indexed::Ordered::default();
-    let mut by_answer = BTreeMap::new();
-    let requests = (0..)
-        .zip(capture.exchanges.into_iter().zip(flow.uses))
-        .map(|(place, (exchange, uses))| {
-            let gap_ns = exchange.ts_ns.saturating_sub(first_ns);
-            let invented = invented(&exchange, rules);
-            let mut planned = planned(exchange, at_ns(pace, place, gap_ns), rules);
-            planned.uses = uses;
-            if planned.unreplayable.is_some() {
-                return planned;
-            }
-            if let Some(id) = rules.created(&planned.request) {
-                entities.insert(id);
-            } else if let Some(id) = invented
-                && let Some(value) = ids.get(&(planned.seq, id.as_str()))
-            {
-                planned.order = Some(format!("entity {id}"));
-                by_answer.insert(id.clone(), *value);
-                entities.insert(id);
-            }
-            planned
-        })
-        .collect();
-    drop(ids);
-    Plan {
-        source,
-        pace,
-        requests,
-        entities: entities.items,
-        values: flow.values,
-        invented: by_answer,
-    }
-}
-
-/// The id of the entity that an exchange creates, where the service invented it: the answer has it, where the request would.
-fn invented(exchange: &Exchange, rules: &Rules) -> Option<String> {
-    let state = rules.state.as_ref()?;
-    let request = &exchange.request;
-    if !state.create.covers(&request.method, request.path()) || rules.created(request).is_some() {
-        return None;
-    }
-    let response = exchange.response.as_ref()?;
-    let body = crate::capture::decoded(&response.headers, response.body.whole()?).ok()?;
-    match crate::json::parse(&body).ok()?.pointer(&state.id)? {
-        crate::json::Json::String(text) => Some(text.to_string()),
-        crate::json::Json::Number(number) => Some(number.text().to_owned()),
-        _ => None,
-    }
-}
-
-fn planned(exchange: Exchange, at_ns: u64, rules: &Rules) -> Planned {
-    let request = exchange.request;
-    let order = match (rules.entity(&request), &exchange.session) {
-        (Some(id), _) => Some(format!("entity {id}")),
-        (None, Some(session)) => Some(format!("session {session}")),
-        (None, None) => None,
-    };
-    Planned {
-        seq: exchange.seq,
-        at_ns,
-        order,
-        session: exchange.session,
-        endpoint: rules.label(&request.method, request.path()),
-        uses: Vec::new(),
-        unreplayable: match &request.body {
-            Body::Whole(_) => None,
-            Body::Missing => Some(Unreplayable::BodyMissing),
-            Body::Truncated { .. } => Some(Unreplayable::BodyTruncated),
-        },
-        request,
-    }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "paces and gaps are not negative, and `as` saturates"
-)]
-fn at_ns(pace: Pace, place: u64, gap_ns: u64) -> u64 {
-    match pace {
-        Pace::Recorded => gap_ns,
-        Pace::Times(factor) => (gap_ns as f64 / factor) as u64,
-        Pace::Rate(rate) => (place as f64 * 1e9 / rate) as u64,
-        Pace::Max => 0,
-    }
-}
-
-fn source(capture: &Capture) -> Source {
-    let exchanges = &capture.exchanges;
-    let mut skipped: Vec<SkippedRecords> = Vec::new();
-    let several = capture
-        .skipped
-        .iter()
-        .any(|one| one.file != capture.skipped[0].file);
-    for one in &capture.skipped {
-        let at = skipped.iter().position(|known| known.reason == one.kind);
-        let at = at.unwrap_or_else(|| {
-            skipped.push(SkippedRecords {
-                reason: one.kind,
-                count: 0,
-                first: Vec::new(),
-            });
-            skipped.len() - 1
-        });
-        skipped[at].count = skipped[at].count.saturating_add(one.count);
-        if skipped[at].first.len() < PLACES {
-            skipped[at].first.push(SkippedPlace {
-                offset: one.offset,
-                found: found(one, several),
-            });
-        }
-    }
-    Source {
-        sha256: capture.sha256.clone(),
-        format: capture.format.name().to_owned(),
-        exchanges: exchanges.len() as u64,
-        lost: skipped
-            .iter()
-            .filter(|kind| kind.reason.loses_a_request())
-            .map(|kind| kind.count)
-            .fold(0, u64::saturating_add),
-        skipped,
-        standing_clock: exchanges.len() > 1
-            && exchanges
-                .iter()
-                .all(|exchange| exchange.ts_ns == exchanges[0].ts_ns),
-    }
-}
-
-/// What was found where a record was skipped, with what its offset does not tell: the line, and the file of several.
-fn found(skipped: &Skipped, several: bool) -> String {
-    let reason = &skipped.reason;
-    match (several, skipped.line) {
-        (false, None) => reason.clone(),
-        (false, Some(line)) => format!("line {line}: {reason}"),
-        (true, _) => format!("{}: {reason}", skipped.place()),
-    }
-}
-
-mod indexed {
-    //! A set that keeps the order of first insertion.
-
-    use std::collections::BTreeSet;
-
-    #[derive(Default)]
-    pub(super) struct Ordered {
-        pub(super) items: Vec<String>,
-        known: BTreeSet<String>,
-    }
-
-    impl Ordered {
-        pub(super) fn insert(&mut self, item: String) {
-            if self.known.insert(item.clone()) {
-                self.items.push(item);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::Format;
+    use crate::{
+        capture::{Body, Capture, Exchange, Format, Request},
+        rules::Rules,
+    };
 
     fn capture(times: &[u64]) -> Capture {
         let exchange = |(seq, ts_ns): (u64, &u64)| Exchange {
@@ -393,7 +233,7 @@ mod tests {
             Some(Unreplayable::BodyMissing)
         );
         assert_eq!(plan.requests[0].order.as_deref(), Some("entity 0"));
-        assert_eq!(plan.requests[0].endpoint, "GET /things/{id}");
+        assert_eq!(&*plan.requests[0].endpoint, "GET /things/{id}");
         assert!(plan.source.standing_clock);
     }
 }

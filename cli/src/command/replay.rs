@@ -7,16 +7,17 @@ mod board;
 mod deciding;
 mod journal;
 mod judgments;
+mod planning;
 mod reproducing;
 mod running;
 mod simulated;
+mod spool;
 
-use std::{fs, path::Path, slice};
+use std::{fs, path::Path};
 
 use jiff::civil::Date;
 use rehearsal_host::real::RealMachine;
 use rehearsal_replay::{
-    capture::{self, Capture, Unreadable},
     plan::{self, Plan},
     report::{Report, human, junit, markdown},
     reproduce::{Suspect, suspects},
@@ -86,8 +87,8 @@ pub(super) fn replay(flags: &ReplayFlags, printer: Printer) -> Result<Exit, Prob
     let (mut rules, rules_text) = rules(flags)?;
     rules.expire(flags.today.unwrap_or_else(today));
     let proof = judgments::proof(flags)?;
-    let capture = captured(flags)?;
-    let judgments = Judgments::read(flags, &capture.sha256, &rules_text)?;
+    let (plan, reread) = planning::planned(flags, &rules, printer)?;
+    let judgments = Judgments::read(flags, &plan.source.sha256, &rules_text)?;
     let gate = Gate {
         kind: flags.gate,
         limit: flags.limit,
@@ -96,7 +97,7 @@ pub(super) fn replay(flags: &ReplayFlags, printer: Printer) -> Result<Exit, Prob
         ..Gate::default()
     };
     let replay = Replay {
-        plan: plan::plan(capture, &rules, flags.pace),
+        plan,
         rules,
         options: Options {
             settle: flags.settle,
@@ -142,6 +143,9 @@ pub(super) fn replay(flags: &ReplayFlags, printer: Printer) -> Result<Exit, Prob
                 .hint("`rehearsal legacy` and `rehearsal serve` run both sides for real"));
         }
     };
+    if let Some(reread) = reread {
+        reread.whole()?;
+    }
     let (artifacts, rendered) = rendered;
     let json = timed(&rendered.json, watch.elapsed_ms());
     artifacts.write(RESULT, json.as_bytes())?;
@@ -159,22 +163,6 @@ pub(super) fn replay(flags: &ReplayFlags, printer: Printer) -> Result<Exit, Prob
         flags.out.join(COMPARISON).display()
     ));
     Ok(exit(rendered.exit))
-}
-
-/// The capture asked for, whole in memory.
-fn captured(flags: &ReplayFlags) -> Result<Capture, Problem> {
-    let options = capture::Options {
-        unreadable: if flags.strict {
-            Unreadable::Stop
-        } else {
-            Unreadable::Count
-        },
-        ..capture::Options::default()
-    };
-    Ok(capture::load_all(
-        slice::from_ref(&flags.capture),
-        &options,
-    )?)
 }
 
 /// The rules asked for, and their text: a file's, or those that ship for two simulated sides, or none.
@@ -232,7 +220,7 @@ fn check_simulated(flags: &ReplayFlags) -> Result<(), Problem> {
 }
 
 fn check_writes(flags: &ReplayFlags, plan: &Plan) -> Result<(), Problem> {
-    let writes = |planned: &&plan::Planned| !READING.contains(&planned.request.method.as_str());
+    let writes = |planned: &&plan::Planned| !READING.contains(&&*planned.method);
     let count = plan.requests.iter().filter(writes).count();
     if count == 0 || flags.allow_writes {
         return Ok(());

@@ -124,19 +124,28 @@ impl Exchange {
 impl Request {
     /// The target's path, without scheme, authority and query.
     pub fn path(&self) -> &str {
-        let target = self.origin_form();
-        target.split(['?', '#']).next().unwrap_or(target)
+        path_of(&self.target)
     }
 
     /// The target's path and query, without scheme and authority.
     pub fn origin_form(&self) -> &str {
-        match self.target.split_once("://") {
-            Some((scheme, rest)) if !scheme.contains(['/', '?']) => {
-                rest.find(['/', '?']).map_or("/", |at| &rest[at..])
-            }
-            _ => &self.target,
-        }
+        origin_form(&self.target)
     }
+}
+
+fn origin_form(target: &str) -> &str {
+    match target.split_once("://") {
+        Some((scheme, rest)) if !scheme.contains(['/', '?']) => {
+            rest.find(['/', '?']).map_or("/", |at| &rest[at..])
+        }
+        _ => target,
+    }
+}
+
+/// A request target's path, without scheme, authority and query.
+pub(crate) fn path_of(target: &str) -> &str {
+    let target = origin_form(target);
+    target.split(['?', '#']).next().unwrap_or(target)
 }
 
 /// What is odd about a record. A flagged record is still replayed unless its body is not wholly known.

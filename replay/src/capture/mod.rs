@@ -43,13 +43,14 @@ mod values;
 mod window;
 
 pub use content::decoded;
+pub(crate) use exchange::path_of;
 pub use exchange::{Body, Exchange, Flag, Headers, Request, Response, header};
 pub use fields::{Fields, NotAField};
 pub use format::{Format, NotAFormat};
 pub use lines::{Manifest, Writer};
-pub use open::{Capture, Reader, load, open, open_with};
+pub use open::{Capture, Origin, Reader, load, open, open_with};
 pub use options::{Limits, Options, Spans, Unreadable};
 pub use problem::{CaptureError, Fault, Record, Skipped, SkippedKind};
 pub(crate) use session::hex;
-pub use source::{SourceFile, Stream, can_be_read_again, load_all, open_all};
+pub use source::{SourceFile, Stream, can_be_read_again, load_all, open_all, origin};
 pub use text::TextLines;

@@ -117,6 +117,17 @@ impl<R: Read> Iterator for Reader<R> {
     }
 }
 
+/// What a capture is, besides its exchanges.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// See [`Capture::sha256`].
+    pub sha256: String,
+    /// What format it was in.
+    pub format: Format,
+    /// What is no exchange.
+    pub skipped: Vec<Skipped>,
+}
+
 /// A capture in memory, in order of time.
 #[derive(Clone, Debug)]
 pub struct Capture {

@@ -14,7 +14,7 @@ use std::{
 use sha2::{Digest, Sha256};
 
 use crate::capture::{
-    Capture, CaptureError, Fault, Format, Options, Record,
+    Capture, CaptureError, Fault, Format, Options, Origin, Record, Skipped,
     open::{collect, io_error, parser},
     parsed::Parsed,
     parser::Parser,
@@ -385,23 +385,32 @@ impl Iterator for Stream {
 pub fn load_all(paths: &[PathBuf], options: &Options) -> Result<Capture, CaptureError> {
     let mut stream = open_all(paths, options)?;
     let (exchanges, skipped) = collect(&joined(paths), &mut stream)?;
-    let files = stream.finish()?;
+    let origin = origin(&stream.finish()?, skipped);
+    Ok(Capture {
+        sha256: origin.sha256,
+        format: origin.format,
+        exchanges,
+        skipped: origin.skipped,
+    })
+}
+
+/// What a capture is that was read from these files.
+pub fn origin(files: &[SourceFile], skipped: Vec<Skipped>) -> Origin {
     let formats: Vec<Format> = files.iter().filter_map(|file| file.format).collect();
     let format = match &formats[..] {
         [first, rest @ ..] if rest.iter().all(|format| format == first) => *first,
         _ => Format::Mixed,
     };
-    let sha256 = match &files[..] {
+    let sha256 = match files {
         [one] => one.sha256.clone(),
         several => {
             let hashes: Vec<&str> = several.iter().map(|file| &*file.sha256).collect();
             hex(&Sha256::digest(hashes.join("\n") + "\n"))
         }
     };
-    Ok(Capture {
+    Origin {
         sha256,
         format,
-        exchanges,
         skipped,
-    })
+    }
 }

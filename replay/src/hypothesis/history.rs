@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    capture::{Request, header},
+    capture::header,
     diff::Comparer,
     hypothesis::{
         answers::{Answered, Answers},
@@ -33,23 +33,22 @@ pub(super) fn causes<'c>(
     }) else {
         return Vec::new();
     };
-    let request = |at: usize| &plan.requests[at].request;
     let mut first: BTreeMap<String, usize> = BTreeMap::new();
     let mut reads: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for at in answers.places() {
-        let asked = request(at);
-        if is_read(asked) {
-            reads.entry(asked.target.as_str()).or_default().push(at);
-        } else {
-            first.entry(identity(asked)).or_insert(at);
+        if is_read(plan, at) {
+            let target = &*plan.requests[at].target;
+            reads.entry(target).or_default().push(at);
+        } else if let Some(identity) = identity(plan, at) {
+            first.entry(identity).or_insert(at);
         }
     }
     let mut causes = vec![faults(place, answers, cluster)];
     causes.extend(not_given(place, plan, examples));
-    if cluster.iter().any(|one| !is_read(request(one.at))) {
+    if cluster.iter().any(|one| !is_read(plan, one.at)) {
         causes.push(repeated(place, plan, answers, first));
     }
-    if cluster.iter().any(|one| is_read(request(one.at))) {
+    if cluster.iter().any(|one| is_read(plan, one.at)) {
         causes.push(old(place, plan, answers, reads, cluster, comparer));
     }
     causes
@@ -105,7 +104,7 @@ fn not_given<'c>(place: &'c Place, plan: &'c Plan, examples: &[Example]) -> Opti
         place.path
     );
     let undo: Undo<'c> = Box::new(move |one: &Answered<'_>| {
-        let asked = &plan.requests[one.at].request;
+        let asked = plan.contents.get(one.at)?;
         let body = asked.body.whole()?;
         let given = parse(body).ok()?;
         if !matches!(given, Json::Object(_)) || given.get(&field).is_some() {
@@ -120,12 +119,13 @@ fn not_given<'c>(place: &'c Place, plan: &'c Plan, examples: &[Example]) -> Opti
     Some(Cause::new(Class::Default, said, undo))
 }
 
-fn is_read(request: &Request) -> bool {
-    matches!(request.method.as_str(), "GET" | "HEAD")
+fn is_read(plan: &Plan, at: usize) -> bool {
+    matches!(&*plan.requests[at].method, "GET" | "HEAD")
 }
 
 /// What makes two writes repetitions of each other: their key, or all of them.
-fn identity(request: &Request) -> String {
+fn identity(plan: &Plan, at: usize) -> Option<String> {
+    let request = plan.contents.get(at)?;
     let body = match header(&request.headers, "idempotency-key") {
         Some(key) => key.to_owned(),
         None => request
@@ -134,7 +134,7 @@ fn identity(request: &Request) -> String {
             .map(|body| String::from_utf8_lossy(body).into_owned())
             .unwrap_or_default(),
     };
-    format!("{} {} {body}", request.method, request.target)
+    Some(format!("{} {} {body}", request.method, request.target))
 }
 
 /// A repetition is undone by the first answers: both sides gave them to the same request.
@@ -145,11 +145,10 @@ fn repeated<'c>(
     first: BTreeMap<String, usize>,
 ) -> Cause<'c> {
     let undo: Undo<'c> = Box::new(move |one: &Answered<'_>| {
-        let asked = &plan.requests[one.at].request;
-        if is_read(asked) {
+        if is_read(plan, one.at) {
             return None;
         }
-        let held = answers.held(*first.get(&identity(asked))?);
+        let held = answers.held(*first.get(&identity(plan, one.at)?)?);
         let before = held.answered()?;
         // One side repeats its first answer, under whatever status, and the other does not.
         let repeats = |now: &Answer, then: &Answer| now.body == then.body;
@@ -180,7 +179,7 @@ fn old<'c>(
     let mut caught_up = 0;
     let mut comparer = comparer.clone();
     for one in cluster {
-        let target = plan.requests[one.at].request.target.as_str();
+        let target = &*plan.requests[one.at].target;
         let later = reads.get(target).into_iter().flatten();
         let agrees = later.filter(|at| **at > one.at).any(|at| {
             let held = answers.held(*at);
@@ -203,11 +202,10 @@ fn old<'c>(
         )
     };
     let undo: Undo<'c> = Box::new(move |one: &Answered<'_>| {
-        let asked = &plan.requests[one.at].request;
-        if !is_read(asked) {
+        if !is_read(plan, one.at) {
             return None;
         }
-        let earlier = reads.get(asked.target.as_str())?;
+        let earlier = reads.get(&*plan.requests[one.at].target)?;
         let now = answers.legacy_digest(one.at);
         let differs = |at: &&usize| **at < one.at && answers.legacy_digest(**at) != now;
         let before = answers.held(*earlier.iter().rev().find(differs)?);

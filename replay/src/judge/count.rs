@@ -121,7 +121,7 @@ impl<'a> Count<'a> {
                 self.alone.1 += u64::from(wrong);
             }
         }
-        let which = (planned.endpoint.as_str(), Which::Request(at));
+        let which = (&*planned.endpoint, Which::Request(at));
         self.common(which, pair, category, comparison);
     }
 

@@ -22,9 +22,8 @@ pub(super) fn rule_reports(
 ) -> Vec<RuleReport> {
     let rewritten = |rule: &crate::rules::Rule| {
         let fits = |planned: &&crate::plan::Planned| {
-            let request = &planned.request;
             let covers = |endpoint: &crate::rules::Endpoint| {
-                endpoint.covers(&request.method, request.path())
+                endpoint.covers(&planned.method, planned.path())
             };
             planned.unreplayable.is_none() && rule.endpoints.iter().any(covers)
         };

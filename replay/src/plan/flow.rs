@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::{
-    capture::{Exchange, Response, decoded, header},
+    capture::{Exchange, Request, Response, decoded, header},
     json::{self, Json},
     plan::token,
 };
@@ -53,62 +53,66 @@ pub enum Part {
     Parameter(String),
 }
 
-/// What was found in a capture.
-#[derive(Default)]
+/// What was found in a capture, which is walked twice: at first all is [expected](Self::expect), then it is [followed](Self::follow).
+#[derive(Debug, Default)]
 pub(super) struct Flow {
     pub(super) values: Vec<Value>,
-    /// For each exchange, the values that its request carries.
-    pub(super) uses: Vec<Vec<usize>>,
+    /// Digests of what requests carry.
+    wanted: BTreeSet<u64>,
+    /// Digests of what requests carried before an answer showed it.
+    own: BTreeSet<u64>,
+    /// Invented values by their identity: their places, and when they were shown.
+    known: BTreeMap<String, (usize, u64)>,
 }
 
 /// So many characters before a value in a text tell its place.
 const BEFORE: usize = 32;
 
-/// Finds what flows. `entity` names values that are wanted whatever later requests carry: the recorded id of what an exchange creates.
-pub(super) fn flow(exchanges: &[Exchange], entity: impl Fn(&Exchange) -> Option<String>) -> Flow {
-    let mut wanted = BTreeSet::new();
-    for exchange in exchanges {
-        token::in_request(&exchange.request, |identity| {
-            wanted.insert(hashed(identity));
+impl Flow {
+    /// Takes note of what a request carries.
+    pub(super) fn expect(&mut self, request: &Request) {
+        token::in_request(request, |identity| {
+            self.wanted.insert(hashed(identity));
         });
     }
-    let mut flow = Flow::default();
-    let mut own: BTreeSet<u64> = BTreeSet::new();
-    let mut known: BTreeMap<String, (usize, u64)> = BTreeMap::new();
-    for exchange in exchanges {
+
+    /// Follows an exchange, in order of time: the values that its request carries. `created` is a value that is wanted whatever later
+    /// requests carry: the recorded id of what the exchange creates.
+    pub(super) fn follow(&mut self, exchange: &Exchange, created: Option<&str>) -> Vec<usize> {
         let mut uses = Vec::new();
-        token::in_request(&exchange.request, |identity| match known.get(identity) {
-            Some((value, shown_ns)) if *shown_ns <= exchange.ts_ns => {
-                if !uses.contains(value) {
-                    uses.push(*value);
+        token::in_request(&exchange.request, |identity| {
+            match self.known.get(identity) {
+                Some((value, shown_ns)) if *shown_ns <= exchange.ts_ns => {
+                    if !uses.contains(value) {
+                        uses.push(*value);
+                    }
+                }
+                _ => {
+                    self.own.insert(hashed(identity));
                 }
             }
-            _ => {
-                own.insert(hashed(identity));
-            }
         });
-        flow.uses.push(uses);
         let Some(response) = &exchange.response else {
-            continue;
+            return uses;
         };
-        let created = entity(exchange);
         let subject = token::subject(exchange.request.path());
         shown(response, subject, |identity, recorded, place| {
             let hash = hashed(identity);
-            let needed = wanted.contains(&hash) || created.as_deref() == Some(recorded);
-            if !needed || own.contains(&hash) || known.contains_key(identity) {
+            let needed = self.wanted.contains(&hash) || created == Some(recorded);
+            if !needed || self.own.contains(&hash) || self.known.contains_key(identity) {
                 return;
             }
-            known.insert(identity.to_owned(), (flow.values.len(), response.ts_ns));
-            flow.values.push(Value {
+            let shown = (self.values.len(), response.ts_ns);
+            self.known.insert(identity.to_owned(), shown);
+            self.values.push(Value {
                 identity: identity.to_owned(),
                 recorded: recorded.to_owned(),
                 producer: exchange.seq,
                 place,
             });
         });
+        uses
     }
-    flow
 }
 
 fn hashed(identity: &str) -> u64 {

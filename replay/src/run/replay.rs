@@ -23,7 +23,7 @@ use rehearsal_host::{Host, machine::Sleep};
 
 use crate::{
     capture::{Body, Request, header},
-    plan::{Pace, Plan},
+    plan::{Pace, Plan, Unreplayable},
     rules::{Rules, Side},
     run::{
         Brief, Entry, Horizon, Journal, Latency, Observations, Options, Outcome, Outcomes, Phase,
@@ -234,16 +234,18 @@ impl<P: FnMut(Progress) + Send> Running<'_, '_, P> {
             .bindings
             .replaced(&planned.uses)
             .ok_or(SkipReason::Unresolved)?;
-        let live = substituted(&planned.request, &replaced);
+        let lost = SkipReason::Unreplayable(Unreplayable::BodyMissing);
+        let asked = plan.contents.get(at).ok_or(lost)?;
+        let live = substituted(&asked, &replaced);
         let rewritten = rules.rewrite(target.side, &live);
-        let named = rules.host(target.side, &planned.request);
+        let named = rules.host(target.side, &asked);
         let mut request = prepare(&target.url, &rewritten, named).ok_or(SkipReason::NotHttp)?;
         let captured = header(&rewritten.headers, "cookie");
         let jar = self.jars.get(&job.session);
         if jar.is_some() || (captured.is_some() && !replaced.is_empty()) {
-            let of_host = header(&planned.request.headers, "host").unwrap_or_default();
+            let of_host = header(&asked.headers, "host").unwrap_or_default();
             let now_s = host.now().as_micros() / 1_000_000;
-            let path = planned.request.path();
+            let path = asked.path();
             let fresh = Jar::default();
             let cookies = jar.unwrap_or(&fresh);
             let cookies = cookies.header(captured, &replaced, of_host, path, now_s);

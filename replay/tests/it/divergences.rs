@@ -301,7 +301,11 @@ fn side(role: Side, plan: &Plan, divergence: &str) -> Observations {
     let outcomes: Vec<_> = plan
         .requests
         .iter()
-        .map(|planned| shop.answer(planned.seq, &planned.request))
+        .enumerate()
+        .map(|(at, planned)| {
+            let request = plan.contents.get(at).expect("it is in memory");
+            shop.answer(planned.seq, &request)
+        })
         .collect();
     observations(
         role,

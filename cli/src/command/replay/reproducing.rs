@@ -9,7 +9,7 @@ use rehearsal_replay::{
     reproduce::{Reproducer, Suspect, inserted, lines, markdown, reduce, subset},
 };
 
-use super::{Rendered, captured};
+use super::{Rendered, planning};
 use crate::{
     artifact::{Artifacts, plain},
     flags::{replay::ReplayFlags, value::Target},
@@ -45,7 +45,9 @@ pub(super) fn reproduce(
         return Ok(());
     }
     let folder = Artifacts::new(&flags.out.join(FOLDER))?;
-    let capture = captured(flags)?;
+    let slices = rendered.suspects.iter().flat_map(|one| &one.slices);
+    let wanted = slices.flatten().copied().collect();
+    let capture = planning::part(flags, &wanted, printer)?;
     let mut reproducers = Vec::new();
     for (at, suspect) in rendered.suspects.iter().enumerate() {
         let total = rendered.suspects.len();

@@ -62,7 +62,9 @@ impl<P: FnMut(Progress) + Send> Running<'_, '_, P> {
             .iter()
             .filter(|(name, _)| name == "set-cookie")
         {
-            let request = &self.run.plan.requests[entry.at].request;
+            let Some(request) = self.run.plan.contents.get(entry.at) else {
+                continue;
+            };
             let host = header(&request.headers, "host").unwrap_or_default();
             let now_s = self.run.host.now().as_micros() / 1_000_000;
             let jar = self.jars.entry(job.session).or_default();

@@ -133,11 +133,11 @@ fn providers(plan: &Plan) -> BTreeSet<ProviderName> {
     struct Named {
         provider: Option<String>,
     }
-    let bodies = plan
-        .requests
-        .iter()
-        .filter_map(|planned| planned.request.body.whole());
-    let named = bodies.filter_map(|body| serde_json::from_slice::<Named>(body).ok()?.provider);
+    let requests = (0..plan.contents.len()).filter_map(|at| plan.contents.get(at));
+    let named = requests.filter_map(|request| {
+        let named: Named = serde_json::from_slice(request.body.whole()?).ok()?;
+        named.provider
+    });
     let mut providers: BTreeSet<ProviderName> = PROVIDERS
         .iter()
         .filter_map(|name| ProviderName::parse(name).ok())
