@@ -47,15 +47,18 @@ pub(crate) fn excuse(
     comparer: &Comparer<'_>,
     spans: [&Spans; 2],
 ) -> u64 {
+    let wrong: Vec<usize> = (0..requests.len())
+        .filter(|at| requests[*at].category == Category::Mismatched && is_read(plan, *at))
+        .take(READS)
+        .collect();
+    if wrong.is_empty() {
+        return 0;
+    }
     let history = History::of(plan, pairs, spans);
     if history.writes.is_empty() {
         return 0;
     }
     let mut comparer = comparer.clone().frozen();
-    let wrong: Vec<usize> = (0..requests.len())
-        .filter(|at| requests[*at].category == Category::Mismatched && is_read(plan, *at))
-        .take(READS)
-        .collect();
     let excused: Vec<usize> = wrong
         .into_iter()
         .filter(|at| history.allows(*at, &mut comparer))

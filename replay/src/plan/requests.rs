@@ -13,8 +13,8 @@ use crate::{
     run::{Archive, Place},
 };
 
-/// So many bytes of requests are kept in memory where there is a spill: a capture of some hundred thousand requests.
-const BUDGET: usize = 256 << 20;
+/// So many bytes of requests are kept in memory where there is a spill: a capture of some fifty thousand requests.
+const BUDGET: usize = 64 << 20;
 
 /// What a request and a header take beyond their texts.
 const REQUEST_BYTES: usize = 192;
