@@ -6,6 +6,7 @@
 //! **Invariant**: everything runs inside one future, on the host's clock: dropping it ends the run, and the same simulated host and plan give
 //! the same observations.
 
+mod asked;
 mod learned;
 
 use std::{
@@ -22,13 +23,13 @@ use futures_util::FutureExt;
 use rehearsal_host::{Host, machine::Sleep};
 
 use crate::{
-    capture::{Body, Request, header},
-    plan::{Pace, Plan, Unreplayable},
+    capture::{Body, Request},
+    plan::{Pace, Plan},
     rules::{Rules, Side},
     run::{
         Brief, Entry, Horizon, Journal, Latency, Observations, Options, Outcome, Outcomes, Phase,
         Progress, Punctuality, SkipReason, Target,
-        bindings::{Bindings, percent_encoded, substituted},
+        bindings::{Bindings, percent_encoded},
         connection::{Dialer, Pool},
         cookies::Jar,
         event::{Event, Exchanged, InFlight, next_event, outcome},
@@ -215,47 +216,6 @@ struct Running<'r, 'j, P> {
 impl<P: FnMut(Progress) + Send> Running<'_, '_, P> {
     fn now_ns(&self) -> u64 {
         self.clock.now_ns(self.run.host)
-    }
-
-    /// The request `at` as this target gets it now.
-    fn request(&self, job: &Job, at: usize) -> Result<http::Request<Bytes>, SkipReason> {
-        let Run {
-            plan,
-            rules,
-            target,
-            host,
-            ..
-        } = self.run;
-        let planned = &plan.requests[at];
-        if let Some(reason) = planned.unreplayable {
-            return Err(SkipReason::Unreplayable(reason));
-        }
-        let replaced = self
-            .bindings
-            .replaced(&planned.uses)
-            .ok_or(SkipReason::Unresolved)?;
-        let lost = SkipReason::Unreplayable(Unreplayable::BodyMissing);
-        let asked = plan.contents.get(at).ok_or(lost)?;
-        let live = substituted(&asked, &replaced);
-        let rewritten = rules.rewrite(target.side, &live);
-        let named = rules.host(target.side, &asked);
-        let mut request = prepare(&target.url, &rewritten, named).ok_or(SkipReason::NotHttp)?;
-        let captured = header(&rewritten.headers, "cookie");
-        let jar = self.jars.get(&job.session);
-        if jar.is_some() || (captured.is_some() && !replaced.is_empty()) {
-            let of_host = header(&asked.headers, "host").unwrap_or_default();
-            let now_s = host.now().as_micros() / 1_000_000;
-            let path = asked.path();
-            let fresh = Jar::default();
-            let cookies = jar.unwrap_or(&fresh);
-            let cookies = cookies.header(captured, &replaced, of_host, path, now_s);
-            let headers = request.headers_mut();
-            headers.remove(http::header::COOKIE);
-            if let Some(value) = cookies.and_then(|text| text.parse().ok()) {
-                headers.insert(http::header::COOKIE, value);
-            }
-        }
-        Ok(request)
     }
 
     /// Sends all `jobs` (in order of their time) that are not `known`, and says whether it was stopped before all were done.
