@@ -1,8 +1,13 @@
 //! Reproducers on disk: `reproducers/NN-CLUSTER.jsonl` beside the results, each a capture that `rehearsal replay` takes.
 //!
-//! **Invariant**: how many trials a cluster has is counted and not timed, so the same inputs leave the same files.
+//! **Invariant**: what is there is of the last replay. How many trials a cluster has is counted and not timed, so the same inputs leave the same files.
 
-use std::{path::Path, time::Duration};
+use std::{
+    fs::{self, File},
+    io::{BufRead, BufReader, Read},
+    path::Path,
+    time::Duration,
+};
 
 use rehearsal_replay::{
     capture::{Capture, Exchange, Manifest, Writer},
@@ -21,6 +26,10 @@ use crate::{
 const FOLDER: &str = "reproducers";
 /// So many runs are spent on a cluster: enough to shrink a hundred requests to a few.
 const TRIALS: u64 = 60;
+/// What its first line says of who wrote it, before the cluster's fingerprint.
+const EXPORTER: &str = "a reproducer of: ";
+/// A first line is no longer than this.
+const LINE: u64 = 64 << 10;
 /// A file's name has so many characters of its cluster's.
 const NAME: usize = 60;
 
@@ -37,6 +46,8 @@ pub(super) fn reproduce(
     mut trial: Option<Trial<'_>>,
     printer: Printer,
 ) -> Result<(), Problem> {
+    let folder = flags.out.join(FOLDER);
+    clear(&folder, &flags.capture)?;
     if rendered.suspects.is_empty() {
         return Ok(());
     }
@@ -44,7 +55,7 @@ pub(super) fn reproduce(
         printer.talk("  reproducers  none: stdin cannot be read again, a file can");
         return Ok(());
     }
-    let folder = Artifacts::new(&flags.out.join(FOLDER))?;
+    let folder = Artifacts::new(&folder)?;
     let slices = rendered.suspects.iter().flat_map(|one| &one.slices);
     let wanted = slices.flatten().copied().collect();
     let capture = planning::part(flags, &wanted, printer)?;
@@ -79,6 +90,44 @@ pub(super) fn reproduce(
     Ok(())
 }
 
+/// Removes what an earlier replay left: its reproducers, and nothing else. The capture that is replayed may be one of them: then all stay.
+///
+/// # Errors
+/// When one of them cannot be removed.
+fn clear(folder: &Path, replayed: &Path) -> Result<(), Problem> {
+    let real = |path: &Path| fs::canonicalize(path).ok();
+    if real(replayed).is_some_and(|file| real(folder).is_some_and(|real| file.starts_with(real))) {
+        return Ok(());
+    }
+    // Where there is no folder there is nothing to remove.
+    for file in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = file.path();
+        let numbered = path
+            .extension()
+            .is_some_and(|extension| extension == "jsonl")
+            && file
+                .file_name()
+                .to_string_lossy()
+                .split_once('-')
+                .is_some_and(|(number, _)| number.parse::<u32>().is_ok());
+        if numbered && is_ours(&path) {
+            fs::remove_file(&path).map_err(|error| {
+                let path = path.display();
+                Problem::infrastructure(format!("{path}: cannot be removed: {error}"))
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether its first line says that it is a reproducer.
+fn is_ours(path: &Path) -> bool {
+    let mut line = String::new();
+    let file = File::open(path).map(|file| BufReader::new(file.take(LINE)));
+    let read = file.and_then(|mut file| file.read_line(&mut line));
+    read.is_ok() && line.contains(&format!("\"exporter\":\"{EXPORTER}"))
+}
+
 /// `01-GET_things_id_value_name.jsonl`.
 fn name(number: usize, suspect: &Suspect) -> String {
     let words: Vec<String> = plain(&suspect.fingerprint)
@@ -91,7 +140,7 @@ fn name(number: usize, suspect: &Suspect) -> String {
 }
 
 fn bytes(capture: Capture, suspect: &Suspect) -> Vec<u8> {
-    let exporter = format!("a reproducer of: {}", suspect.fingerprint);
+    let exporter = format!("{EXPORTER}{}", suspect.fingerprint);
     let count = capture.exchanges.len() as u64;
     let manifest = Manifest::new(Some(exporter), Some(count));
     let renumbered = (0..).zip(capture.exchanges);
@@ -164,7 +213,10 @@ fn quoted(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use clap::Parser;
+    use rehearsal_replay::capture::Format;
 
     use super::*;
     use crate::flags::{Command, Flags};
@@ -197,6 +249,51 @@ mod tests {
             after.out.clone_from(&before.out);
             assert_eq!(format!("{after:?}"), format!("{before:?}"));
         }
+    }
+
+    #[test]
+    fn an_earlier_replays_reproducers_are_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let suspect = Suspect {
+            fingerprint: "GET /things value /a \"b\"".to_owned(),
+            slices: Vec::new(),
+        };
+        let nothing = Capture {
+            sha256: String::new(),
+            format: Format::Rehearsal,
+            exchanges: Vec::new(),
+            skipped: Vec::new(),
+        };
+        let ours = bytes(nothing, &suspect);
+        let other = br#"{"format":"rehearsal.capture/1","exporter":"me","exchanges":0}"#;
+        for (name, content) in [
+            ("01-GET_things.jsonl", &ours[..]),
+            ("12-x.jsonl", &ours),
+            ("01-mine.jsonl", other),
+            ("02-torn.jsonl", b""),
+            ("kept.jsonl", &ours),
+            ("01-notes.txt", &ours),
+        ] {
+            fs::write(folder.path().join(name), content).expect("the disk has room");
+        }
+        let names = || {
+            let left = fs::read_dir(folder.path()).expect("the folder").flatten();
+            let name = |file: fs::DirEntry| file.file_name().to_string_lossy().into_owned();
+            left.map(name).collect::<BTreeSet<String>>()
+        };
+        let all = names();
+        clear(folder.path(), &folder.path().join("12-x.jsonl")).expect("nothing is removed");
+        assert_eq!(names(), all, "one of them is being replayed");
+        clear(folder.path(), Path::new("c.jsonl")).expect("they can be removed");
+        let kept = [
+            "01-mine.jsonl",
+            "02-torn.jsonl",
+            "kept.jsonl",
+            "01-notes.txt",
+        ];
+        assert_eq!(names(), kept.map(str::to_owned).into());
+        clear(&folder.path().join("none"), Path::new("c.jsonl"))
+            .expect("there is nothing to remove");
     }
 
     #[test]
