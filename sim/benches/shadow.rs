@@ -69,6 +69,7 @@ fn replayed(plan: &Arc<Plan>, rules: &Arc<Rules>, at_once: usize) -> f64 {
     took
 }
 
+#[expect(clippy::print_stdout, reason = "the table is what a bench is for")]
 fn main() {
     let whole = sample();
     let mut reads = whole.clone();

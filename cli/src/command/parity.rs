@@ -78,8 +78,12 @@ pub(super) fn parity(flags: &ParityFlags, printer: Printer) -> Result<Exit, Prob
     stopped(&interrupt)?;
     let mut detail = Detail::new(&joined, &rules);
     for batch in detail.batches(BATCH) {
-        let rows = (left.pick(&batch.left)?, right.pick(&batch.right)?);
-        detail.compare(&batch, &rows.0, &rows.1);
+        let (one, other) = thread::scope(|scope| {
+            let picking = scope.spawn(|| left.pick(&batch.left));
+            let other = right.pick(&batch.right);
+            (picking.join().expect("a reader does not panic"), other)
+        });
+        detail.compare(&batch, &one?, &other?);
         stopped(&interrupt)?;
     }
     printer.overwrite("");

@@ -110,6 +110,15 @@ impl<'r> Table<'r> {
     /// Puts the rows in the order of their keys; rows with the same key keep theirs. To be called when all are in.
     pub fn finish(&mut self) {
         self.rows.sort_unstable_by_key(|row| (row.key, row.number));
+        // Marks in the rows' new order: the join walks through both, and here each side has a processor of its own.
+        let mut marks = Vec::with_capacity(self.marks.len());
+        for row in &mut self.rows {
+            let from = row.marks as usize;
+            let own = from..from + usize::from(row.marked);
+            row.marks = u32::try_from(marks.len()).expect("as many as there were");
+            marks.extend_from_slice(&self.marks[own]);
+        }
+        self.marks = marks;
     }
 
     /// How many rows came.
