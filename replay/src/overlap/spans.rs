@@ -163,25 +163,22 @@ mod tests {
 
     fn entry(at: usize, took_ns: u64, answered: bool) -> Entry {
         Entry {
-            state: false,
-            at,
-            late_ns: 0,
-            waited: false,
-            held: false,
-            resent: false,
             took_ns,
-            outcome: if answered {
-                Outcome::Answered(Answer {
-                    status: 200,
-                    headers: Vec::new(),
-                    body: bytes::Bytes::new(),
-                })
-            } else {
-                Outcome::Failed {
-                    reason: FailureReason::Timeout,
-                    message: String::new(),
-                }
-            },
+            ..Entry::untimed(
+                at,
+                if answered {
+                    Outcome::Answered(Answer {
+                        status: 200,
+                        headers: Vec::new(),
+                        body: bytes::Bytes::new(),
+                    })
+                } else {
+                    Outcome::Failed {
+                        reason: FailureReason::Timeout,
+                        message: String::new(),
+                    }
+                },
+            )
         }
     }
 

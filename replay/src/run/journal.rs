@@ -46,6 +46,22 @@ pub struct Entry {
     pub outcome: Outcome,
 }
 
+impl Entry {
+    /// An outcome of the request at this place in the plan, without times.
+    pub fn untimed(at: usize, outcome: Outcome) -> Self {
+        Self {
+            state: false,
+            at,
+            late_ns: 0,
+            waited: false,
+            held: false,
+            resent: false,
+            took_ns: 0,
+            outcome,
+        }
+    }
+}
+
 /// Where a record is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {

@@ -266,16 +266,7 @@ mod tests {
         let mut shelf = Shelf::default();
         let mut places = Vec::new();
         for (at, outcome) in outcomes.iter().enumerate() {
-            let entry = Entry {
-                state: false,
-                at,
-                late_ns: 0,
-                waited: false,
-                held: false,
-                resent: false,
-                took_ns: 0,
-                outcome: outcome.clone(),
-            };
+            let entry = Entry::untimed(at, outcome.clone());
             let offset = shelf.bytes.len() as u64;
             encode(0, &entry, &mut shelf.bytes);
             let length = u32::try_from(shelf.bytes.len() as u64 - offset).expect("it is small");

@@ -10,7 +10,6 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -46,40 +45,16 @@ impl Recorder for Shelf {
 
 impl Archive for Shelf {
     fn read(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
-        copy(
-            &self.0.lock().unwrap_or_else(PoisonError::into_inner),
-            offset,
-            bytes,
-        )
+        let journal = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let from = usize::try_from(offset).map_err(io::Error::other)?;
+        let there = journal.get(from..).and_then(|rest| rest.get(..bytes.len()));
+        bytes.copy_from_slice(there.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
     }
 
     fn lost(&self, told: &str) {
         panic!("memory keeps what was written to it: {told}");
     }
-}
-
-/// The journal of a run that is over.
-#[derive(Debug)]
-struct Unpacked(Bytes);
-
-impl Archive for Unpacked {
-    fn read(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
-        copy(&self.0, offset, bytes)
-    }
-
-    fn lost(&self, told: &str) {
-        panic!("memory keeps what was written to it: {told}");
-    }
-}
-
-fn copy(journal: &[u8], offset: u64, bytes: &mut [u8]) -> io::Result<()> {
-    let from = usize::try_from(offset).map_err(io::Error::other)?;
-    let there = journal
-        .get(from..)
-        .and_then(|rest| rest.get(..bytes.len()))
-        .ok_or(io::ErrorKind::UnexpectedEof)?;
-    bytes.copy_from_slice(there);
-    Ok(())
 }
 
 /// What is known without the journal.
@@ -97,7 +72,7 @@ struct Known {
 }
 
 /// Packed observations that cannot be read.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("found {0} bytes that are no whole observations")]
 pub struct Torn(usize);
 
@@ -137,20 +112,11 @@ impl Observations {
     ///
     /// # Errors
     /// When `packed` is not whole.
-    pub fn unpacked(packed: Vec<u8>) -> Result<Self, Torn> {
-        let packed = Bytes::from(packed);
-        let torn = || Torn(packed.len());
-        let (head, rest) = packed.split_first_chunk::<HEAD>().ok_or_else(torn)?;
-        let length = usize::try_from(u64::from_le_bytes(*head)).map_err(|_| torn())?;
-        let known = rest.get(..length).ok_or_else(torn)?;
-        let known: Known = postcard::from_bytes(known).map_err(|_| torn())?;
-        let journal = packed.slice(HEAD + length..);
-        let all = known.outcomes.iter().chain(&known.state);
-        let end = all.map(Record::end).max().unwrap_or(0);
-        if journal.len() as u64 != end {
-            return Err(torn());
-        }
-        let archive: Arc<dyn Archive> = Arc::new(Unpacked(journal));
+    pub fn unpacked(mut packed: Vec<u8>) -> Result<Self, Torn> {
+        let torn = Torn(packed.len());
+        let (known, begin) = known(&packed).ok_or(torn)?;
+        packed.drain(..begin);
+        let archive: Arc<dyn Archive> = Arc::new(Shelf(Arc::new(Mutex::new(packed))));
         Ok(Self {
             side: known.side,
             url: known.url,
@@ -165,8 +131,20 @@ impl Observations {
     }
 }
 
+/// What is known without the journal, and where that begins; nothing if something is missing or follows.
+fn known(packed: &[u8]) -> Option<(Known, usize)> {
+    let (head, rest) = packed.split_first_chunk::<HEAD>()?;
+    let length = usize::try_from(u64::from_le_bytes(*head)).ok()?;
+    let known: Known = postcard::from_bytes(rest.get(..length)?).ok()?;
+    let all = known.outcomes.iter().chain(&known.state);
+    let end = all.map(Record::end).max().unwrap_or(0);
+    ((rest.len() - length) as u64 == end).then_some((known, HEAD + length))
+}
+
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
     use crate::run::{Answer, FailureReason, Outcome, SkipReason};
 
@@ -175,16 +153,7 @@ mod tests {
         let mut latency = Latency::new();
         let mut seen = Outcomes::open(outcomes.len(), shelf.archive());
         for (at, outcome) in outcomes.iter().enumerate() {
-            let entry = Entry {
-                state: false,
-                at,
-                late_ns: 0,
-                waited: false,
-                held: false,
-                resent: false,
-                took_ns: 0,
-                outcome: outcome.clone(),
-            };
+            let entry = Entry::untimed(at, outcome.clone());
             let place = shelf.record(&entry);
             seen.put(at, entry.outcome, place);
             latency.record(0, 1_000, 7_654_321 * (at as u64 + 1));

@@ -360,13 +360,7 @@ impl<P: FnMut(Progress) + Send> Running<'_, '_, P> {
     fn skip(&mut self, phase: Phase, seen: &mut Outcomes, at: usize, reason: SkipReason) {
         let entry = Entry {
             state: phase == Phase::State,
-            at,
-            late_ns: 0,
-            waited: false,
-            held: false,
-            resent: false,
-            took_ns: 0,
-            outcome: Outcome::Skipped(reason),
+            ..Entry::untimed(at, Outcome::Skipped(reason))
         };
         self.journal.recorder.record(&entry);
         seen.put(at, entry.outcome, None);

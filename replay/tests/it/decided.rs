@@ -128,18 +128,8 @@ fn pairs_are_looked_at_in_the_plans_order_when_both_sides_have_them() {
     let none = Rules::default();
     let plan = planned(reads(500), &none);
     let mut kept = Kept::default();
-    let mut recorded = |at, body: &str| {
-        kept.record(&Entry {
-            state: false,
-            at,
-            late_ns: 0,
-            waited: false,
-            held: false,
-            resent: false,
-            took_ns: 0,
-            outcome: answer(200, body.to_owned()),
-        })
-    };
+    let mut recorded =
+        |at, body: &str| kept.record(&Entry::untimed(at, answer(200, body.to_owned())));
     let legacy: Vec<_> = (0..500).map(|at| recorded(at, "{}")).collect();
     let wrong: Vec<_> = (0..500).map(|at| recorded(at, "[]")).collect();
     let archive = kept.archive().expect("an archive");

@@ -334,19 +334,13 @@ mod tests {
     use super::*;
 
     fn entry(at: usize) -> Entry {
-        Entry {
-            state: false,
+        Entry::untimed(
             at,
-            late_ns: 0,
-            waited: false,
-            held: false,
-            resent: false,
-            took_ns: 0,
-            outcome: Outcome::Failed {
+            Outcome::Failed {
                 reason: FailureReason::Timeout,
                 message: "m".repeat(at),
             },
-        }
+        )
     }
 
     #[test]
