@@ -87,6 +87,12 @@ pub(super) fn replay(flags: &ReplayFlags, printer: Printer) -> Result<Exit, Prob
     let (mut rules, rules_text) = rules(flags)?;
     rules.expire(flags.today.unwrap_or_else(today));
     let proof = judgments::proof(flags)?;
+    // What flags alone show is said before a capture is read, which may take minutes.
+    match (&flags.legacy, &flags.candidate) {
+        (Target::Sim, Target::Sim) => check_simulated(flags)?,
+        (Target::Url(_), Target::Url(_)) => {}
+        _ => return Err(mixed()),
+    }
     let (plan, reread) = planning::planned(flags, &rules, printer)?;
     let judgments = Judgments::read(flags, &plan.source.sha256, &rules_text)?;
     let gate = Gate {
@@ -110,7 +116,6 @@ pub(super) fn replay(flags: &ReplayFlags, printer: Printer) -> Result<Exit, Prob
     };
     let rendered = match (&flags.legacy, &flags.candidate) {
         (Target::Sim, Target::Sim) => {
-            check_simulated(flags)?;
             let artifacts = Artifacts::new(&flags.out)?;
             let (seed, defect) = (flags.seed, flags.candidate_defect);
             let shared = simulated::Shared::new(replay);
@@ -137,11 +142,7 @@ pub(super) fn replay(flags: &ReplayFlags, printer: Printer) -> Result<Exit, Prob
             reproducing::reproduce(flags, &mut rendered, None, printer)?;
             (artifacts, rendered)
         }
-        _ => {
-            let message = "--legacy, --candidate: found one simulated and one running side, expected both sim or both URLs";
-            return Err(Problem::usage(message)
-                .hint("`rehearsal legacy` and `rehearsal serve` run both sides for real"));
-        }
+        _ => return Err(mixed()),
     };
     if let Some(reread) = reread {
         reread.whole()?;
@@ -205,6 +206,11 @@ fn text(file: &Path) -> Result<String, Problem> {
             file.display()
         ))
     })
+}
+
+fn mixed() -> Problem {
+    let message = "--legacy, --candidate: found one simulated and one running side, expected both sim or both URLs";
+    Problem::usage(message).hint("`rehearsal legacy` and `rehearsal serve` run both sides for real")
 }
 
 /// Refuses flags that speak of running services.
