@@ -281,5 +281,11 @@ mod tests {
         let ordered = written(folder.path(), few);
         let planned = streamed(&ordered, &rules, None, printer());
         assert!(planned.is_ok_and(|planned| planned.is_some()));
+        // Later than the reading window can put right.
+        let mut late = sample.exchanges;
+        late.rotate_left(1);
+        let late = written(folder.path(), late);
+        let planned = streamed(&late, &rules, None, printer());
+        assert!(planned.is_ok_and(|planned| planned.is_none()), "disorder");
     }
 }
