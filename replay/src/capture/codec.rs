@@ -13,25 +13,27 @@ use ruzstd::decoding::{
     BlockDecodingStrategy, FrameDecoder,
     errors::{FrameDecoderError, ReadFrameHeaderError},
 };
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 
 use crate::capture::session::hex;
 
 /// How much is asked of a file at once.
 pub(crate) const READ: usize = 128 << 10;
 
-/// Counts and hashes what passes.
+/// Counts what passes, and hashes it where somebody will ask for the hash.
 #[derive(Debug)]
 pub(crate) struct Hashing<R> {
     inner: R,
-    hasher: Sha256,
+    hasher: Option<Sha256>,
     bytes: u64,
 }
 
 impl<R: Read> Read for Hashing<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buf)?;
-        self.hasher.update(&buf[..read]);
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&buf[..read]);
+        }
         self.bytes += read as u64;
         Ok(read)
     }
@@ -49,7 +51,8 @@ pub(crate) enum Codec<R: Read> {
 }
 
 impl<R: Read> Codec<R> {
-    pub(crate) fn new(mut reader: R) -> io::Result<Self> {
+    /// The bytes behind `reader`; without a hasher nobody may ask for their hash.
+    pub(crate) fn new(mut reader: R, hasher: Option<Sha256>) -> io::Result<Self> {
         let mut magic = vec![0; 4];
         let mut filled = 0;
         while filled < magic.len() {
@@ -65,7 +68,7 @@ impl<R: Read> Codec<R> {
         let begins = magic.clone();
         let raw = Hashing {
             inner: Cursor::new(magic).chain(reader),
-            hasher: Sha256::new(),
+            hasher,
             bytes: 0,
         };
         Ok(match begins[..] {
@@ -96,6 +99,9 @@ impl<R: Read> Codec<R> {
     }
 
     /// The SHA-256 of the whole file as it is on disk, and its length; reads what is left.
+    ///
+    /// # Panics
+    /// Without a hasher.
     pub(crate) fn sha256(self) -> io::Result<(String, u64)> {
         let mut raw = match self {
             Self::Plain(raw) => raw,
@@ -104,7 +110,8 @@ impl<R: Read> Codec<R> {
             Self::Zstd(frames) => frames.inner.into_inner(),
         };
         io::copy(&mut raw, &mut io::sink())?;
-        Ok((hex(&raw.hasher.finalize()), raw.bytes))
+        let hasher = raw.hasher.expect("who asks for a hash has it made");
+        Ok((hex(&hasher.finalize()), raw.bytes))
     }
 }
 

@@ -6,6 +6,7 @@
 use std::io::{self, Read};
 
 use memchr::memmem::Finder;
+use sha2::Sha256;
 
 use crate::capture::{
     Limits,
@@ -41,17 +42,28 @@ pub(crate) struct Piece<'a> {
 }
 
 impl<R: Read> Input<R> {
-    /// The input behind `reader`, through its compression.
+    /// The input behind `reader`, through its compression, and its hash.
     pub(crate) fn new(reader: R, limits: Limits) -> io::Result<Self> {
-        Ok(Self {
-            codec: Codec::new(reader)?,
+        let codec = Codec::new(reader, Some(Sha256::default()))?;
+        Ok(Self::through(codec, limits))
+    }
+
+    /// The input behind `reader`, whose hash nobody asks for: to make it is most of the work of reading.
+    pub(crate) fn unhashed(reader: R, limits: Limits) -> io::Result<Self> {
+        let codec = Codec::new(reader, None)?;
+        Ok(Self::through(codec, limits))
+    }
+
+    fn through(codec: Codec<R>, limits: Limits) -> Self {
+        Self {
+            codec,
             buffer: Vec::new(),
             start: 0,
             filled: 0,
             offset: 0,
             ended: false,
             limits,
-        })
+        }
     }
 
     /// What is too much.
@@ -203,6 +215,11 @@ impl<R: Read> Input<R> {
         self.offset
     }
 
+    /// Whether the file is not compressed.
+    pub(crate) fn is_plain(&self) -> bool {
+        matches!(self.codec, Codec::Plain(_))
+    }
+
     /// How many bytes of the file, as it is on disk, were read.
     pub(crate) fn raw_bytes(&self) -> u64 {
         self.codec.raw_bytes()
@@ -222,7 +239,7 @@ mod tests {
         Compression,
         write::{GzEncoder, ZlibEncoder},
     };
-    use sha2::{Digest, Sha256};
+    use sha2::Digest as _;
 
     use super::*;
     use crate::capture::session::hex;

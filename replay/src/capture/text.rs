@@ -16,6 +16,7 @@ pub struct TextLines<R: Read> {
     input: Input<R>,
     limits: Limits,
     number: u64,
+    end: Finder<'static>,
 }
 
 impl<R: Read> TextLines<R> {
@@ -24,7 +25,7 @@ impl<R: Read> TextLines<R> {
     /// # Errors
     /// What the reader says, or a compression that is damaged.
     pub fn new(reader: R, limits: Limits) -> io::Result<Self> {
-        let mut input = Input::new(reader, limits)?;
+        let mut input = Input::unhashed(reader, limits)?;
         if input.peek(BYTE_ORDER_MARK.len())? == BYTE_ORDER_MARK {
             input.consume(BYTE_ORDER_MARK.len());
         }
@@ -32,6 +33,7 @@ impl<R: Read> TextLines<R> {
             input,
             limits,
             number: 0,
+            end: Finder::new(b"\n"),
         })
     }
 
@@ -43,12 +45,22 @@ impl<R: Read> TextLines<R> {
         self.input.skip_space(&mut self.number)
     }
 
+    /// Whether the file is not compressed, so that [`offset`](Self::offset) is a place in it.
+    pub fn is_plain(&self) -> bool {
+        self.input.is_plain()
+    }
+
+    /// Where the next line begins: so many bytes, as they are without compression, are before it.
+    pub fn offset(&self) -> u64 {
+        self.input.offset()
+    }
+
     /// The next line without its end, and its number from 1; `None` at the end.
     ///
     /// # Errors
     /// As [`Self::new`], or a line above the limit.
     pub fn next_line(&mut self) -> io::Result<Option<(u64, &[u8])>> {
-        let Some(piece) = self.input.next_piece(&Finder::new(b"\n"))? else {
+        let Some(piece) = self.input.next_piece(&self.end)? else {
             return Ok(None);
         };
         self.number += 1;
@@ -95,6 +107,8 @@ mod tests {
             let mut lines = TextLines::new(&bytes[..], limits(64)).expect("lines");
             assert_eq!(lines.begins_with().expect("a byte"), Some(b'{'));
             let mut found = Vec::new();
+            assert_eq!(lines.is_plain(), bytes == text);
+            assert_eq!(lines.offset(), 5, "behind the mark and white space");
             while let Some((number, line)) = lines.next_line().expect("a line") {
                 found.push((number, String::from_utf8_lossy(line).into_owned()));
             }

@@ -7,7 +7,7 @@
 //! **Invariant**: where what a rule does depends on the other side, or an earlier rule might speak first, the row is marked as open and never
 //! settled by its digest. A field that both sides left out is open too.
 
-use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap};
 
 use super::paths::{PathRules, Paths, REMEMBERED};
 use jiff::Timestamp;
@@ -133,20 +133,15 @@ impl<'r> Canonical<'r> {
             marks,
         };
         self.paths.rewind();
-        self.value(&mut walk, 0, row, &PathRules::default());
+        let at = self.paths.find(0, PathRules::default);
+        self.value(&mut walk, 0, row, at);
         let meaning = walk.meaning;
         marks[from..].sort_unstable();
         meaning
     }
 
-    /// Adds a value of which the rules say `known`.
-    fn value<'j>(
-        &mut self,
-        walk: &mut Walk<'_, 'j>,
-        place: u64,
-        value: &'j Json<'j>,
-        known: &PathRules,
-    ) {
+    /// Adds a value; what the rules say of it stands `at` a place in the paths, until the next path is looked for.
+    fn value<'j>(&mut self, walk: &mut Walk<'_, 'j>, place: u64, value: &'j Json<'j>, at: usize) {
         match value {
             Json::Object(members) => {
                 add(walk, place ^ OBJECT, b"");
@@ -154,9 +149,9 @@ impl<'r> Canonical<'r> {
                     let name = self.legacy_name(walk, key, members);
                     let place = xxh3_64_with_seed(name.as_bytes(), place.wrapping_add(1));
                     walk.path.push(Step::Key(name));
-                    let known = self.rules_of(walk, place);
-                    if !self.is_dropped(walk, place, value, &known) {
-                        self.value(walk, place, value, &known);
+                    let at = self.rules_of(walk, place);
+                    if !self.is_dropped(walk, place, value, at) {
+                        self.value(walk, place, value, at);
                     }
                     walk.path.pop();
                 }
@@ -164,11 +159,11 @@ impl<'r> Canonical<'r> {
             Json::Array(items) => {
                 add(walk, place ^ ARRAY, &items.len().to_le_bytes());
                 walk.arrays += 1;
-                for (at, item) in items.iter().enumerate() {
-                    let place = xxh3_64_with_seed(&at.to_le_bytes(), place.wrapping_add(2));
-                    walk.path.push(Step::Index(at));
-                    let known = self.rules_of(walk, place);
-                    self.value(walk, place, item, &known);
+                for (index, item) in items.iter().enumerate() {
+                    let place = xxh3_64_with_seed(&index.to_le_bytes(), place.wrapping_add(2));
+                    walk.path.push(Step::Index(index));
+                    let at = self.rules_of(walk, place);
+                    self.value(walk, place, item, at);
                     walk.path.pop();
                 }
                 walk.arrays -= 1;
@@ -176,12 +171,13 @@ impl<'r> Canonical<'r> {
             Json::Null => add(walk, place ^ NULL, b""),
             Json::Bool(value) => add(walk, place ^ BOOL, &[u8::from(*value)]),
             Json::Number(number) => {
-                if !self.is_bound(walk, place, number.text(), known) {
+                if !self.is_bound(walk, place, number.text(), at) {
                     add(walk, place ^ NUMBER, &number.digested());
                 }
             }
             Json::String(text) => {
-                if !self.is_bound(walk, place, text, known) && !is_instant(walk, place, text, known)
+                if !self.is_bound(walk, place, text, at)
+                    && !is_instant(walk, place, text, self.paths.at(at))
                 {
                     add(walk, place ^ STRING, text.as_bytes());
                 }
@@ -227,8 +223,9 @@ impl<'r> Canonical<'r> {
         walk: &mut Walk<'_, 'j>,
         place: u64,
         value: &'j Json<'j>,
-        known: &PathRules,
+        at: usize,
     ) -> bool {
+        let known = self.paths.at(at);
         let rules = self.rules;
         let side = self.side;
         for at in &known.one_sided {
@@ -264,13 +261,8 @@ impl<'r> Canonical<'r> {
         false
     }
 
-    fn is_bound(
-        &mut self,
-        walk: &mut Walk<'_, '_>,
-        place: u64,
-        text: &str,
-        known: &PathRules,
-    ) -> bool {
+    fn is_bound(&mut self, walk: &mut Walk<'_, '_>, place: u64, text: &str, at: usize) -> bool {
+        let known = self.paths.at(at);
         let Some(rule) = known.binding else {
             return false;
         };
@@ -293,18 +285,10 @@ impl<'r> Canonical<'r> {
         true
     }
 
-    fn rules_of(&mut self, walk: &Walk<'_, '_>, place: u64) -> Arc<PathRules> {
-        if let Some(known) = self.paths.get(place) {
-            return known;
-        }
-        let found = Arc::new(PathRules::of(
-            self.rules,
-            &self.speaking,
-            self.side,
-            &walk.path,
-        ));
-        self.paths.remember(place, found.clone());
-        found
+    fn rules_of(&mut self, walk: &Walk<'_, '_>, place: u64) -> usize {
+        let (rules, speaking, side) = (self.rules, &self.speaking, self.side);
+        let otherwise = || PathRules::of(rules, speaking, side, &walk.path);
+        self.paths.find(place, otherwise)
     }
 
     /// The first rule with the same pairing as this `binding` rule: their values are of one kind.

@@ -9,7 +9,7 @@ use crate::parity::{
     Table,
     bijection::{Bond, Violation, violations},
     canonical::{Mark, MarkKind},
-    table::Digested,
+    table::{Digested, Pile},
 };
 
 /// What the join found.
@@ -55,8 +55,14 @@ pub fn join<'t, 'r>(left: &'t Table<'r>, right: &'t Table<'r>, rules: usize) -> 
         violated: Vec::new(),
         teachers: BTreeSet::new(),
     };
-    let pairs = pairs(left, right, &mut joined);
-    let bonds = bonds(left, right, &pairs);
+    let piles = || left.piles.iter().zip(&right.piles);
+    let pairs: Vec<Vec<Pair>> = piles()
+        .map(|(one, other)| pairs(&one.rows, &other.rows, &mut joined))
+        .collect();
+    let mut bonds = Vec::new();
+    for ((one, other), pairs) in piles().zip(&pairs) {
+        bond(left, one, other, pairs, &mut bonds);
+    }
     let violations = violations(bonds);
     joined.settle(&pairs, &violations);
     joined.open.sort_unstable();
@@ -67,11 +73,13 @@ pub fn join<'t, 'r>(left: &'t Table<'r>, right: &'t Table<'r>, rules: usize) -> 
     joined
 }
 
-/// A pair of rows, by their places in the tables, and whether the digests settle it.
+/// Two rows that belong together, each with the pile that it is in.
+type Rows<'t> = ((&'t Pile, &'t Digested), (&'t Pile, &'t Digested));
+
+/// A pair of rows, by their places in the two piles, and whether the digests settle it.
 type Pair = (u32, u32, bool);
 
-fn pairs(left: &Table<'_>, right: &Table<'_>, joined: &mut Joined<'_, '_>) -> Vec<Pair> {
-    let (a, b) = (&left.rows, &right.rows);
+fn pairs(a: &[Digested], b: &[Digested], joined: &mut Joined<'_, '_>) -> Vec<Pair> {
     let mut pairs = Vec::with_capacity(a.len().min(b.len()));
     let (mut i, mut j) = (0, 0);
     while i < a.len() || j < b.len() {
@@ -160,12 +168,12 @@ fn place(at: usize) -> u32 {
     at as u32
 }
 
-fn bonds(left: &Table<'_>, right: &Table<'_>, pairs: &[Pair]) -> Vec<Bond> {
-    let mut bonds = Vec::new();
+/// What the pairs of two piles say of invented values.
+fn bond(left: &Table<'_>, one: &Pile, other: &Pile, pairs: &[Pair], bonds: &mut Vec<Bond>) {
     for (i, j, settled) in pairs {
-        let (a, b) = (&left.rows[*i as usize], &right.rows[*j as usize]);
-        let mut others = right.marks(b).iter().peekable();
-        for mark in left.marks(a) {
+        let (a, b) = (&one.rows[*i as usize], &other.rows[*j as usize]);
+        let mut others = other.marks(b).iter().peekable();
+        for mark in one.marks(a) {
             let name = (mark.rule, mark.kind, mark.place);
             while others
                 .next_if(|other| (other.rule, other.kind, other.place) < name)
@@ -193,26 +201,39 @@ fn bonds(left: &Table<'_>, right: &Table<'_>, pairs: &[Pair]) -> Vec<Bond> {
             }
         }
     }
-    bonds
 }
 
-impl Joined<'_, '_> {
+impl<'t> Joined<'t, '_> {
+    /// The pairs of all piles, each with its piles.
+    fn each<'p>(
+        &self,
+        pairs: &'p [Vec<Pair>],
+    ) -> impl Iterator<Item = (Rows<'t>, bool)> + use<'t, 'p> {
+        let piles = self.left.piles.iter().zip(&self.right.piles);
+        piles.zip(pairs).flat_map(|((one, other), pairs)| {
+            pairs.iter().map(move |(i, j, settled)| {
+                let a = (one, &one.rows[*i as usize]);
+                let b = (other, &other.rows[*j as usize]);
+                ((a, b), *settled)
+            })
+        })
+    }
+
     /// How many keys more than one row has, on the left and on the right side.
     pub fn repeated(&self) -> [u64; 2] {
         self.repeated
     }
 
-    fn settle(&mut self, pairs: &[Pair], violations: &[Violation]) {
+    fn settle(&mut self, pairs: &[Vec<Pair>], violations: &[Violation]) {
         let mut named = BTreeMap::new();
         for violation in violations {
             named.insert(violation.bond.pair, (0, 0));
             named.insert(violation.witness.pair, (0, 0));
         }
         if !named.is_empty() {
-            for (i, j, _) in pairs {
-                let number = self.left.rows[*i as usize].number;
-                if let Some(rows) = named.get_mut(&number) {
-                    *rows = (number, self.right.rows[*j as usize].number);
+            for (((_, a), (_, b)), _) in self.each(pairs) {
+                if let Some(rows) = named.get_mut(&a.number) {
+                    *rows = (a.number, b.number);
                 }
             }
         }
@@ -229,14 +250,14 @@ impl Joined<'_, '_> {
         });
         self.violated = violated.collect();
         self.violated.sort_by_key(|violated| violated.rows);
-        for (i, j, settled) in pairs {
-            let (a, b) = (&self.left.rows[*i as usize], &self.right.rows[*j as usize]);
+        for (rows, settled) in self.each(pairs) {
+            let ((_, a), (_, b)) = rows;
             let violates = violations
                 .binary_search_by_key(&a.number, |violation| violation.bond.pair)
                 .is_ok();
-            if *settled && !violates {
+            if settled && !violates {
                 self.matched += 1;
-                let mut acted = a.meaning.acted | b.meaning.acted | self.spelled(a, b);
+                let mut acted = a.meaning.acted | b.meaning.acted | spelled(rows);
                 while acted != 0 {
                     self.acted[acted.trailing_zeros() as usize] += 1;
                     acted &= acted - 1;
@@ -248,46 +269,47 @@ impl Joined<'_, '_> {
     }
 
     /// Finds the settled pairs that the comparer has to see before the open ones: digests pair up no values in arrays of rows that differ.
-    fn teach(&mut self, pairs: &[Pair]) {
-        let (left, right) = (self.left, self.right);
+    fn teach(&mut self, pairs: &[Vec<Pair>]) {
+        let left = self.left;
         let is_open = |number: u32| {
             let at = self.open.partition_point(|open| open.0 < number);
             self.open.get(at).is_some_and(|open| open.0 == number)
         };
+        let name = |mark: &Mark| (left.kind(mark.rule), mark.value);
         let (mut ours, mut theirs) = (BTreeSet::new(), BTreeSet::new());
-        let mut settled = Vec::new();
-        for (i, j, _) in pairs {
-            let (a, b) = (&left.rows[*i as usize], &right.rows[*j as usize]);
-            if !is_open(a.number) {
-                settled.push((a, b));
+        for (((one, a), (other, b)), _) in self.each(pairs) {
+            if is_open(a.number) {
+                let in_array = |mark: &&Mark| mark.kind == MarkKind::BoundInArray;
+                ours.extend(one.marks(a).iter().filter(in_array).map(name));
+                theirs.extend(other.marks(b).iter().filter(in_array).map(name));
+            }
+        }
+        let mut teachers = BTreeSet::new();
+        for (((one, a), (other, b)), _) in self.each(pairs) {
+            if ours.is_empty() && theirs.is_empty() {
+                break;
+            }
+            if is_open(a.number) {
                 continue;
             }
-            let in_array = |mark: &&Mark| mark.kind == MarkKind::BoundInArray;
-            let name = |mark: &Mark| (left.kind(mark.rule), mark.value);
-            ours.extend(left.marks(a).iter().filter(in_array).map(name));
-            theirs.extend(right.marks(b).iter().filter(in_array).map(name));
-        }
-        for (a, b) in settled {
-            if ours.is_empty() && theirs.is_empty() {
-                return;
-            }
             let bound = |mark: &&Mark| mark.kind != MarkKind::Spelling;
-            let one = left.marks(a).iter().filter(bound);
-            let other = right.marks(b).iter().filter(bound);
-            let one = one.filter(|mark| ours.remove(&(left.kind(mark.rule), mark.value)));
-            let other = other.filter(|mark| theirs.remove(&(left.kind(mark.rule), mark.value)));
+            let one = one.marks(a).iter().filter(bound);
+            let other = other.marks(b).iter().filter(bound);
+            let one = one.filter(|mark| ours.remove(&name(mark)));
+            let other = other.filter(|mark| theirs.remove(&name(mark)));
             if one.count() + other.count() > 0 {
-                self.teachers.insert((a.number, b.number));
+                teachers.insert((a.number, b.number));
             }
         }
+        self.teachers = teachers;
     }
+}
 
-    /// The rules that made two values of a settled pair equal: marks stand in the same order on both sides.
-    fn spelled(&self, a: &Digested, b: &Digested) -> u64 {
-        let marks = self.left.marks(a).iter().zip(self.right.marks(b));
-        let acted = marks.filter(|(one, other)| one.value != other.value);
-        acted.fold(0, |acted, (one, _)| {
-            acted | 1_u64.checked_shl(u32::from(one.rule)).unwrap_or(0)
-        })
-    }
+/// The rules that made two values of a settled pair equal: marks stand in the same order on both sides.
+fn spelled(((one, a), (other, b)): Rows<'_>) -> u64 {
+    let marks = one.marks(a).iter().zip(other.marks(b));
+    let acted = marks.filter(|(one, other)| one.value != other.value);
+    acted.fold(0, |acted, (one, _)| {
+        acted | 1_u64.checked_shl(u32::from(one.rule)).unwrap_or(0)
+    })
 }

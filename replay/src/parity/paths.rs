@@ -2,7 +2,7 @@
 //!
 //! **Invariant**: what is remembered of a path is what the look-up says of it: it depends on rules, side and path, and on no row.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use crate::rules::{Effect, Place, Rule, Rules, Side, Step};
 
@@ -103,9 +103,11 @@ fn speaks_of_parts(rules: &Rules, speaking: &[usize], rule: usize) -> bool {
 /// path is nearly always what followed it before.
 #[derive(Debug, Default)]
 pub(super) struct Paths {
-    known: Vec<(u64, Arc<PathRules>)>,
+    known: Vec<(u64, PathRules)>,
     by_place: BTreeMap<u64, usize>,
     next: usize,
+    /// What the rules say of the last path for which there was no room.
+    spare: PathRules,
 }
 
 impl Paths {
@@ -114,23 +116,27 @@ impl Paths {
         self.next = 0;
     }
 
-    /// What is known of `place`, a digest of a path.
-    pub(super) fn get(&mut self, place: u64) -> Option<Arc<PathRules>> {
-        let expected = self.known.get(self.next);
-        let at = match expected {
-            Some((known, _)) if *known == place => self.next,
-            _ => *self.by_place.get(&place)?,
+    /// Where what is known of `place`, a digest of a path, stands, until the next is looked for; `otherwise` says it of one that is not known.
+    pub(super) fn find(&mut self, place: u64, otherwise: impl FnOnce() -> PathRules) -> usize {
+        let known = match self.known.get(self.next) {
+            Some((known, _)) if *known == place => Some(self.next),
+            _ => self.by_place.get(&place).copied(),
         };
+        let at = known.unwrap_or_else(|| {
+            if self.known.len() == REMEMBERED {
+                self.spare = otherwise();
+                return REMEMBERED;
+            }
+            self.by_place.insert(place, self.known.len());
+            self.known.push((place, otherwise()));
+            self.known.len() - 1
+        });
         self.next = at + 1;
-        Some(self.known[at].1.clone())
+        at
     }
 
-    /// Remembers what the rules say of `place`, while there is room.
-    pub(super) fn remember(&mut self, place: u64, rules: Arc<PathRules>) {
-        if self.known.len() < REMEMBERED {
-            self.by_place.insert(place, self.known.len());
-            self.known.push((place, rules));
-            self.next = self.known.len();
-        }
+    /// What [`find`](Self::find) found.
+    pub(super) fn at(&self, at: usize) -> &PathRules {
+        self.known.get(at).map_or(&self.spare, |(_, known)| known)
     }
 }

@@ -1,7 +1,7 @@
 //! One side's rows as digests, in the order of their keys.
 //!
 //! **Invariant**: every row that was pushed is in the table, or counted as one without a key; its number is its place in the source, from 0.
-//! It deliberately keeps no row: about a hundred bytes stand for each, whatever its size.
+//! Rows with the same key are in the same pile on both sides. It deliberately keeps no row: about a hundred bytes stand for each, whatever its size.
 
 use std::collections::BTreeMap;
 
@@ -36,6 +36,25 @@ pub(super) struct Digested {
     marked: u16,
 }
 
+/// Into so many piles rows are dealt by the first byte of their key's digest: a pile of a million rows fits a processor's cache, so it is sorted
+/// and joined there, and no list grows so long that it has to move.
+pub(super) const PILES: usize = 256;
+
+/// Rows whose keys' digests begin alike.
+#[derive(Debug, Default)]
+pub(super) struct Pile {
+    pub(super) rows: Vec<Digested>,
+    marks: Vec<Mark>,
+}
+
+impl Pile {
+    /// What one of its rows left out of its digest.
+    pub(super) fn marks(&self, row: &Digested) -> &[Mark] {
+        let from = row.marks as usize;
+        &self.marks[from..from + usize::from(row.marked)]
+    }
+}
+
 /// One side's rows.
 #[derive(Debug)]
 pub struct Table<'r> {
@@ -43,7 +62,8 @@ pub struct Table<'r> {
     key: Key,
     columns: Columns,
     canonical: Canonical<'r>,
-    pub(super) rows: Vec<Digested>,
+    pub(super) piles: Vec<Pile>,
+    /// The marks of the row that is being read.
     marks: Vec<Mark>,
     pushed: u64,
     unkeyed: u64,
@@ -57,7 +77,7 @@ impl<'r> Table<'r> {
             key: key.clone(),
             columns: columns.clone(),
             canonical: Canonical::new(rules, side),
-            rows: Vec::new(),
+            piles: (0..PILES).map(|_| Pile::default()).collect(),
             marks: Vec::new(),
             pushed: 0,
             unkeyed: 0,
@@ -80,24 +100,26 @@ impl<'r> Table<'r> {
         if !matches!(row, Json::Object(_)) {
             return Err(bad(format!("a JSON {}", row.kind()), object));
         }
-        let (Ok(number), Ok(marks)) = (u32::try_from(number), u32::try_from(self.marks.len()))
-        else {
-            return Err(bad("one row too many".to_owned(), "at most 2^32 of them"));
-        };
+        let one_too_many = || bad("one row too many".to_owned(), "at most 2^32 of them");
+        let number = u32::try_from(number).map_err(|_| one_too_many())?;
         self.pushed += 1;
         let Some(key) = self.key.hash(self.side, &row) else {
             self.unkeyed += 1;
             return Ok(());
         };
         self.columns.keep(&mut row);
+        self.marks.clear();
         let meaning = self.canonical.read(&row, &mut self.marks);
-        let marked = u16::try_from(self.marks.len() - marks as usize).map_err(|_| {
+        let marked = u16::try_from(self.marks.len()).map_err(|_| {
             bad(
                 "more than 65535 invented values".to_owned(),
                 "fewer in one row",
             )
         })?;
-        self.rows.push(Digested {
+        let pile = &mut self.piles[usize::from(key.to_be_bytes()[0])];
+        let marks = u32::try_from(pile.marks.len()).map_err(|_| one_too_many())?;
+        pile.marks.extend_from_slice(&self.marks);
+        pile.rows.push(Digested {
             key,
             number,
             meaning,
@@ -107,18 +129,11 @@ impl<'r> Table<'r> {
         Ok(())
     }
 
-    /// Puts the rows in the order of their keys; rows with the same key keep theirs. To be called when all are in.
+    /// Puts the rows of each pile in the order of their keys; rows with the same key keep theirs. To be called when all are in.
     pub fn finish(&mut self) {
-        self.rows.sort_unstable_by_key(|row| (row.key, row.number));
-        // Marks in the rows' new order: the join walks through both, and here each side has a processor of its own.
-        let mut marks = Vec::with_capacity(self.marks.len());
-        for row in &mut self.rows {
-            let from = row.marks as usize;
-            let own = from..from + usize::from(row.marked);
-            row.marks = u32::try_from(marks.len()).expect("as many as there were");
-            marks.extend_from_slice(&self.marks[own]);
+        for pile in &mut self.piles {
+            pile.rows.sort_unstable_by_key(|row| (row.key, row.number));
         }
-        self.marks = marks;
     }
 
     /// How many rows came.
@@ -134,11 +149,6 @@ impl<'r> Table<'r> {
     /// How many of them have no key.
     pub fn unkeyed(&self) -> u64 {
         self.unkeyed
-    }
-
-    pub(super) fn marks(&self, row: &Digested) -> &[Mark] {
-        let from = row.marks as usize;
-        &self.marks[from..from + usize::from(row.marked)]
     }
 
     /// The kind of value that a `binding` rule speaks of.
