@@ -6,6 +6,7 @@
 mod flow;
 mod planner;
 mod requests;
+pub(crate) mod spots;
 pub(crate) mod token;
 
 use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc};
@@ -85,9 +86,18 @@ pub struct Planned {
     /// The request target as captured: path and query, or an absolute URI.
     pub target: Box<str>,
     /// What it carries that an earlier answer invented: places in [`Plan::values`].
-    pub uses: Box<[usize]>,
+    pub uses: Box<[Use]>,
     /// Why it cannot be sent.
     pub unreplayable: Option<Unreplayable>,
+}
+
+/// A value that a request carries and an earlier answer invented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Use {
+    /// Its place in [`Plan::values`].
+    pub value: usize,
+    /// Whether only a cookie carries it: then it is the session's jar that says whether and how it is sent.
+    pub cookie: bool,
 }
 
 impl Planned {

@@ -197,8 +197,12 @@ impl Index<'_> {
         let mut fed: BTreeSet<usize> = slice.iter().copied().collect();
         let mut open = slice;
         while let Some(at) = open.pop() {
-            for value in &self.plan.requests[at].uses {
-                let producer = self.plan.values.get(*value).map(|value| value.producer);
+            for carried in &self.plan.requests[at].uses {
+                let producer = self
+                    .plan
+                    .values
+                    .get(carried.value)
+                    .map(|value| value.producer);
                 let producer = producer.and_then(|seq| self.places.get(&seq));
                 if let Some(producer) = producer
                     && fed.insert(*producer)

@@ -13,7 +13,7 @@ use std::{
 use crate::{
     capture::{Exchange, Request, Response, decoded, header},
     json::{self, Json},
-    plan::token,
+    plan::{Use, spots, token},
 };
 
 /// A value that an answer invents and later requests need.
@@ -27,6 +27,8 @@ pub struct Value {
     pub producer: u64,
     /// Where the answer has it.
     pub place: ValuePlace,
+    /// Whether the answer only showed it: it was there before, so a target may well have it as it was recorded.
+    pub shown: bool,
 }
 
 /// Where an answer has a value.
@@ -71,20 +73,24 @@ const BEFORE: usize = 32;
 impl Flow {
     /// Takes note of what a request carries.
     pub(super) fn expect(&mut self, request: &Request) {
-        token::in_request(request, |identity| {
+        spots::in_request(request, |identity, _| {
             self.wanted.insert(hashed(identity));
         });
     }
 
     /// Follows an exchange, in order of time: the values that its request carries. `created` is a value that is wanted whatever later
     /// requests carry: the recorded id of what the exchange creates.
-    pub(super) fn follow(&mut self, exchange: &Exchange, created: Option<&str>) -> Vec<usize> {
-        let mut uses = Vec::new();
-        token::in_request(&exchange.request, |identity| {
+    pub(super) fn follow(&mut self, exchange: &Exchange, created: Option<&str>) -> Vec<Use> {
+        let mut uses: Vec<Use> = Vec::new();
+        spots::in_request(&exchange.request, |identity, cookie| {
             match self.known.get(identity) {
                 Some((value, shown_ns)) if *shown_ns <= exchange.ts_ns => {
-                    if !uses.contains(value) {
-                        uses.push(*value);
+                    match uses.iter_mut().find(|known| known.value == *value) {
+                        Some(known) => known.cookie &= cookie,
+                        None => uses.push(Use {
+                            value: *value,
+                            cookie,
+                        }),
                     }
                 }
                 _ => {
@@ -104,10 +110,12 @@ impl Flow {
             }
             let shown = (self.values.len(), response.ts_ns);
             self.known.insert(identity.to_owned(), shown);
+            let asked = &exchange.request.method;
             self.values.push(Value {
                 identity: identity.to_owned(),
                 recorded: recorded.to_owned(),
                 producer: exchange.seq,
+                shown: matches!(asked.as_str(), "GET" | "HEAD" | "OPTIONS") && place.lasts(),
                 place,
             });
         });
@@ -126,10 +134,12 @@ fn shown(response: &Response, subject: &str, mut each: impl FnMut(&str, &str, Va
     for (name, value) in &response.headers {
         let name = name.to_ascii_lowercase();
         if name == "set-cookie" {
-            if let Some((cookie, value)) = set_cookie(value) {
-                each(value, value, ValuePlace::Cookie(cookie.to_owned()));
+            if let Some((cookie, value)) = set_cookie(value)
+                && let Some(identity) = token::identity(value, cookie, "")
+            {
+                each(&identity, value, ValuePlace::Cookie(cookie.to_owned()));
             }
-        } else if let Some((_, text)) = token::header_value(&name, value) {
+        } else if let Some((_, text)) = spots::header_value(&name, value) {
             parts(text, &name, subject, |identity, text, part| {
                 each(identity, text, ValuePlace::Header(name.clone(), part));
             });
@@ -156,7 +166,7 @@ fn shown(response: &Response, subject: &str, mut each: impl FnMut(&str, &str, Va
     let Ok(text) = std::str::from_utf8(&body) else {
         return;
     };
-    for (at, word) in token::words(text) {
+    for (at, word) in spots::words(text) {
         if let Some(identity) = token::identity(word, "", subject) {
             each(
                 &identity,
@@ -192,14 +202,14 @@ fn parts(text: &str, name: &str, within: &str, mut each: impl FnMut(&str, &str, 
         return;
     };
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let spots = token::in_target(target);
+    let spots = spots::in_target(target);
     for spot in spots.iter().filter(|spot| spot.range.end <= path.len()) {
         let after = path[spot.range.end..].matches('/').count();
-        let text = token::percent_decoded(&path[spot.range.clone()]);
+        let text = spots::percent_decoded(&path[spot.range.clone()]);
         each(&spot.identity, &text, Part::Segment(after));
     }
     for (name, raw) in query.split('&').filter_map(|pair| pair.split_once('=')) {
-        let text = token::percent_decoded(raw);
+        let text = spots::percent_decoded(raw);
         if let Some(identity) = token::identity(&text, name, within) {
             each(&identity, &text, Part::Parameter(name.to_owned()));
         }
@@ -269,6 +279,42 @@ fn pointer(path: &[std::borrow::Cow<'_, str>]) -> String {
 }
 
 impl ValuePlace {
+    /// Whether what stands here is the name of something that stays, and not a token that is good for a while.
+    fn lasts(&self) -> bool {
+        let Self::Json(pointer, _) = self else {
+            return false;
+        };
+        let word = |step: &&str| !step.bytes().all(|byte| byte.is_ascii_digit());
+        !pointer
+            .rsplit('/')
+            .find(word)
+            .is_some_and(token::is_passing)
+    }
+
+    /// Whether a live answer has `recorded` anywhere under the key that stands here: in another order, perhaps, or in another wrapping.
+    pub(crate) fn has(
+        &self,
+        headers: &crate::capture::Headers,
+        body: &bytes::Bytes,
+        identity: &str,
+        subject: &str,
+    ) -> bool {
+        let Self::Json(..) = self else {
+            return false;
+        };
+        let Ok(body) = decoded(headers, body) else {
+            return false;
+        };
+        let Ok(document) = json::parse(&body) else {
+            return false;
+        };
+        let mut found = false;
+        scalars(&document, &mut Vec::new(), subject, &mut |shown, _, _| {
+            found |= shown == identity;
+        });
+        found
+    }
+
     /// The value that a live answer has here. `renamed` gives the name that a member may have there instead.
     pub(crate) fn find(
         &self,
@@ -304,7 +350,7 @@ impl ValuePlace {
                 let body = decoded(headers, body).ok()?;
                 let text = std::str::from_utf8(&body).ok()?;
                 let at = text.find(before.as_str())? + before.len();
-                let (_, word) = token::words(&text[at..])
+                let (_, word) = spots::words(&text[at..])
                     .next()
                     .filter(|(at, _)| *at == 0)?;
                 Some(word.to_owned())
@@ -348,13 +394,13 @@ impl Part {
             Self::Segment(from_end) => {
                 let path = target(text)?.split(['?', '#']).next()?;
                 let segment = path.rsplit('/').nth(*from_end)?;
-                Some(token::percent_decoded(segment).into_owned())
+                Some(spots::percent_decoded(segment).into_owned())
             }
             Self::Parameter(name) => {
                 let (_, query) = target(text)?.split_once('?')?;
                 let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
                 let (_, raw) = pairs.into_iter().find(|(known, _)| known == name)?;
-                Some(token::percent_decoded(raw).into_owned())
+                Some(spots::percent_decoded(raw).into_owned())
             }
         }
     }

@@ -1,25 +1,25 @@
-//! Values that name something: ids, keys, session and anti-forgery tokens, where requests and answers carry them.
+//! Values that name something: ids, keys, session and anti-forgery tokens.
 //!
 //! **Invariant**: a value has the same identity wherever it stands: in a path, a query, a header, a cookie, a form or a JSON document.
 //! It deliberately leaves alone what only looks like data: dates, words, counts. A short number is a name only together with what it numbers
 //! (`order 7`), because `7` is many things.
 
-use std::{borrow::Cow, ops::Range};
-
-use crate::capture::{Headers, Request, decoded, header};
+use std::borrow::Cow;
 
 /// Longer values are documents, not names.
 const LONGEST: usize = 4_096;
 /// Shorter values need a telling name to be taken for one.
-const SHORTEST_OPAQUE: usize = 8;
+pub(super) const SHORTEST_OPAQUE: usize = 8;
 /// Numbers with fewer digits are names only beside what they number.
 const SHORT_DIGITS: usize = 8;
 /// What wraps a list without saying what it lists.
 const WRAPPERS: [&str; 7] = [
     "data", "items", "results", "content", "records", "list", "rows",
 ];
+/// Parts of the names of values that are good for a while only.
+const PASSING: [&str; 6] = ["token", "csrf", "xsrf", "nonce", "session", "cursor"];
 /// Headers that carry no name: of the connection, of the client's software, of time, or of a tracer.
-const SILENT: [&str; 27] = [
+pub(super) const SILENT: [&str; 27] = [
     "accept",
     "accept-encoding",
     "accept-language",
@@ -69,25 +69,55 @@ pub(crate) fn identity<'t>(text: &'t str, name: &str, within: &str) -> Option<Co
 /// Whether a key says that its value names something.
 fn telling(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    let ends = ["id", "uuid", "guid", "key", "ref", "reference", "etag"];
-    let holds = ["token", "csrf", "xsrf", "nonce", "session", "cursor"];
-    ends.iter().any(|end| name.ends_with(end)) || holds.iter().any(|part| name.contains(part))
+    let ends = [
+        "id",
+        "uuid",
+        "guid",
+        "key",
+        "ref",
+        "reference",
+        "number",
+        "etag",
+    ];
+    let one = name.strip_suffix('s').unwrap_or(&name);
+    ends.iter().any(|end| one.ends_with(end)) || PASSING.iter().any(|part| name.contains(part))
+}
+
+/// Whether a key says that its value is good for a while only, and made anew for each who asks.
+pub(crate) fn is_passing(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let page = ["next", "prev", "continuation", "etag"];
+    PASSING.iter().chain(&page).any(|part| name.contains(part))
 }
 
 /// What a number under `name` numbers: `order` for `order_id` and for `id` within `orders`.
 fn numbered(name: &str, within: &str) -> String {
     let name = name.to_ascii_lowercase();
-    let stem = ["_id", "-id", "id"]
+    let stem = ["_id", "-id", "id", "_ids", "-ids", "ids"]
         .iter()
         .find_map(|end| name.strip_suffix(end))
         .unwrap_or(&name);
     let stem = if stem.is_empty() { within } else { stem };
-    let stem = stem.to_ascii_lowercase();
-    stem.strip_suffix('s').unwrap_or(&stem).to_owned()
+    singular(&stem.to_ascii_lowercase()).into_owned()
+}
+
+/// `order` for `orders`, `category` for `categories`, `address` for `addresses`. It need not be English, only the same for the one and the many.
+fn singular(word: &str) -> Cow<'_, str> {
+    if let Some(stem) = word.strip_suffix("ies") {
+        return Cow::Owned(format!("{stem}y"));
+    }
+    let hissing = ["sses", "xes", "ches", "shes"];
+    if hissing.iter().any(|end| word.ends_with(end)) {
+        return Cow::Borrowed(&word[..word.len() - 2]);
+    }
+    if word.ends_with("ss") {
+        return Cow::Borrowed(word);
+    }
+    Cow::Borrowed(word.strip_suffix('s').unwrap_or(word))
 }
 
 /// Whether a value looks invented: long enough, with digits among its letters, and no date.
-fn opaque(text: &str) -> bool {
+pub(super) fn opaque(text: &str) -> bool {
     let bytes = text.as_bytes();
     if bytes.len() < SHORTEST_OPAQUE || !bytes.iter().all(|byte| token_byte(*byte)) {
         return false;
@@ -103,7 +133,7 @@ fn opaque(text: &str) -> bool {
     letter && (digit || long) && !dated
 }
 
-fn token_byte(byte: u8) -> bool {
+pub(super) fn token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-_.+/=:~%\"".contains(&byte)
 }
 
@@ -114,8 +144,13 @@ pub(crate) fn subject(path: &str) -> &str {
         .unwrap_or_default()
 }
 
-fn numbers(segment: &str) -> bool {
-    segment.bytes().all(|byte| byte.is_ascii_digit()) || opaque(segment)
+/// Whether a segment of a path says which one is meant, and not what: `7`, `ord-1`, `A100`, and not `orders` or `v1`.
+pub(super) fn numbers(segment: &str) -> bool {
+    let bytes = segment.as_bytes();
+    let digit = bytes.iter().any(u8::is_ascii_digit);
+    let parted = |byte: &u8| b"-_:.~".contains(byte) || byte.is_ascii_uppercase();
+    let short = digit && bytes.iter().any(parted) && bytes.iter().all(|byte| token_byte(*byte));
+    bytes.iter().all(u8::is_ascii_digit) || short || opaque(segment)
 }
 
 /// What a JSON member named `id` is about: its parent's key, or for a wrapper the request's subject.
@@ -128,220 +163,6 @@ pub(crate) fn within<'n>(parent: Option<&'n str>, subject: &'n str) -> &'n str {
         }
         _ => subject,
     }
-}
-
-/// A value in a text, by its place: what replaces it goes exactly there.
-pub(crate) struct Spot {
-    /// Where it stands.
-    pub(crate) range: Range<usize>,
-    /// Its identity.
-    pub(crate) identity: String,
-    /// How a value is written there.
-    pub(crate) writing: Writing,
-}
-
-/// How a value is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Writing {
-    /// As it is.
-    Plain,
-    /// Percent-encoded.
-    Percent,
-    /// Inside the quotes of a JSON string.
-    JsonString,
-    /// As a JSON number.
-    JsonNumber,
-}
-
-/// The values in a request target (or a URL).
-pub(crate) fn in_target(target: &str) -> Vec<Spot> {
-    let mut spots = Vec::new();
-    let (path, query) = match target.split_once('?') {
-        Some((path, query)) => (path, Some((path.len() + 1, query))),
-        None => (target, None),
-    };
-    let mut before = "";
-    let mut at = 0;
-    for part in path.split('/') {
-        let name = if numbers(part) { "id" } else { "" };
-        spot(&mut spots, part, at, name, before, Writing::Percent);
-        if !part.is_empty() && !numbers(part) {
-            before = part;
-        }
-        at += part.len() + 1;
-    }
-    if let Some((at, query)) = query {
-        parameters(&mut spots, query, at, before);
-    }
-    spots
-}
-
-/// The values in `name=value&..`.
-fn parameters(spots: &mut Vec<Spot>, text: &str, start: usize, within: &str) {
-    let mut at = start;
-    for pair in text.split('&') {
-        if let Some((name, value)) = pair.split_once('=') {
-            let value_at = at + name.len() + 1;
-            spot(spots, value, value_at, name, within, Writing::Percent);
-        }
-        at += pair.len() + 1;
-    }
-}
-
-fn spot(spots: &mut Vec<Spot>, raw: &str, at: usize, name: &str, within: &str, writing: Writing) {
-    let text = match writing {
-        Writing::Percent => percent_decoded(raw),
-        Writing::JsonString if raw.contains('\\') => {
-            match serde_json::from_str::<String>(&format!("\"{raw}\"")) {
-                Ok(text) => Cow::Owned(text),
-                Err(_) => return,
-            }
-        }
-        _ => Cow::Borrowed(raw),
-    };
-    if let Some(identity) = identity(&text, name, within) {
-        spots.push(Spot {
-            range: at..at + raw.len(),
-            identity: identity.into_owned(),
-            writing,
-        });
-    }
-}
-
-/// Whether a header may carry a name, and how its value is split: credentials after their scheme.
-pub(crate) fn header_value<'v>(name: &str, value: &'v str) -> Option<(usize, &'v str)> {
-    let name = name.to_ascii_lowercase();
-    if SILENT.contains(&name.as_str()) || name == "cookie" || name.starts_with(':') {
-        return None;
-    }
-    match value.split_once(' ') {
-        Some((scheme, rest)) if name == "authorization" => Some((scheme.len() + 1, rest)),
-        _ => Some((0, value)),
-    }
-}
-
-/// The values in a header.
-pub(crate) fn in_header(name: &str, value: &str) -> Vec<Spot> {
-    let mut spots = Vec::new();
-    if let Some((at, text)) = header_value(name, value) {
-        spot(&mut spots, text, at, name, "", Writing::Plain);
-    }
-    spots
-}
-
-/// The cookies of a `Cookie` header: name and value.
-pub(crate) fn cookies(value: &str) -> impl Iterator<Item = (&str, &str)> {
-    value
-        .split(';')
-        .filter_map(|pair| pair.trim().split_once('='))
-}
-
-/// The values in a body: a JSON document, a form, or the invented-looking words of any other text.
-pub(crate) fn in_body(headers: &Headers, body: &[u8], subject: &str) -> Vec<Spot> {
-    let Ok(text) = std::str::from_utf8(body) else {
-        return Vec::new();
-    };
-    let mut spots = Vec::new();
-    let media = header(headers, "content-type").unwrap_or_default();
-    if text.trim_start().starts_with(['{', '[']) {
-        json(&mut spots, text, subject);
-    } else if media.contains("x-www-form-urlencoded") {
-        parameters(&mut spots, text, 0, subject);
-    } else {
-        for (at, word) in words(text) {
-            spot(&mut spots, word, at, "", subject, Writing::Plain);
-        }
-    }
-    spots
-}
-
-/// The words of a text that could be values, with their places.
-pub(crate) fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let start = text.as_ptr() as usize;
-    text.split(|c: char| !c.is_ascii() || c == '"' || !token_byte(c as u8))
-        .filter(|word| word.len() >= SHORTEST_OPAQUE)
-        .map(move |word| (word.as_ptr() as usize - start, word))
-}
-
-/// The scalars of a JSON text, each under the key before it. A text that is no JSON gives what can be read of it.
-fn json(spots: &mut Vec<Spot>, text: &str, subject: &str) {
-    let bytes = text.as_bytes();
-    let mut key = "";
-    let mut at = 0;
-    while at < bytes.len() {
-        match bytes[at] {
-            b'"' => {
-                let start = at + 1;
-                let mut end = start;
-                while end < bytes.len() && bytes[end] != b'"' {
-                    end += 1 + usize::from(bytes[end] == b'\\');
-                }
-                let end = end.min(bytes.len());
-                let Some(inner) = text.get(start..end) else {
-                    return;
-                };
-                at = end + 1;
-                let after = text.get(at..).unwrap_or_default().trim_start();
-                if after.starts_with(':') {
-                    key = inner;
-                } else {
-                    spot(spots, inner, start, key, subject, Writing::JsonString);
-                }
-            }
-            b'-' | b'0'..=b'9' => {
-                let number = |byte: &u8| byte.is_ascii_digit() || b"+-.eE".contains(byte);
-                let length = bytes[at..].iter().take_while(|byte| number(byte)).count();
-                let raw = &text[at..at + length];
-                spot(spots, raw, at, key, subject, Writing::JsonNumber);
-                at += length;
-            }
-            _ => at += 1,
-        }
-    }
-}
-
-/// The identities of all values in a request.
-pub(crate) fn in_request(request: &Request, mut each: impl FnMut(&str)) {
-    let subject = subject(request.path()).to_owned();
-    for spot in in_target(request.origin_form()) {
-        each(&spot.identity);
-    }
-    for (name, value) in &request.headers {
-        if name.eq_ignore_ascii_case("cookie") {
-            for (_, value) in cookies(value) {
-                each(value);
-            }
-        }
-        for spot in in_header(name, value) {
-            each(&spot.identity);
-        }
-    }
-    if let Some(body) = request.body.whole()
-        && let Ok(body) = decoded(&request.headers, body)
-    {
-        for spot in in_body(&request.headers, &body, &subject) {
-            each(&spot.identity);
-        }
-    }
-}
-
-/// `%41` is `A`; what is no such escape stays.
-pub(crate) fn percent_decoded(text: &str) -> Cow<'_, str> {
-    if !text.contains('%') {
-        return Cow::Borrowed(text);
-    }
-    let bytes = text.as_bytes();
-    let mut plain = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let escape = (bytes[at] == b'%')
-            .then(|| text.get(at + 1..at + 3))
-            .flatten()
-            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        plain.push(escape.unwrap_or(bytes[at]));
-        at += if escape.is_some() { 3 } else { 1 };
-    }
-    String::from_utf8(plain).map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
 #[cfg(test)]
@@ -366,6 +187,9 @@ mod tests {
             Some("bk-f8f7240e855d7691"),
         );
         check("pending", "state", None);
+        check("7", "item_ids", Some("item 7"));
+        check("7", "category_id", Some("category 7"));
+        check("A-100", "orderNumber", Some("A-100"));
         check("abc", "csrf_token", Some("abc"));
         check("true", "session", None);
         check("2026-12-17T16:00:00-05:00", "time", None);
@@ -375,57 +199,26 @@ mod tests {
     }
 
     #[test]
-    fn values_are_found_where_they_stand() {
-        let check = |spots: Vec<Spot>, text: &str, expect: &[(&str, &str)]| {
-            let found: Vec<(&str, &str)> = spots
-                .iter()
-                .map(|spot| (&text[spot.range.clone()], spot.identity.as_str()))
-                .collect();
-            assert_eq!(found, expect, "{text}");
-        };
-        let target = "/orders/7/lines/ab%3Acd1234?page=2&token=xyz";
-        let in_path = [
-            ("7", "order 7"),
-            ("ab%3Acd1234", "ab:cd1234"),
-            ("xyz", "xyz"),
-        ];
-        check(in_target(target), target, &in_path);
-        let body = r#"{"order_id":7,"n":7,"note":"a \"b\"","lines":[{"id":"l-1"}],"key":"k\/1"}"#;
-        let in_json = [("7", "order 7"), ("l-1", "l-1"), ("k\\/1", "k/1")];
-        check(
-            in_body(&Vec::new(), body.as_bytes(), "orders"),
-            body,
-            &in_json,
-        );
-        let form = "csrf=a%2Fb&name=x";
-        let media = vec![(
-            "content-type".into(),
-            "application/x-www-form-urlencoded".into(),
-        )];
-        check(
-            in_body(&media, form.as_bytes(), ""),
-            form,
-            &[("a%2Fb", "a/b")],
-        );
-        let credentials = "Bearer eyJ0.eyJ1";
-        check(
-            in_header("Authorization", credentials),
-            credentials,
-            &[("eyJ0.eyJ1", "eyJ0.eyJ1")],
-        );
+    fn one_of_many_has_the_name_of_the_one() {
+        for (many, one) in [
+            ("orders", "order"),
+            ("categories", "category"),
+            ("addresses", "address"),
+            ("address", "address"),
+            ("boxes", "box"),
+            ("cases", "case"),
+        ] {
+            assert_eq!((&*singular(many), &*singular(one)), (one, one));
+        }
     }
 
     #[test]
-    fn broken_json_gives_what_can_be_read() {
-        for text in [
-            "{",
-            "{\"",
-            "{\"id\":\"x\\",
-            "[1,",
-            "{\"id\":-",
-            "{\"é\":\"\\u12\"}",
-        ] {
-            let _ = in_body(&Vec::new(), text.as_bytes(), "");
-        }
+    fn a_path_is_about_its_last_word() {
+        let check = |path: &str, expect: &str| assert_eq!(subject(path), expect, "{path}");
+        check("/orders/7", "orders");
+        check("/v1/orders/ord-1/lines/A100", "lines");
+        check("/v2/orders/", "orders");
+        check("/orders/9f3a11bb22:cancel", "orders");
+        check("/oauth2", "oauth2");
     }
 }

@@ -1,7 +1,8 @@
 //! Values that the target invented in this run, in place of the recorded ones.
 //!
 //! **Invariant**: a request goes out with the target's values or not at all: a recorded value that an answer should have replaced, and did not,
-//! keeps its request from being sent.
+//! keeps its request from being sent. Two kinds do not: a cookie that the target did not set is left out, as any client would; and the name of
+//! something that an answer only showed, and nobody made in this run, is sent as it was recorded.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -10,8 +11,9 @@ use bytes::Bytes;
 use crate::{
     capture::{Body, Request, decoded},
     plan::{
-        Plan,
-        token::{self, Spot, Writing},
+        Plan, Use,
+        spots::{self, Spot, Writing},
+        token,
     },
     rules::{Effect, Rules, Side},
     run::Outcome,
@@ -27,8 +29,8 @@ pub(super) struct Bindings<'p> {
     renamed: Vec<(String, String)>,
 }
 
-/// Recorded identities and the live values that take their place.
-pub(super) type Replaced<'b> = BTreeMap<&'b str, &'b str>;
+/// Recorded identities and the live values that take their place; none for a cookie's that the target did not set.
+pub(super) type Replaced<'b> = BTreeMap<&'b str, Option<&'b str>>;
 
 impl<'p> Bindings<'p> {
     pub(super) fn new(plan: &'p Plan, rules: &Rules, side: Side) -> Self {
@@ -66,8 +68,9 @@ impl<'p> Bindings<'p> {
                 producers[*value] = Some(*at);
             }
         }
-        let needed = |at: usize, uses: &[usize]| {
-            let mut after: Vec<usize> = uses.iter().filter_map(|value| producers[*value]).collect();
+        let needed = |at: usize, uses: &[Use]| {
+            let producer = |carried: &Use| producers[carried.value];
+            let mut after: Vec<usize> = uses.iter().filter_map(producer).collect();
             after.retain(|producer| *producer < at);
             after.sort_unstable();
             after.dedup();
@@ -89,18 +92,31 @@ impl<'p> Bindings<'p> {
                 let found = self.renamed.iter().find(|(known, _)| known == key);
                 found.map(|(_, candidate)| candidate.clone())
             };
-            let place = &self.plan.values[*value].place;
-            self.live[*value] = place.find(&answer.headers, &answer.body, renamed);
+            let recorded = &self.plan.values[*value];
+            let (headers, body) = (&answer.headers, &answer.body);
+            let subject = token::subject(self.plan.requests[at].path());
+            let place = &recorded.place;
+            // In a list that stands otherwise, what is at the same place is something else.
+            let stays = recorded.shown && place.has(headers, body, &recorded.identity, subject);
+            self.live[*value] = if stays {
+                Some(recorded.recorded.clone())
+            } else {
+                place.find(headers, body, renamed)
+            };
         }
     }
 
     /// What replaces the recorded values that a request carries; `None` when one of them has no live counterpart.
-    pub(super) fn replaced(&self, uses: &[usize]) -> Option<Replaced<'_>> {
+    pub(super) fn replaced(&self, uses: &[Use]) -> Option<Replaced<'_>> {
         let mut replaced = BTreeMap::new();
-        for value in uses {
-            let recorded = &self.plan.values[*value];
-            let live = self.live[*value].as_deref()?;
-            if live != recorded.recorded {
+        for carried in uses {
+            let recorded = &self.plan.values[carried.value];
+            let live = self.live[carried.value].as_deref();
+            let stays = live == Some(&recorded.recorded) || (live.is_none() && recorded.shown);
+            if live.is_none() && !carried.cookie && !recorded.shown {
+                return None;
+            }
+            if !stays {
                 replaced.insert(recorded.identity.as_str(), live);
             }
         }
@@ -123,11 +139,11 @@ pub(super) fn substituted<'r>(request: &'r Request, replaced: &Replaced<'_>) -> 
     }
     let mut live = request.clone();
     let target = request.origin_form();
-    if let Some(target) = written(target, &token::in_target(target), replaced) {
+    if let Some(target) = written(target, &spots::in_target(target), replaced) {
         live.target = target;
     }
     for (name, value) in &mut live.headers {
-        if let Some(text) = written(value, &token::in_header(name, value), replaced) {
+        if let Some(text) = written(value, &spots::in_header(name, value), replaced) {
             *value = text;
         }
     }
@@ -136,7 +152,7 @@ pub(super) fn substituted<'r>(request: &'r Request, replaced: &Replaced<'_>) -> 
         && let Ok(text) = std::str::from_utf8(&plain)
     {
         let subject = token::subject(request.path());
-        let spots = token::in_body(&request.headers, text.as_bytes(), subject);
+        let spots = spots::in_body(&request.headers, text.as_bytes(), subject);
         if let Some(text) = written(text, &spots, replaced) {
             live.body = Body::Whole(Bytes::from(text));
             let coding = |name: &str| name.eq_ignore_ascii_case("content-encoding");
@@ -151,15 +167,22 @@ fn written(text: &str, spots: &[Spot], replaced: &Replaced<'_>) -> Option<String
     let mut whole = String::new();
     let mut done = 0;
     for spot in spots {
-        let Some(live) = replaced.get(spot.identity.as_str()) else {
+        let Some(Some(live)) = replaced.get(spot.identity.as_str()) else {
             continue;
         };
+        // The whole was replaced that this is a part of.
+        if spot.range.start < done {
+            continue;
+        }
         whole.push_str(&text[done..spot.range.start]);
-        let quoted = || serde_json::to_string(live).unwrap_or_default();
+        let quoted = || serde_json::to_string(live).expect("a text is JSON");
         match spot.writing {
             Writing::Plain => whole.push_str(live),
             Writing::Percent => whole.push_str(&percent_encoded(live)),
-            Writing::JsonString => whole.push_str(quoted().trim_matches('"')),
+            Writing::JsonString => {
+                let quoted = quoted();
+                whole.push_str(&quoted[1..quoted.len() - 1]);
+            }
             Writing::JsonNumber if serde_json::from_str::<serde_json::Number>(live).is_ok() => {
                 whole.push_str(live);
             }
@@ -208,16 +231,21 @@ mod tests {
                 br#"{ "order_id" : 7, "n":7, "csrf_token":"ab", "text":"ab 7" }"#,
             )),
         };
-        let replaced = [("order 7", "41"), ("ab", "x\"/y"), ("tok-00001", "tok-9")].into();
+        let replaced = [
+            ("order 7", Some("41")),
+            ("ab", Some("x\"/y\"")),
+            ("tok-00001", Some("tok-9")),
+        ]
+        .into();
         let live = substituted(&request, &replaced);
-        assert_eq!(live.target, "/orders/41/lines?csrf=x%22%2Fy&page=7");
+        assert_eq!(live.target, "/orders/41/lines?csrf=x%22%2Fy%22&page=7");
         assert_eq!(live.headers[0].1, "Bearer tok-9");
         let Body::Whole(body) = &live.body else {
             panic!("a whole body")
         };
         assert_eq!(
             body,
-            &br#"{ "order_id" : 41, "n":7, "csrf_token":"x\"/y", "text":"ab 7" }"#[..]
+            &br#"{ "order_id" : 41, "n":7, "csrf_token":"x\"/y\"", "text":"ab 7" }"#[..]
         );
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{plan::token, run::bindings::Replaced};
+use crate::{plan::spots, run::bindings::Replaced};
 
 /// More cookies than any server sets for a session; RFC 6265 asks clients for at least 50 a domain.
 const MOST: usize = 180;
@@ -87,28 +87,34 @@ impl Jar {
         now_s: i64,
     ) -> Option<String> {
         let host = bare(host);
-        let fitting: Vec<&Cookie> = self
-            .0
-            .iter()
-            .filter(|cookie| cookie.fits(&host, path))
-            .collect();
-        let mut pairs: Vec<(&str, &str)> = Vec::new();
-        for (name, value) in captured.into_iter().flat_map(token::cookies) {
-            match fitting.iter().find(|cookie| cookie.name == name) {
-                Some(cookie) if cookie.expired(now_s) => {}
-                Some(cookie) => pairs.push((name, &cookie.value)),
-                None => pairs.push((name, replaced.get(value).copied().unwrap_or(value))),
-            }
-        }
+        let fits = |cookie: &&Cookie| cookie.fits(&host, path);
+        let mut fitting: Vec<&Cookie> = self.0.iter().filter(fits).collect();
         // Longer paths come first (section 5.4).
-        let mut own: Vec<&&Cookie> = fitting
+        fitting.sort_by_key(|cookie| std::cmp::Reverse(cookie.path.len()));
+        let mut pairs: Vec<(&str, &str)> = Vec::new();
+        let mut taken: BTreeMap<&str, usize> = BTreeMap::new();
+        for (name, value) in captured.into_iter().flat_map(spots::cookies) {
+            let mut own = fitting.iter().filter(|cookie| cookie.name == name);
+            let before = taken.entry(name).or_default();
+            // Of several with one name, each takes the place of the one that stood there.
+            match (own.clone().next(), own.nth(*before)) {
+                (Some(_), Some(cookie)) if !cookie.expired(now_s) => {
+                    pairs.push((name, &cookie.value));
+                }
+                (Some(_), _) => {}
+                // What the target did not set, but the recorded service did, no client would have.
+                (None, _) => match replaced.get(value) {
+                    Some(live) => pairs.extend(live.map(|live| (name, live))),
+                    None => pairs.push((name, value)),
+                },
+            }
+            *before += 1;
+        }
+        let own = fitting
             .iter()
             .filter(|cookie| !cookie.expired(now_s))
-            .filter(|cookie| !pairs.iter().any(|(name, _)| *name == cookie.name))
-            .collect();
-        own.sort_by_key(|cookie| std::cmp::Reverse(cookie.path.len()));
+            .filter(|cookie| !pairs.iter().any(|(name, _)| *name == cookie.name));
         let own: Vec<(&str, &str)> = own
-            .iter()
             .map(|cookie| (cookie.name.as_str(), cookie.value.as_str()))
             .collect();
         pairs.extend(own);
@@ -228,6 +234,10 @@ mod tests {
         let at = |path: &str| sent(&jar, "", "shop.example", path);
         assert_eq!(at("/cart").as_deref(), Some("a=2; a=3"));
         assert_eq!(at("/").as_deref(), Some("a=3"));
+        let captured = sent(&jar, "a=x; b=1; a=y", "shop.example", "/cart");
+        assert_eq!(captured.as_deref(), Some("a=2; b=1; a=3"));
+        let captured = sent(&jar, "a=x; a=y", "shop.example", "/");
+        assert_eq!(captured.as_deref(), Some("a=3"));
     }
 
     #[test]
@@ -264,8 +274,11 @@ mod tests {
 
     #[test]
     fn a_value_of_another_session_is_bound_as_well() {
-        let replaced: Replaced<'_> = [("old-12345", "live-9")].into();
-        let header = Jar::default().header(Some("sid=old-12345"), &replaced, "h", "/", 0);
-        assert_eq!(header.as_deref(), Some("sid=live-9"));
+        let replaced: Replaced<'_> = [("old-12345", Some("live-9")), ("old-67890", None)].into();
+        let header = |captured| Jar::default().header(Some(captured), &replaced, "h", "/", 0);
+        assert_eq!(header("sid=old-12345").as_deref(), Some("sid=live-9"));
+        // One that the target did not set is not sent.
+        assert_eq!(header("a=1; sid=old-67890").as_deref(), Some("a=1"));
+        assert_eq!(header("sid=old-67890"), None);
     }
 }

@@ -260,3 +260,207 @@ fn the_final_state_of_what_the_service_named_is_read_under_its_live_id() {
         "one for each recorded entity, so that both sides can be paired"
     );
 }
+
+/// What was sent after an answer that invents: the recorded exchanges, and the live answer to the first of them.
+fn sent_after(
+    exchanges: Vec<Recorded>,
+    head: &'static str,
+    body: &'static str,
+) -> (Observations, Log) {
+    let first = exchanges[0].asked.1;
+    replayed(exchanges, &Rules::default(), Side::Legacy, move |asked| {
+        if asked.target() == first {
+            answer(200, head, body)
+        } else {
+            answer(200, "", "{}")
+        }
+    })
+}
+
+#[test]
+fn values_are_bound_wherever_requests_carry_them() {
+    let check = |shown: &'static str,
+                 live: &'static str,
+                 asked: (&'static str, &'static str, &'static str),
+                 expect: (&str, &str)| {
+        let exchanges = vec![
+            recorded(("POST", "/orders", "{}"), shown),
+            recorded(asked, "{}"),
+        ];
+        let (_, log) = sent_after(exchanges, "", live);
+        let log = log.lock().expect("no panic");
+        assert_eq!(
+            (log[1].target(), log[1].body.as_str()),
+            expect,
+            "{shown} {asked:?}"
+        );
+    };
+    let ord = (r#"{"id":"ord-1"}"#, r#"{"id":"ord-9"}"#);
+    check(
+        ord.0,
+        ord.1,
+        ("GET", "/orders/ord-1/lines", ""),
+        ("/orders/ord-9/lines", ""),
+    );
+    check(
+        r#"{"orderNumber":"A-100"}"#,
+        r#"{"orderNumber":"B-7"}"#,
+        ("GET", "/orders/A-100", ""),
+        ("/orders/B-7", ""),
+    );
+    let seven = (r#"{"id":7}"#, r#"{"id":41}"#);
+    check(
+        seven.0,
+        seven.1,
+        ("POST", "/pay", r#"{"items":[{"order":{"id":7}},{"id":7}]}"#),
+        ("/pay", r#"{"items":[{"order":{"id":41}},{"id":7}]}"#),
+    );
+    check(
+        r#"{"item_ids":[501,502]}"#,
+        r#"{"item_ids":[61,62]}"#,
+        ("POST", "/pick", r#"{"item_ids":[502,501]}"#),
+        ("/pick", r#"{"item_ids":[62,61]}"#),
+    );
+    let opaque = (r#"{"id":"9f3a11bb22"}"#, r#"{"id":"77cc88dd99"}"#);
+    check(
+        opaque.0,
+        opaque.1,
+        (
+            "POST",
+            "/x",
+            r#"{"order":"/orders/9f3a11bb22","q":"{ order(id: \"9f3a11bb22\") }"}"#,
+        ),
+        (
+            "/x",
+            r#"{"order":"/orders/77cc88dd99","q":"{ order(id: \"77cc88dd99\") }"}"#,
+        ),
+    );
+    check(
+        opaque.0,
+        opaque.1,
+        (
+            "GET",
+            "/go?next=%2Forders%2F9f3a11bb22&ids=9f3a11bb22,aaaa1111",
+            "",
+        ),
+        (
+            "/go?next=%2Forders%2F77cc88dd99&ids=77cc88dd99,aaaa1111",
+            "",
+        ),
+    );
+    check(
+        opaque.0,
+        opaque.1,
+        ("GET", "/v/9f3a11bb22:cancel", ""),
+        ("/v/77cc88dd99:cancel", ""),
+    );
+    check(
+        opaque.0,
+        opaque.1,
+        ("GET", "/v3('9f3a11bb22')/x.json", ""),
+        ("/v3('77cc88dd99')/x.json", ""),
+    );
+}
+
+#[test]
+fn credentials_and_conditions_are_bound_whatever_they_look_like() {
+    let asked = Recorded {
+        headers: &[
+            ("Authorization", "Bearer abcdefghijkl"),
+            ("If-Match", "\"v0\", \"v1\""),
+        ],
+        ..recorded(("PUT", "/things", "{}"), "{}")
+    };
+    let login = Recorded {
+        answered: &[("ETag", "\"v1\"")],
+        ..recorded(("POST", "/login", "{}"), r#"{"token":"abcdefghijkl"}"#)
+    };
+    let (_, log) = sent_after(
+        vec![login, asked],
+        "ETag: \"w9\"\r\n",
+        r#"{"token":"mnopqrstuvwx\""}"#,
+    );
+    let log = log.lock().expect("no panic");
+    assert_eq!(log[1].header("if-match"), Some("\"v0\", \"w9\""));
+    assert_eq!(
+        log[1].header("authorization"),
+        Some("Bearer mnopqrstuvwx\"")
+    );
+}
+
+#[test]
+fn what_an_answer_only_showed_stays_what_it_is() {
+    let exchanges = || {
+        vec![
+            recorded(
+                ("GET", "/products", ""),
+                r#"[{"id":"prod-0001"},{"id":"prod-0002"}]"#,
+            ),
+            recorded(("GET", "/products/prod-0001", ""), "{}"),
+            recorded(("POST", "/cart", r#"{"product_id":"prod-0002"}"#), "{}"),
+        ]
+    };
+    for live in [
+        r#"[{"id":"prod-0002"},{"id":"prod-0001"}]"#,
+        r#"{"data":[{"id":"prod-0000"},{"id":"prod-0001"},{"id":"prod-0002"}]}"#,
+        r#"{"error":"no list today"}"#,
+    ] {
+        let (run, log) = sent_after(exchanges(), "", live);
+        assert_eq!(run.accounting().answered, 3, "{live}");
+        assert_eq!(targets(&log)[1], "/products/prod-0001", "{live}");
+        let log = log.lock().expect("no panic");
+        assert_eq!(log[2].body, r#"{"product_id":"prod-0002"}"#, "{live}");
+    }
+    // A target whose products have other names is asked for those.
+    let (_, log) = sent_after(
+        exchanges(),
+        "",
+        r#"[{"id":"x-77777777"},{"id":"x-88888888"}]"#,
+    );
+    assert_eq!(targets(&log)[1], "/products/x-77777777");
+}
+
+#[test]
+fn cookies_are_the_jars_alone() {
+    let exchanges = vec![
+        Recorded {
+            answered: &[
+                ("Set-Cookie", "consent=1; Path=/"),
+                ("Set-Cookie", "sid=recorded-sid-1; Path=/"),
+            ],
+            ..recorded(("GET", "/", ""), "{}")
+        },
+        Recorded {
+            headers: &[
+                ("Cookie", "page=1; consent=1"),
+                ("Cookie", "sid=recorded-sid-1"),
+                ("Cookie", "cart=77"),
+            ],
+            ..recorded(("GET", "/a", ""), "{}")
+        },
+    ];
+    let (run, log) = sent_after(exchanges, "Set-Cookie: consent=0; Path=/\r\n", "{}");
+    assert_eq!(
+        run.accounting().answered,
+        2,
+        "a cookie that never came keeps nothing from being sent"
+    );
+    let log = log.lock().expect("no panic");
+    assert_eq!(log[1].header("cookie"), Some("page=1; consent=0; cart=77"));
+}
+
+#[test]
+fn cookies_are_for_the_path_that_the_target_sees() {
+    let moved = rules(
+        "[[rule]]\nid = \"v\"\nkind = \"rewrite\"\nreason = \"r\"\nendpoint = \"GET /a\"\nside = \"candidate\"\nto = \"/v1/a\"",
+    );
+    let ask = || Recorded {
+        headers: &[("Cookie", "sid=rec")],
+        ..recorded(("GET", "/a", ""), "{}")
+    };
+    let (_, log) = replayed(vec![ask(), ask()], &moved, Side::Candidate, |_| {
+        answer(200, "Set-Cookie: sid=live1; Path=/v1\r\n", "{}")
+    });
+    let log = log.lock().expect("no panic");
+    assert_eq!(log[1].header("cookie"), Some("sid=live1"));
+}

@@ -8,7 +8,10 @@ use super::Running;
 use crate::{
     capture::header,
     plan::Pace,
-    run::{Entry, Outcome, Outcomes, Phase, Progress, latency::LATE_NS, outcomes, queue::Job},
+    run::{
+        Entry, Outcome, Outcomes, Phase, Progress, bindings::substituted, latency::LATE_NS,
+        outcomes, queue::Job,
+    },
 };
 
 impl<P: FnMut(Progress) + Send> Running<'_, '_, P> {
@@ -67,8 +70,12 @@ impl<P: FnMut(Progress) + Send> Running<'_, '_, P> {
             };
             let host = header(&request.headers, "host").unwrap_or_default();
             let now_s = self.run.host.now().as_micros() / 1_000_000;
+            let uses = &self.run.plan.requests[entry.at].uses;
+            let replaced = self.bindings.replaced(uses).unwrap_or_default();
+            let live = substituted(&request, &replaced);
+            let sent = self.run.rules.rewrite(self.run.target.side, &live);
             let jar = self.jars.entry(job.session).or_default();
-            jar.set(value, host, request.path(), now_s);
+            jar.set(value, host, sent.path(), now_s);
         }
     }
 
