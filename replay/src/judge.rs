@@ -25,7 +25,7 @@ use crate::{
         Report, RuleReport, SensitivityReport, SideLatency, StateReport, Targets, Timing,
     },
     rules::Rules,
-    run::{Accounting, Brief, Observations, Outcome, SkipReason, Time},
+    run::{Accounting, Brief, Observations, Outcome, SkipReason, Time, is_one_service},
     sensitivity::{Sample, Sensitivity},
     verdict::{Down, Evidence, Gate, Judgment, verdict},
 };
@@ -94,8 +94,11 @@ pub fn judge_timed(
         answered: count.accounting.answered,
         accepted: count.accepted,
         throttled: count.throttled,
+        recorded: count.recorded,
+        hidden: compared.noise.as_ref().map_or(0.0, Noise::hidden),
         over: endpoints.iter().filter(above).map(named).collect(),
-        secondary_is_candidate: secondary.is_some_and(|one| one.url == candidate.url),
+        secondary_is_candidate: secondary
+            .is_some_and(|one| is_one_service(&one.url, &candidate.url)),
         pairs: count.pairs,
         state: count.states,
         state_skipped: count.states_skipped,
@@ -106,8 +109,12 @@ pub fn judge_timed(
             count.alone.1 + count.wrong_sessions.len() as u64,
         ),
         mutations: (sensitivity.mutations, sensitivity.caught),
-        down: [legacy, candidate].into_iter().filter_map(down).collect(),
-        same_target: legacy.url == candidate.url,
+        down: [Some(legacy), Some(candidate), secondary]
+            .into_iter()
+            .flatten()
+            .filter_map(down)
+            .collect(),
+        same_target: is_one_service(&legacy.url, &candidate.url),
         stopped: [Some(legacy), Some(candidate), secondary]
             .into_iter()
             .flatten()

@@ -89,6 +89,8 @@ pub struct Planned {
     pub uses: Box<[Use]>,
     /// Why it cannot be sent.
     pub unreplayable: Option<Unreplayable>,
+    /// Whether the recorded service did what was asked: its status was 2xx.
+    pub accepted: bool,
 }
 
 /// A value that a request carries and an earlier answer invented.

@@ -27,6 +27,10 @@ pub const PAIRS_NEEDED: u64 = 1_000;
 /// At least this share of the capture's requests has to be compared.
 pub const COVERAGE_NEEDED: f64 = 0.999;
 
+/// With a larger share of what the capture shows accepted refused by both sides, they were not asked what the capture asks. It is generous: a
+/// part of a capture depends on what came before it.
+const REFUSED_BEARABLE: f64 = 0.1;
+
 /// Where more than this share of pairs is noise, the rest is no sample of the traffic any more: a quarter.
 pub const NOISE_BEARABLE: f64 = 0.25;
 
@@ -151,6 +155,10 @@ pub struct Evidence {
     pub down: Vec<Down>,
     /// Whether both sides had the same URL.
     pub same_target: bool,
+    /// Requests that the recorded service had accepted, and those of them that both sides refused.
+    pub recorded: (u64, u64),
+    /// The share of all pairs that may be regressions that hide in the noise which was excused, at 95 % confidence.
+    pub hidden: f64,
     /// Whether the second instance of legacy had the candidate's URL.
     pub secondary_is_candidate: bool,
     /// Whether the run was stopped before its end.
@@ -188,6 +196,16 @@ pub fn verdict(evidence: &Evidence, gate: &Gate) -> Judgment {
     let infrastructure: Vec<String> = evidence.down.iter().map(told).collect();
     let failures = failures(evidence, gate, by_gate, &reason);
     let mut doubts = doubts(evidence, gate, coverage);
+    if gate.kind == GateKind::Proven
+        && evidence.hidden > 0.0
+        && evidence.hidden + rate.upper_95 >= gate.limit
+    {
+        doubts.push(format!(
+            "noise may hide regressions in up to {} of the pairs (95 % confidence): with them, less than {} is not proven",
+            percent(evidence.hidden),
+            percent(gate.limit)
+        ));
+    }
     if by_gate == Verdict::Inconclusive {
         doubts.insert(0, reason.clone());
     }
@@ -312,6 +330,12 @@ fn emptiness(evidence: &Evidence) -> Vec<String> {
         doubts.push(format!(
             "both sides refused {} of {answered} requests with 429: they were not asked what the capture asks",
             evidence.throttled
+        ));
+    }
+    let (recorded, refused) = evidence.recorded;
+    if evidence.accepted > 0 && refused as f64 > REFUSED_BEARABLE * recorded as f64 {
+        doubts.push(format!(
+            "both sides refused {refused} of {recorded} requests that were accepted when the capture was made: what it asks for is not there"
         ));
     }
     let judged = evidence.pairs.compared() + noise;

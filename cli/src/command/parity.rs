@@ -53,6 +53,7 @@ pub(super) fn parity(flags: &ParityFlags, printer: Printer) -> Result<Exit, Prob
     let watch = Watch::start();
     let rules = rules(flags)?;
     let interrupt = Interrupt::listen()?;
+    differ(flags)?;
     let mut left = open(Want::left(flags, &interrupt))?;
     let mut right = open(Want::right(flags, &interrupt))?;
     let key = key(flags, &mut *left, &mut *right)?;
@@ -74,6 +75,16 @@ pub(super) fn parity(flags: &ParityFlags, printer: Printer) -> Result<Exit, Prob
         named(table, &key, source.name())?;
     }
     let [one, other] = &tables;
+    if let Some(column) = flags
+        .columns
+        .iter()
+        .find(|column| !one.met(column) && !other.met(column))
+        && !(one.is_empty() && other.is_empty())
+    {
+        return Err(Problem::usage(format!(
+            "--columns: found no row with the field {column:?} on either side, expected names of fields"
+        )));
+    }
     let joined = join(one, other, rules.rules.len());
     stopped(&interrupt)?;
     let mut detail = Detail::new(&joined, &rules);
@@ -114,6 +125,23 @@ fn finish(
         flags.out.join(REPORT).display()
     ));
     Ok(report.verdict.into())
+}
+
+/// Refuses to compare a place with itself.
+fn differ(flags: &ParityFlags) -> Result<(), Problem> {
+    let file = |place: &str| fs::canonicalize(place).ok();
+    let same = match (file(&flags.left), file(&flags.right)) {
+        (Some(left), Some(right)) => left == right,
+        _ => flags.left == flags.right,
+    };
+    let views = (&flags.left_table, &flags.left_query) != (&flags.right_table, &flags.right_query);
+    if !same || views {
+        return Ok(());
+    }
+    Err(Problem::usage(format!(
+        "{}: found the same place on both sides, expected two: it agrees with itself",
+        source::shown(&flags.left)
+    )))
 }
 
 fn rules(flags: &ParityFlags) -> Result<Rules, Problem> {

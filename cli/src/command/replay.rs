@@ -126,7 +126,7 @@ pub(super) fn replay(flags: &ReplayFlags, printer: Printer) -> Result<Exit, Prob
                 simulated::shows(&shared, part, seed, defect, fingerprint)
             };
             reproducing::reproduce(flags, &mut rendered, Some(&mut trial), printer)?;
-            (artifacts, rendered)
+            (artifacts, rendered, None)
         }
         (Target::Url(legacy), Target::Url(candidate)) => {
             check_writes(flags, &replay.plan)?;
@@ -137,22 +137,26 @@ pub(super) fn replay(flags: &ReplayFlags, printer: Printer) -> Result<Exit, Prob
             };
             let transport = running::transport(&flags.live, &urls)?;
             let artifacts = Artifacts::new(&flags.out)?;
-            let mut rendered =
+            let (mut rendered, journal) =
                 running::replay(replay, &urls, &transport, flags, &artifacts, printer)?;
             reproducing::reproduce(flags, &mut rendered, None, printer)?;
-            (artifacts, rendered)
+            (artifacts, rendered, journal)
         }
         _ => return Err(mixed()),
     };
     if let Some(reread) = reread {
         reread.whole()?;
     }
-    let (artifacts, rendered) = rendered;
+    let (artifacts, rendered, journal) = rendered;
     let json = timed(&rendered.json, watch.elapsed_ms());
     artifacts.write(RESULT, json.as_bytes())?;
     artifacts.write(COMPARISON, rendered.markdown.as_bytes())?;
     artifacts.write(CASES, rendered.junit.as_bytes())?;
     judgments.add(&rendered, &artifacts)?;
+    // What was sent is not sent again for want of a place for its results.
+    if let Some(journal) = journal {
+        journal.finish();
+    }
     printer.data(match flags.format {
         Format::Human => &rendered.human,
         Format::Json => &json,

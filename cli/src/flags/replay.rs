@@ -86,7 +86,7 @@ pub struct ReplayFlags {
 #[derive(Debug, Args)]
 pub struct LiveFlags {
     /// A request has to be answered within this long
-    #[arg(long, default_value = "30s", value_parser = value::duration, value_name = "TIME")]
+    #[arg(long, default_value = "30s", value_parser = value::some_time, value_name = "TIME")]
     pub timeout: Duration,
     /// At most so many requests at once on each side; more wait, and the report says so
     #[arg(long, default_value = "1024", value_name = "N")]

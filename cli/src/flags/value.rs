@@ -2,7 +2,7 @@
 //!
 //! **Invariant**: an error says what was found and what was expected; a unit is never left out of a time.
 
-use std::{fmt, ops::Range, str::FromStr, time::Duration};
+use std::{fmt, net::Ipv6Addr, ops::Range, str::FromStr, time::Duration};
 
 use clap::ValueEnum;
 use rehearsal_core::identity::ProviderName;
@@ -199,7 +199,22 @@ fn base_url(text: &str) -> Option<&str> {
     let authority = url
         .strip_prefix("http://")
         .or_else(|| url.strip_prefix("https://"))?;
-    (!authority.is_empty() && !authority.contains(['/', '?', '#', ' ', '@'])).then_some(url)
+    is_authority(authority).then_some(url)
+}
+
+/// Whether this is a host and, perhaps, a port: one that is not understood would be left out, and another service asked.
+fn is_authority(text: &str) -> bool {
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => match rest.split_once(']') {
+            Some((address, port)) if address.parse::<Ipv6Addr>().is_ok() => (address, port),
+            _ => return false,
+        },
+        None => text.split_at(text.find(':').unwrap_or(text.len())),
+    };
+    let named = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte);
+    let numbered = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
+    let port = port.is_empty() || port.strip_prefix(':').is_some_and(numbered);
+    !host.is_empty() && host.bytes().all(named) && port
 }
 
 /// A provider and where it is.
@@ -253,6 +268,17 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     };
     let number: f64 = number.parse().map_err(|_| wrong())?;
     Duration::try_from_secs_f64(number * seconds).map_err(|_| wrong())
+}
+
+/// A time with its unit, longer than none.
+///
+/// # Errors
+/// What was found and what was expected.
+pub fn some_time(text: &str) -> Result<Duration, String> {
+    duration(text).and_then(|time| match time {
+        Duration::ZERO => Err(format!("found {text:?}, expected more than no time")),
+        time => Ok(time),
+    })
 }
 
 /// A share from 0 to 1.
@@ -329,12 +355,28 @@ mod tests {
             Ok(Target::Url("http://h:1".to_owned()))
         );
         for text in [
+            "http://h",
+            "https://a-b.c_d:65535",
+            "http://[::1]:80",
+            "http://[::1]",
+        ] {
+            assert_eq!(text.parse(), Ok(Target::Url(text.to_owned())));
+        }
+        for text in [
             "",
             "simulated",
             "ftp://h",
             "http://",
             "http://h/path",
             "http://u@h",
+            "http://h:99999",
+            "http://h:abc",
+            "http://h:",
+            "http://h:0",
+            "http://:80",
+            "http://::1:80",
+            "http://[::1",
+            "http://[x]:80",
         ] {
             assert!(text.parse::<Target>().is_err(), "{text}");
         }

@@ -41,6 +41,8 @@ pub(super) struct Count<'a> {
     planned: u64,
     pub(super) first: (u64, u64),
     pub(super) throttled: u64,
+    /// Requests that the recorded service had accepted, and those of them that both sides refused.
+    pub(super) recorded: (u64, u64),
 }
 
 impl<'a> Count<'a> {
@@ -66,6 +68,7 @@ impl<'a> Count<'a> {
             },
             first: (0, 0),
             throttled: 0,
+            recorded: (0, 0),
         }
     }
 
@@ -90,6 +93,11 @@ impl<'a> Count<'a> {
                 accounting.answered += 1;
                 self.accepted += u64::from(legacy.status < 400 && candidate.status < 400);
                 self.throttled += u64::from((legacy.status, candidate.status) == (429, 429));
+                // A page that has not changed since is one that is there.
+                let refused = |status: u16| !(200..300).contains(&status) && status != 304;
+                let refused = refused(legacy.status) && refused(candidate.status);
+                self.recorded.0 += u64::from(planned.accepted);
+                self.recorded.1 += u64::from(planned.accepted && refused);
             }
             _ => {
                 accounting.sent += 1;

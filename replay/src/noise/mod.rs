@@ -75,6 +75,15 @@ pub struct NoisyPlace {
     pub hidden_upper_95: f64,
 }
 
+impl Noise {
+    /// At most this share of all pairs may be regressions that hide in what was excused: the sum of the bounds of all such places.
+    pub(crate) fn hidden(&self) -> f64 {
+        let excused = self.places.iter().filter(|place| place.excused);
+        let hidden = excused.map(|place| place.hidden_upper_95 * place.pairs as f64);
+        hidden.sum::<f64>() / self.pairs.max(1) as f64
+    }
+}
+
 type Place = (String, String, DifferenceKind);
 
 #[derive(Clone, Copy, Debug, Default)]

@@ -3,7 +3,7 @@
 //! **Invariant**: every row that was pushed is in the table, or counted as one without a key; its number is its place in the source, from 0.
 //! Rows with the same key are in the same pile on both sides. It deliberately keeps no row: about a hundred bytes stand for each, whatever its size.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     json::{Json, parse},
@@ -67,6 +67,8 @@ pub struct Table<'r> {
     marks: Vec<Mark>,
     pushed: u64,
     unkeyed: u64,
+    /// The chosen columns that a row had.
+    met: BTreeSet<String>,
 }
 
 impl<'r> Table<'r> {
@@ -81,6 +83,7 @@ impl<'r> Table<'r> {
             marks: Vec::new(),
             pushed: 0,
             unkeyed: 0,
+            met: BTreeSet::new(),
         }
     }
 
@@ -108,6 +111,13 @@ impl<'r> Table<'r> {
             return Ok(());
         };
         self.columns.keep(&mut row);
+        if let (false, Json::Object(members)) = (self.columns.is_all(), &row) {
+            for (name, _) in members {
+                if !self.met.contains(&**name) {
+                    self.met.insert(name.to_string());
+                }
+            }
+        }
         self.marks.clear();
         let meaning = self.canonical.read(&row, &mut self.marks);
         let marked = u16::try_from(self.marks.len()).map_err(|_| {
@@ -159,6 +169,11 @@ impl<'r> Table<'r> {
     /// The paths of invented values, by the digests in marks.
     pub(super) fn places(&self) -> &BTreeMap<u32, String> {
         &self.canonical.places
+    }
+
+    /// Whether a row had this column, which is one of those that are compared.
+    pub fn met(&self, column: &str) -> bool {
+        self.met.contains(column)
     }
 
     pub(super) fn key(&self) -> &Key {

@@ -65,7 +65,12 @@ pub(super) struct Flow {
     own: BTreeSet<u64>,
     /// Invented values by their identity: their places, and when they were shown.
     known: BTreeMap<String, (usize, u64)>,
+    /// Numbers that an answer to a write gave to what it made, under a name that no request has for it: `/register` makes a user.
+    unnamed: BTreeMap<String, (Value, u64)>,
 }
+
+/// A number with fewer digits is too many things to be known without its name.
+const UNNAMED_DIGITS: usize = 4;
 
 /// So many characters before a value in a text tell its place.
 const BEFORE: usize = 32;
@@ -83,6 +88,7 @@ impl Flow {
     pub(super) fn follow(&mut self, exchange: &Exchange, created: Option<&str>) -> Vec<Use> {
         let mut uses: Vec<Use> = Vec::new();
         spots::in_request(&exchange.request, |identity, cookie| {
+            self.name(identity);
             match self.known.get(identity) {
                 Some((value, shown_ns)) if *shown_ns <= exchange.ts_ns => {
                     match uses.iter_mut().find(|known| known.value == *value) {
@@ -105,21 +111,43 @@ impl Flow {
         shown(response, subject, |identity, recorded, place| {
             let hash = hashed(identity);
             let needed = self.wanted.contains(&hash) || created == Some(recorded);
-            if !needed || self.own.contains(&hash) || self.known.contains_key(identity) {
+            if self.own.contains(&hash) || self.known.contains_key(identity) {
                 return;
             }
-            let shown = (self.values.len(), response.ts_ns);
-            self.known.insert(identity.to_owned(), shown);
-            let asked = &exchange.request.method;
-            self.values.push(Value {
+            let asks = matches!(&*exchange.request.method, "GET" | "HEAD" | "OPTIONS");
+            let value = Value {
                 identity: identity.to_owned(),
                 recorded: recorded.to_owned(),
                 producer: exchange.seq,
-                shown: matches!(asked.as_str(), "GET" | "HEAD" | "OPTIONS") && place.lasts(),
+                shown: asks && place.lasts(),
                 place,
-            });
+            };
+            if needed {
+                let shown = (self.values.len(), response.ts_ns);
+                self.known.insert(identity.to_owned(), shown);
+                self.values.push(value);
+            } else if !asks && identity != recorded && recorded.len() >= UNNAMED_DIGITS {
+                self.unnamed
+                    .insert(recorded.to_owned(), (value, response.ts_ns));
+            }
         });
         uses
+    }
+
+    /// Gives a number its name, when a request is the first to call it so: `user 1001`, where the answer of `/register` had but the number.
+    fn name(&mut self, identity: &str) {
+        let Some((_, number)) = identity.rsplit_once(' ') else {
+            return;
+        };
+        if self.known.contains_key(identity) || self.own.contains(&hashed(identity)) {
+            return;
+        }
+        if let Some((mut value, shown_ns)) = self.unnamed.remove(number) {
+            self.known
+                .insert(identity.to_owned(), (self.values.len(), shown_ns));
+            identity.clone_into(&mut value.identity);
+            self.values.push(value);
+        }
     }
 }
 

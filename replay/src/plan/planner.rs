@@ -167,6 +167,10 @@ impl<'r> Planner<'r> {
                 Body::Missing => Some(Unreplayable::BodyMissing),
                 Body::Truncated { .. } => Some(Unreplayable::BodyTruncated),
             },
+            accepted: exchange
+                .response
+                .as_ref()
+                .is_some_and(|response| (200..300).contains(&response.status)),
         }
     }
 

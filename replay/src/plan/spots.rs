@@ -167,10 +167,8 @@ pub(crate) fn in_header(name: &str, value: &str) -> Vec<Spot> {
         }
         return spots;
     }
-    let name = match name.eq_ignore_ascii_case("authorization") && at > 0 {
-        true => "token",
-        false => name,
-    };
+    let credentials = name.eq_ignore_ascii_case("authorization") && at > 0;
+    let name = if credentials { "token" } else { name };
     spot(&mut spots, text, at, name, "", Writing::Plain);
     spots
 }

@@ -53,6 +53,12 @@ impl Timing {
             if let Some(kept) = side.punctuality {
                 timing.punctuality.insert(name, kept);
                 timing.notes.extend(behind(side, &kept));
+                if kept.fell_behind() {
+                    timing.notes.push(format!(
+                        "{name} did not keep up with the pace: the median answer came {} ms after its request's time at the beginning, and {} ms at the end",
+                        kept.first_ms, kept.last_ms
+                    ));
+                }
             }
             if side.resent > 0 {
                 timing.resent.insert(name, side.resent);

@@ -142,11 +142,18 @@ fn effect(
             }
             Effect::Map { place, when }
         }
-        "drop" => Effect::Drop {
-            side: side(section)?,
-            path: pattern(section, "path")?,
-            when: when(section)?,
-        },
+        "drop" => {
+            let (side, path) = (side(section)?, pattern(section, "path")?);
+            if matches!(path.text(), "/*" | "/**") {
+                let expected = "a field: without all of them, an empty answer is like any other";
+                return Err(section.error_at("path", "every field", expected));
+            }
+            Effect::Drop {
+                side,
+                path,
+                when: when(section)?,
+            }
+        }
         "rename" => rename(section)?,
         "tolerance" => {
             let path = pattern(section, "path")?;

@@ -356,7 +356,9 @@ fn written(request: &Request<Bytes>, text: &mut Vec<u8>) {
         line("host", authority.as_str().as_bytes());
     }
     let body = request.body();
-    if !body.is_empty() {
+    // A method that is made for a body says that it has none (RFC 9110, section 8.6); some servers wait for one otherwise, or answer 411.
+    let expects_one = matches!(request.method().as_str(), "POST" | "PUT" | "PATCH");
+    if expects_one || !body.is_empty() {
         line("content-length", body.len().to_string().as_bytes());
     }
     text.extend_from_slice(b"\r\n");

@@ -81,10 +81,19 @@ pub struct Punctuality {
     pub waited: u64,
     /// Late ones that waited because as many requests as allowed were under way: from there on the load was that of a closed loop.
     pub held_back: u64,
+    /// The median time from the intended sending to the end of the first tenth of the requests, in milliseconds.
+    pub first_ms: u64,
+    /// And of the last tenth. Where it is much longer, a queue has grown: the target answers fewer requests a second than it was sent.
+    pub last_ms: u64,
 }
 
 /// A request that leaves later than this after its time is late: ten times the error that a punctual sender may have.
 pub const LATE_NS: u64 = 10_000_000;
+
+/// A queue has grown when answers at the end take so many times as long as those at the beginning,
+const GROWN: u64 = 3;
+/// and so many milliseconds longer: below that, a few slow answers do it.
+const GROWN_MS: u64 = 250;
 
 /// With a larger share of late requests, the intended load was not offered.
 const LATE_SHARE: f64 = 0.01;
@@ -93,6 +102,11 @@ impl Punctuality {
     /// The share of late requests.
     pub fn late_share(&self) -> f64 {
         self.late as f64 / self.sent.max(1) as f64
+    }
+
+    /// Whether the target fell behind: answers took ever longer.
+    pub fn fell_behind(&self) -> bool {
+        self.last_ms > GROWN * self.first_ms && self.last_ms > self.first_ms + GROWN_MS
     }
 
     /// Whether the intended load was offered.
@@ -182,8 +196,8 @@ mod tests {
             let kept = Punctuality {
                 sent: 1_000,
                 late,
-                waited: 0,
                 held_back,
+                ..Punctuality::default()
             };
             assert_eq!(kept.kept_up(), expect, "{kept:?}");
         };
@@ -191,6 +205,23 @@ mod tests {
         check(11, 0, false);
         check(1, 1, false);
         assert!(Punctuality::default().kept_up());
+    }
+
+    #[test]
+    fn answers_that_take_ever_longer_are_a_target_that_fell_behind() {
+        let check = |first_ms, last_ms, expect| {
+            let kept = Punctuality {
+                first_ms,
+                last_ms,
+                ..Punctuality::default()
+            };
+            assert_eq!(kept.fell_behind(), expect, "{kept:?}");
+        };
+        check(10, 6_000, true);
+        check(10, 30, false);
+        check(2_000, 2_300, false);
+        check(0, 251, true);
+        check(0, 250, false);
     }
 
     #[test]

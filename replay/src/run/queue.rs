@@ -2,9 +2,10 @@
 //!
 //! A request waits for the one before it with the same order key, and for every request whose answer invents a value that it carries.
 //!
-//! **Invariant**: a request waits only for earlier ones, so whatever is released comes to its turn once all before it are finished.
+//! **Invariant**: a request waits only for earlier ones, so whatever is released comes to its turn once all before it are finished. Of those that
+//! may be sent the earliest is first, whenever it was let go: one at a time, all are sent in the capture's order.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 /// So many requests that are due may wait to be sent: at the pace `max` all are due at once, and what a target that answers slowly holds back is
 /// not kept twice. More wait in the plan.
@@ -29,7 +30,7 @@ pub(super) struct Queue<'j> {
     /// The first that is not due yet.
     next: usize,
     /// What may be sent, and whether it had to wait for another request.
-    ready: VecDeque<(usize, bool)>,
+    ready: BTreeMap<usize, bool>,
     /// What waits for an unfinished request.
     dependents: BTreeMap<usize, Vec<usize>>,
     /// For how many requests a released one still waits.
@@ -47,7 +48,7 @@ impl<'j> Queue<'j> {
         Self {
             jobs,
             next: 0,
-            ready: VecDeque::new(),
+            ready: BTreeMap::new(),
             dependents: BTreeMap::new(),
             waiting: BTreeMap::new(),
             last: BTreeMap::new(),
@@ -75,7 +76,7 @@ impl<'j> Queue<'j> {
                 }
             }
             if waits == 0 {
-                self.ready.push_back((at, false));
+                self.ready.insert(at, false);
             } else {
                 self.waiting.insert(at, waits);
             }
@@ -95,7 +96,7 @@ impl<'j> Queue<'j> {
 
     /// The next request that may be sent, and whether it had to wait for another one.
     pub(super) fn pop(&mut self) -> Option<(usize, bool)> {
-        self.ready.pop_front()
+        self.ready.pop_first()
     }
 
     /// How many may be sent now.
@@ -116,7 +117,7 @@ impl<'j> Queue<'j> {
                 *waits -= 1;
                 if *waits == 0 {
                     self.waiting.remove(&dependent);
-                    self.ready.push_back((dependent, true));
+                    self.ready.insert(dependent, true);
                 }
             }
         }
@@ -136,7 +137,7 @@ impl<'j> Queue<'j> {
     pub(super) fn cut(&mut self, end: usize) {
         self.jobs = &self.jobs[..end];
         self.next = self.next.min(end);
-        self.ready.retain(|(at, _)| *at < end);
+        self.ready.retain(|at, _| *at < end);
         self.waiting.retain(|at, _| *at < end);
     }
 
@@ -184,6 +185,24 @@ mod tests {
         queue.release(9);
         assert_eq!(queue.pop(), Some((4, false)));
         assert!(queue.is_drained());
+    }
+
+    #[test]
+    fn the_earliest_goes_first_whenever_it_was_let_go() {
+        let jobs = [
+            job(0, Some(1), &[]),
+            job(0, Some(1), &[]),
+            job(0, None, &[]),
+            job(0, Some(1), &[]),
+            job(0, None, &[]),
+        ];
+        let mut queue = Queue::new(&jobs, vec![false; 5]);
+        queue.release(0);
+        for expect in 0..5 {
+            let (at, _) = queue.pop().expect("one may be sent");
+            assert_eq!(at, expect);
+            queue.finish(at);
+        }
     }
 
     #[test]

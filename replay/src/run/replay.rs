@@ -33,6 +33,7 @@ use crate::{
         connection::{Dialer, Pool},
         cookies::Jar,
         event::{Event, Exchanged, InFlight, next_event, outcome},
+        lag::Lag,
         queue::{Job, Queue},
         send::prepare,
     },
@@ -41,6 +42,9 @@ use crate::{
 /// So many idle connections are kept for the sessions that opened them, whatever the limit of requests in flight: with fewer than there are
 /// sessions, each would lose its own before its next request.
 const IDLE: usize = 1024;
+
+/// What is under way when a run is stopped has so long to come to its end: it was sent, and may have changed its target.
+const DRAIN_NS: u64 = 5_000_000_000;
 
 /// Where it may be decided that the sending ends, that is looked for this often, however far away the next request is.
 const LOOK_NS: u64 = 50_000_000;
@@ -90,8 +94,8 @@ pub async fn side(
 impl Run<'_> {
     /// Replays the plan, but for what the journal knows, and reads the final state.
     ///
-    /// `stop` ends the run early: what has no answer by then is skipped, and the final state is not read. `progress` is called after every
-    /// request.
+    /// `stop` ends the run early: nothing more is sent, what is under way has a few seconds to be answered, the rest is skipped, and the final
+    /// state is not read. `progress` is called after every request.
     pub async fn observe(
         &self,
         journal: Journal<'_>,
@@ -108,6 +112,7 @@ impl Run<'_> {
             clock: Clock::started(self.host, 0),
             latency: Latency::new(),
             punctuality: Punctuality::default(),
+            lag: Lag::new(plan.requests.len()),
             resent: 0,
             bindings,
             jars: BTreeMap::new(),
@@ -137,7 +142,7 @@ impl Run<'_> {
             })
             .await;
         }
-        let (latency, punctuality) = (running.latency.clone(), running.punctuality);
+        let (latency, punctuality) = (running.latency.clone(), running.punctuality());
         let state = running.state(stopped, &mut stop).await;
         let resent = running.resent;
         Observations {
@@ -206,6 +211,7 @@ struct Running<'r, 'j, P> {
     clock: Clock,
     latency: Latency,
     punctuality: Punctuality,
+    lag: Lag,
     resent: u64,
     bindings: Bindings<'r>,
     jars: BTreeMap<u32, Jar>,
@@ -244,9 +250,10 @@ impl<P: FnMut(Progress) + Send> Running<'_, '_, P> {
         let mut open = jobs.len();
         let horizon = self.run.horizon.filter(|_| phase == Phase::Replay);
         let looks = horizon.is_some();
+        let mut stopped = false;
         loop {
             queue.release(self.now_ns());
-            while in_flight.len() < self.run.options.in_flight.max(1) {
+            while !stopped && in_flight.len() < self.run.options.in_flight.max(1) {
                 let Some((at, waited)) = queue.pop() else {
                     break;
                 };
@@ -267,7 +274,8 @@ impl<P: FnMut(Progress) + Send> Running<'_, '_, P> {
                     }
                 }
             }
-            if let Some(end) = horizon.and_then(Horizon::end)
+            if !stopped
+                && let Some(end) = horizon.and_then(Horizon::end)
                 && end < open
             {
                 done += self.leave(end..open, &mut seen);
@@ -276,8 +284,8 @@ impl<P: FnMut(Progress) + Send> Running<'_, '_, P> {
                 continue;
             }
             held_back = queue.ready();
-            if queue.is_drained() && in_flight.len() == 0 {
-                return (seen, false);
+            if (queue.is_drained() || stopped) && in_flight.len() == 0 {
+                return (seen, stopped);
             }
             let looking = looks && open == jobs.len();
             let look = |at: u64| at.min(self.now_ns() + LOOK_NS);
@@ -285,7 +293,7 @@ impl<P: FnMut(Progress) + Send> Running<'_, '_, P> {
             let due = if looking { due.map(look) } else { due };
             let set = timer.as_ref().map(|(at, _)| *at);
             // A look that is due earlier does as well as the next one.
-            if set != due && !(looking && set.is_some() && set <= due) {
+            if !stopped && set != due && !(looking && set.is_some() && set <= due) {
                 let now = self.now_ns();
                 let sleep = |at: u64| {
                     let left = Duration::from_nanos(at.saturating_sub(now));
@@ -295,7 +303,12 @@ impl<P: FnMut(Progress) + Send> Running<'_, '_, P> {
             }
             let sleep = timer.as_mut().map(|(_, sleep)| sleep);
             match next_event(stop, &mut in_flight, sleep).await {
-                Event::Stopped => return (seen, true),
+                Event::Stopped => {
+                    stopped = true;
+                    let drained = self.run.host.sleep(Duration::from_nanos(DRAIN_NS));
+                    timer = Some((0, drained));
+                }
+                Event::Due if stopped => return (seen, true),
                 // The timer is spent; a clock that lags behind it gets a new one.
                 Event::Due => timer = None,
                 Event::Done(exchanged) => {

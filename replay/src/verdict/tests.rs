@@ -33,6 +33,26 @@ fn check(kind: GateKind, evidence: &Evidence, expect: Verdict, reason: &str) {
 }
 
 #[test]
+fn what_noise_may_hide_is_not_proven() {
+    let with = |kind, hidden, expect, reason| {
+        let evidence = Evidence {
+            hidden,
+            ..evidence(10_000, 0)
+        };
+        check(kind, &evidence, expect, reason);
+    };
+    with(GateKind::Proven, 0.0, Verdict::Pass, "");
+    with(GateKind::Proven, 0.0005, Verdict::Pass, "");
+    with(
+        GateKind::Proven,
+        0.0008,
+        Verdict::Inconclusive,
+        "noise may hide regressions in up to 0.08%",
+    );
+    with(GateKind::Point, 0.0008, Verdict::Pass, "");
+}
+
+#[test]
 fn the_point_gate_is_the_missions_criterion() {
     let check = |matched, mismatched, expect, reason| {
         check(
@@ -104,6 +124,14 @@ fn without_evidence_there_is_no_pass() {
         Verdict::Inconclusive,
         "same target",
     );
+    let recorded =
+        |refused| move |e: &mut Evidence| (e.accepted, e.recorded) = (1, (1000, refused));
+    check(
+        &recorded(101),
+        Verdict::Inconclusive,
+        "both sides refused 101 of 1000",
+    );
+    check(&recorded(100), Verdict::Pass, "");
     check(
         &|e| e.standing_clock = true,
         Verdict::Inconclusive,

@@ -91,7 +91,8 @@ fn example() -> Report {
     });
     let plan = planned(captured(posts), &rules);
     let body = |at: usize, name: &str, count: u32| {
-        format!("{{\"id\":\"t-{at}\",\"name\":\"{name} {at}\",\"count\":{count}}}")
+        let model = at % 70;
+        format!("{{\"id\":\"t-{at}\",\"name\":\"{name} {model}\",\"count\":{count}}}")
     };
     let legacy = observations(
         Side::Legacy,

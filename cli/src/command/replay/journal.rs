@@ -7,7 +7,7 @@
 //! ends then and nothing is judged. It deliberately does not wait for the disk: a machine that loses power may lose the last seconds.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, BufReader, Seek, SeekFrom, Write},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
@@ -125,48 +125,52 @@ impl Journal {
         let path = folder.join(JOURNAL);
         let head = format!("{identity}\n");
         let mut fresh = OpenOptions::new();
-        fresh.read(true).write(true).create(true).truncate(true);
-        let file = fresh.open(&path).and_then(|mut file| {
-            file.write_all(head.as_bytes())?;
-            Ok(file)
-        });
+        // It is emptied once nobody else writes it.
+        fresh.read(true).write(true).create(true).truncate(false);
+        let mut file = fresh
+            .open(&path)
+            .map_err(|error| unwritable(&path, &error))?;
+        own(&file, &path)?;
+        let file = file
+            .set_len(0)
+            .and_then(|()| file.write_all(head.as_bytes()))
+            .map(|()| file);
         Self::of(path, file, head.len() as u64)
     }
 
-    /// The journal that is there, and what it knows; a new one where there is none.
+    /// The journal that is there, what it knows, and how many bytes behind that could not be read; a new one where there is none.
     ///
     /// # Errors
     /// When it is of another replay, or cannot be read or written.
-    pub(super) fn resume(folder: &Path, identity: &str) -> Result<(Self, Earlier), Problem> {
+    pub(super) fn resume(folder: &Path, identity: &str) -> Result<(Self, Earlier, u64), Problem> {
         let path = folder.join(JOURNAL);
-        let file = match File::open(&path) {
+        let anew = || Ok((Self::start(folder, identity)?, Vec::new(), 0));
+        let file = match OpenOptions::new().read(true).write(true).open(&path) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok((Self::start(folder, identity)?, Vec::new()));
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return anew(),
             Err(error) => return Err(Problem::unreadable(&path, &error)),
         };
-        let resumed = match resume(BufReader::new(file), identity) {
+        own(&file, &path)?;
+        let length = file
+            .metadata()
+            .map_err(|error| Problem::unreadable(&path, &error))?
+            .len();
+        let resumed = match resume(BufReader::new(&file), identity) {
             Ok(resumed) => resumed,
             // It was killed before the first line was written.
             Err(BrokenJournal::Headless) => {
-                return Ok((Self::start(folder, identity)?, Vec::new()));
+                drop(file);
+                return anew();
             }
             Err(error) => {
                 return Err(Problem::usage(format!("{}: {error}", path.display()))
                     .hint("without --resume the replay starts anew"));
             }
         };
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&path)
-            .and_then(|mut file| {
-                file.set_len(resumed.whole)?;
-                file.seek(SeekFrom::End(0))?;
-                Ok(file)
-            });
-        Ok((Self::of(path, file, resumed.whole)?, resumed.known))
+        let cut = length.saturating_sub(resumed.whole);
+        let end = (&file).seek(SeekFrom::Start(resumed.whole));
+        let file = end.and_then(|end| file.set_len(end)).map(|()| file);
+        Ok((Self::of(path, file, resumed.whole)?, resumed.known, cut))
     }
 
     #[expect(
@@ -174,9 +178,7 @@ impl Journal {
         reason = "a file of this process, which never simulates"
     )]
     fn of(path: PathBuf, file: io::Result<File>, end: u64) -> Result<Self, Problem> {
-        let unwritable = |error: io::Error| {
-            Problem::infrastructure(format!("{}: cannot be written: {error}", path.display()))
-        };
+        let unwritable = |error: io::Error| unwritable(&path, &error);
         let file = file.map_err(unwritable)?;
         let reader = file.try_clone().map_err(unwritable)?;
         let (breaks, broke) = watch::channel(false);
@@ -271,6 +273,22 @@ impl Journal {
     }
 }
 
+fn unwritable(path: &Path, error: &io::Error) -> Problem {
+    Problem::infrastructure(format!("{}: cannot be written: {error}", path.display()))
+}
+
+/// Keeps other replays from the file for as long as it is open; what cannot be locked at all is used as it is.
+fn own(file: &File, path: &Path) -> Result<(), Problem> {
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(Problem::usage(format!(
+            "{}: another replay is writing it",
+            path.display()
+        ))
+        .hint("--out names another folder")),
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
+    }
+}
+
 /// A run's part of the journal.
 #[derive(Debug)]
 pub(super) struct RunJournal {
@@ -354,16 +372,28 @@ mod tests {
             places.push((u8::try_from(at % 2).expect("small"), place));
         }
         journal.written().expect("it is written");
-        let read = |place: Place| {
+        let read = |journal: &Journal, place: Place| {
             let mut bytes = vec![0; place.length as usize];
-            let archive = runs[0].archive().expect("an archive");
+            let archive = journal.archive();
             archive.read(place.offset, &mut bytes).expect("it is there");
             decode(&bytes).expect("it is whole")
         };
         for (at, (run, place)) in places.iter().enumerate() {
-            assert_eq!(read(*place), (*run, entry(at)));
+            assert_eq!(read(&journal, *place), (*run, entry(at)));
         }
-        let (again, known) = Journal::resume(folder.path(), "this").expect("it goes on");
+        let busy = Journal::resume(folder.path(), "this").expect_err("it is being written");
+        assert!(
+            busy.message.ends_with("another replay is writing it"),
+            "{busy}"
+        );
+        assert!(Journal::start(folder.path(), "this").is_err());
+        let archive = runs[0].archive().expect("an archive");
+        archive.lost("gone");
+        assert!(journal.whole().is_err());
+        drop((archive, runs, journal));
+        settled(folder.path());
+        let (again, known, cut) = Journal::resume(folder.path(), "this").expect("it goes on");
+        assert_eq!(cut, 0);
         assert_eq!(
             known
                 .iter()
@@ -376,10 +406,23 @@ mod tests {
             .record(&entry(50))
             .expect("it is kept");
         again.written().expect("it is written");
-        assert_eq!(read(place), (0, entry(50)));
+        assert_eq!(read(&again, place), (0, entry(50)));
         again.whole().expect("nothing is lost");
-        runs[0].archive().expect("an archive").lost("gone");
-        assert!(journal.whole().is_err());
+        drop(again);
+        settled(folder.path());
+        let file = OpenOptions::new()
+            .append(true)
+            .open(folder.path().join(JOURNAL));
+        file.and_then(|mut file| file.write_all(&[1, 2, 3]))
+            .expect("a file");
+        let (_, known, cut) = Journal::resume(folder.path(), "this").expect("it goes on");
+        assert_eq!((known.len(), cut), (51, 3));
+    }
+
+    /// Waits until the thread that writes has let go of the journal.
+    fn settled(folder: &Path) {
+        let file = File::open(folder.join(JOURNAL)).expect("a journal");
+        file.lock().expect("it is let go");
     }
 
     #[test]

@@ -106,6 +106,8 @@ pub(super) fn transport(flags: &LiveFlags, urls: &Urls<'_>) -> Result<Transport,
 ///
 /// # Errors
 /// When no runtime can be started, the journal is of another replay or cannot be written, or a signal came before the judgment was made.
+///
+/// The journal comes back where nothing is left to resume: to be removed once the results are written.
 pub(super) fn replay(
     replay: Replay,
     urls: &Urls<'_>,
@@ -113,19 +115,15 @@ pub(super) fn replay(
     flags: &ReplayFlags,
     artifacts: &Artifacts,
     printer: Printer,
-) -> Result<Rendered, Problem> {
+) -> Result<(Rendered, Option<Journal>), Problem> {
     let identity = identity(&replay, urls);
     let (journal, known) = if flags.live.resume {
-        Journal::resume(artifacts.folder(), &identity)?
+        let (journal, known, cut) = Journal::resume(artifacts.folder(), &identity)?;
+        printer.talk(&resumed(&known, cut, &journal));
+        (journal, known)
     } else {
         (Journal::start(artifacts.folder(), &identity)?, Vec::new())
     };
-    if !known.is_empty() {
-        let count = known.len();
-        printer.talk(&format!(
-            "  resumed      {count} outcomes of an earlier replay are kept"
-        ));
-    }
     let interrupt = Interrupt::of_services()?;
     raise_descriptor_limit();
     let replay = Arc::new(replay);
@@ -185,10 +183,28 @@ pub(super) fn replay(
         printer.talk(
             "  interrupted  what was answered is judged; the same command with --resume goes on",
         );
-    } else {
-        journal.finish();
     }
-    Ok(rendered)
+    Ok((rendered, (!stopped).then_some(journal)))
+}
+
+/// What of an earlier replay is gone on with.
+fn resumed(known: &[(u8, Known)], cut: u64, journal: &Journal) -> String {
+    let mut told = if known.is_empty() {
+        format!(
+            "  resumed      nothing: {} knows of no earlier outcome, so all is sent",
+            journal.path().display()
+        )
+    } else {
+        let count = known.len();
+        format!("  resumed      {count} outcomes of an earlier replay are kept")
+    };
+    if cut > 0 {
+        let _ = write!(
+            told,
+            "; {cut} bytes behind them are no whole records, and what they told of is sent again"
+        );
+    }
+    told
 }
 
 /// What an end before the judgment leaves.

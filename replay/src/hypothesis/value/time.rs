@@ -2,13 +2,16 @@
 //!
 //! **Invariant**: a shift of whole quarters of an hour is a zone's; any other is a clock's.
 
-use jiff::{SignedDuration, Timestamp, civil::DateTime};
+use jiff::{
+    SignedDuration, Timestamp,
+    civil::{Date, DateTime},
+};
 
 use crate::{
     hypothesis::{
         cause::{Cause, Class},
         place::{Example, Place},
-        value::{in_both, in_legacy, text_change},
+        value::{in_both, text_change},
     },
     json::Json,
     rules::instant,
@@ -30,7 +33,7 @@ pub(super) fn causes<'c>(place: &'c Place, examples: &[Example]) -> Vec<Cause<'c
         .filter(|(a, b)| local(a).is_some() && local(b).is_some())
         .collect();
     if texts.is_empty() {
-        return Vec::new();
+        return days(place, examples).into_iter().collect();
     }
     let mut causes = vec![
         Cause::new(
@@ -55,21 +58,6 @@ pub(super) fn causes<'c>(place: &'c Place, examples: &[Example]) -> Vec<Cause<'c
                 text_change(|text| local(text).map(|local| local.to_string())),
             ),
         ),
-        Cause::new(
-            Class::TimeZone,
-            format!(
-                "the day at {} is one off: it is that of another zone",
-                place.path
-            ),
-            in_both(
-                place,
-                text_change(|text| {
-                    text.parse::<jiff::civil::Date>()
-                        .ok()
-                        .map(|_| String::new())
-                }),
-            ),
-        ),
     ];
     let mut shifts: Vec<i64> = texts.iter().filter_map(|(a, b)| shift_s(a, b)).collect();
     shifts.sort_unstable();
@@ -78,8 +66,14 @@ pub(super) fn causes<'c>(place: &'c Place, examples: &[Example]) -> Vec<Cause<'c
             shifts.dedup();
             for shift in shifts.iter().copied().filter(|shift| *shift != 0).take(4) {
                 let said = format!("times at {} are {} off", place.path, told(shift));
-                let change = text_change(move |text| shifted(text, shift));
-                causes.push(Cause::new(Class::TimeZone, said, in_legacy(place, change)));
+                // Only some times may be off: those that are not stay as they are.
+                let undo: crate::hypothesis::cause::Undo<'c> = Box::new(move |one| {
+                    let (a, b) = (place.value(one.legacy)?, place.value(one.candidate)?);
+                    let moved = shifted(&a, shift).filter(|moved| *moved == b)?;
+                    let change = text_change(move |_| Some(moved.clone()));
+                    Some((place.changed(one.legacy, &change)?, one.candidate.clone()))
+                });
+                causes.push(Cause::new(Class::TimeZone, said, undo));
             }
             if shifts.len() == 2 && (shifts[1] - shifts[0]) % QUARTER_S == 0 {
                 // Some days an hour more or less than on others: daylight saving time.
@@ -116,6 +110,42 @@ pub(super) fn causes<'c>(place: &'c Place, examples: &[Example]) -> Vec<Cause<'c
         }
     }
     causes
+}
+
+/// Dates without a time that are the day before or after.
+fn days<'c>(place: &'c Place, examples: &[Example]) -> Option<Cause<'c>> {
+    let next = |one: &Example| match (&one.legacy, &one.candidate) {
+        (Some(Json::String(a)), Some(Json::String(b))) => is_next_day(a, b),
+        _ => false,
+    };
+    if !examples.iter().any(next) {
+        return None;
+    }
+    let said = format!(
+        "the day at {} is one off: it is that of another zone",
+        place.path
+    );
+    let undo: crate::hypothesis::cause::Undo<'c> = Box::new(move |one| {
+        let (a, b) = (place.value(one.legacy)?, place.value(one.candidate)?);
+        let fits = is_next_day(&a, &b);
+        let change = text_change(move |_| fits.then(|| b.clone()));
+        Some((place.changed(one.legacy, &change)?, one.candidate.clone()))
+    });
+    Some(Cause::new(Class::TimeZone, said, undo))
+}
+
+/// Whether two texts are dates, nothing more, and one day apart.
+fn is_next_day(one: &str, other: &str) -> bool {
+    let date = |text: &str| {
+        text.parse::<Date>()
+            .ok()
+            .filter(|_| text.len() == "2030-01-31".len())
+    };
+    let days = |(a, b): (Date, Date)| a.until(b).ok().map(|span| span.get_days());
+    date(one)
+        .zip(date(other))
+        .and_then(days)
+        .is_some_and(|days| days.abs() == 1)
 }
 
 /// What the clock on the wall showed, without its offset.

@@ -9,8 +9,8 @@ use crate::{
     capture::header,
     plan::Pace,
     run::{
-        Entry, Outcome, Outcomes, Phase, Progress, bindings::substituted, latency::LATE_NS,
-        outcomes, queue::Job,
+        Entry, FailureReason, Outcome, Outcomes, Phase, Progress, Punctuality,
+        bindings::substituted, latency::LATE_NS, outcomes, queue::Job,
     },
 };
 
@@ -52,10 +52,20 @@ impl<P: FnMut(Progress) + Send> Running<'_, '_, P> {
         let paced = self.run.plan.pace != Pace::Max;
         let late_ns = if paced { entry.late_ns } else { 0 };
         self.latency.record_sending(0, late_ns);
-        let Outcome::Answered(answer) = &entry.outcome else {
+        // One that never left says nothing of how long an answer takes. One that was waited for in vain took at least as long.
+        let left = |reason: &FailureReason| *reason != FailureReason::Connect;
+        let (waited, answer) = match &entry.outcome {
+            Outcome::Answered(answer) => (true, Some(answer)),
+            Outcome::Failed { reason, .. } => (left(reason), None),
+            Outcome::Skipped(_) => (false, None),
+        };
+        if waited {
+            self.latency.record(0, late_ns, late_ns + entry.took_ns);
+            self.lag.record(entry.at, late_ns + entry.took_ns);
+        }
+        let Some(answer) = answer else {
             return;
         };
-        self.latency.record(0, late_ns, late_ns + entry.took_ns);
         self.bindings.learn(entry.at, &entry.outcome);
         if job.session == 0 {
             return;
@@ -76,6 +86,16 @@ impl<P: FnMut(Progress) + Send> Running<'_, '_, P> {
             let sent = self.run.rules.rewrite(self.run.target.side, &live);
             let jar = self.jars.entry(job.session).or_default();
             jar.set(value, host, sent.path(), now_s);
+        }
+    }
+
+    /// How well the intended times were kept, up to now.
+    pub(super) fn punctuality(&self) -> Punctuality {
+        let (first_ms, last_ms) = self.lag.medians_ms();
+        Punctuality {
+            first_ms,
+            last_ms,
+            ..self.punctuality
         }
     }
 
