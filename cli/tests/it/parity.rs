@@ -180,6 +180,7 @@ fn a_rule_that_has_expired_forgives_nothing() {
 fn bad_input_is_named_and_nothing_is_written() {
     let desk = Desk::new();
     desk.put("a.jsonl", lines(&[row(1)]));
+    desk.put("b.jsonl", lines(&[row(1)]));
     desk.put("bad.jsonl", "{\"id\":1}\n{\"id\":\n");
     desk.put("nameless.jsonl", "{\"x\":1}\n");
     let database = Connection::open(desk.path().join("a.db")).expect("a database");
@@ -214,7 +215,14 @@ fn bad_input_is_named_and_nothing_is_written() {
     check("http://me:word@127.0.0.1:1/x", &[], "found a user name");
     check("postgres://me:pass@word@h/x", &[], "more than one @");
     check("http://127.0.0.1:1/{id}", &[], "expected --ids FILE");
-    check("a.jsonl", &["--key", "id,"], "found \"id,\"");
+    check("b.jsonl", &["--key", "id,"], "found \"id,\"");
+    check("a.jsonl", &[], "the same place on both sides");
+    check("./a.jsonl", &[], "the same place on both sides");
+    check(
+        "b.jsonl",
+        &["--columns", "name,zzz"],
+        "found no row with the field \"zzz\" on either side",
+    );
     assert!(!desk.path().join("results/parity.json").exists());
 }
 

@@ -10,10 +10,11 @@ use std::{borrow::Cow, collections::BTreeMap};
 use crate::{
     diff::{
         DifferenceKind,
+        binding::Bindings,
         ledger::{Ledger, Location},
     },
-    json::Json,
-    rules::{Effect, Step},
+    json::{Json, Number},
+    rules::{Effect, Step, general_pointer},
 };
 
 /// Above this many items, items without a key are compared in order: pairing equal ones costs the square of their number.
@@ -50,6 +51,12 @@ impl Ledger<'_> {
     fn scalars(&mut self, path: &[Step<'_>], legacy: &Json<'_>, candidate: &Json<'_>) {
         let location = Location::Body(path);
         if let Some((rule, kind)) = self.binding(location) {
+            let unlike = legacy.kind() != candidate.kind();
+            let general = general_pointer(path);
+            if self.bindings.changes_type(rule, &general, unlike) {
+                let (a, b) = (Some(legacy), Some(candidate));
+                self.differ(DifferenceKind::Type, location, a, b);
+            }
             return self.bound((Some(rule), kind), location, legacy, candidate);
         }
         if legacy == candidate {
@@ -193,7 +200,20 @@ impl Ledger<'_> {
     ) {
         let (left, mut right) = (keyed(legacy, key), keyed(candidate, key));
         let mut alone = Vec::new();
+        let invented = self.are_invented(path, key);
+        if invented && self.bindings.is_voting() {
+            // Which of them belong together is not known yet, so they say nothing about it: the same text may be another thing's.
+            self.comparison.second_look = true;
+            return;
+        }
+        let has_partner = |bindings: &Bindings, name: &[String]| {
+            name.iter().any(|part| bindings.partner(part).is_some())
+        };
         for (name, items) in left {
+            if invented && has_partner(self.bindings, &name) {
+                alone.push((name, items));
+                continue;
+            }
             match right.remove(&name) {
                 Some(twins) => self.in_order(path, &items, &twins),
                 None => alone.push((name, items)),
@@ -228,12 +248,70 @@ impl Ledger<'_> {
         }
     }
 
+    /// Whether a `binding` rule speaks of what identifies the items of a list.
+    fn are_invented<'j>(&mut self, path: &[Step<'j>], key: &[String]) -> bool {
+        !self.binding_rules.is_empty()
+            && key.iter().any(|part| {
+                let mut place = path.to_vec();
+                place.push(Step::Index(0));
+                let steps = part.trim_start_matches('/').split('/');
+                place.extend(steps.map(|step| Step::Key(Cow::Owned(step.to_owned()))));
+                self.binding(Location::Body(&place)).is_some()
+            })
+    }
+
+    /// An item of legacy's as the candidate would write it: with the partners of its invented values; and whether it has any such value.
+    fn translated<'j>(&mut self, path: &mut Vec<Step<'j>>, item: &'j Json<'j>) -> (Json<'j>, bool) {
+        match item {
+            Json::Object(members) => {
+                let mut any = false;
+                let members = members.iter().map(|(key, value)| {
+                    path.push(Step::Key(Cow::Borrowed(key)));
+                    let (value, invented) = self.translated(path, value);
+                    path.pop();
+                    any |= invented;
+                    (key.clone(), value)
+                });
+                (Json::Object(members.collect()), any)
+            }
+            Json::Array(items) => {
+                let mut any = false;
+                let items = items.iter().enumerate().map(|(at, value)| {
+                    path.push(Step::Index(at));
+                    let (value, invented) = self.translated(path, value);
+                    path.pop();
+                    any |= invented;
+                    value
+                });
+                (Json::Array(items.collect()), any)
+            }
+            Json::String(_) | Json::Number(_) if self.binding(Location::Body(path)).is_some() => {
+                let own = match item {
+                    Json::String(text) => text.as_ref(),
+                    Json::Number(number) => number.text(),
+                    _ => "",
+                };
+                let partner = self.bindings.partner(own).map(str::to_owned);
+                let live = match (partner, item) {
+                    (Some(text), Json::Number(_)) => Json::Number(Number::from_text(text)),
+                    (Some(text), _) => Json::String(text.into()),
+                    (None, _) => item.clone(),
+                };
+                (live, true)
+            }
+            _ => (item.clone(), false),
+        }
+    }
+
     fn as_sets<'j>(
         &mut self,
         path: &mut Vec<Step<'j>>,
         legacy: &'j [Json<'j>],
         candidate: &'j [Json<'j>],
     ) {
+        if !self.binding_rules.is_empty() && legacy.len().max(candidate.len()) <= UNKEYED {
+            return self.as_translated_sets(path, legacy, candidate);
+        }
         let mut right: Vec<_> = candidate.iter().enumerate().collect();
         let mut left: Vec<_> = legacy.iter().enumerate().collect();
         if left.len().max(right.len()) <= UNKEYED {
@@ -241,6 +319,37 @@ impl Ledger<'_> {
                 let twin = right.iter().position(|(_, other)| other == item);
                 twin.map(|at| right.remove(at)).is_none()
             });
+        }
+        self.in_order(path, &left, &right);
+    }
+}
+
+impl Ledger<'_> {
+    /// Sets whose items may hold invented values: an item's twin has their partners, once those are known.
+    fn as_translated_sets<'j>(
+        &mut self,
+        path: &mut Vec<Step<'j>>,
+        legacy: &'j [Json<'j>],
+        candidate: &'j [Json<'j>],
+    ) {
+        let mut right: Vec<_> = candidate.iter().enumerate().collect();
+        let mut left = Vec::new();
+        for (at, item) in legacy.iter().enumerate() {
+            path.push(Step::Index(at));
+            let (live, invented) = self.translated(path, item);
+            let voting = invented && self.bindings.is_voting();
+            let twin = right.iter().position(|(_, other)| **other == live);
+            match twin.filter(|_| !voting).map(|at| right.remove(at)) {
+                Some((_, twin)) if invented => self.values(path, item, twin),
+                Some(_) => {}
+                None => left.push((at, item)),
+            }
+            path.pop();
+            if voting {
+                // Which of them belong together is not known yet, so they say nothing about it.
+                self.comparison.second_look = true;
+                return;
+            }
         }
         self.in_order(path, &left, &right);
     }

@@ -68,6 +68,8 @@ pub(crate) fn is_volatile(name: &str) -> bool {
 
 /// A cookie's value of at least so many characters may be a token.
 const TOKEN: usize = 16;
+/// So many capitals behind small letters are more than a name of several words has.
+const RISES: usize = 5;
 
 /// Two cookies that expire within so many seconds of each other, counted from their answers, expire alike.
 const EXPIRY_S: f64 = 5.0;
@@ -322,9 +324,13 @@ fn cookies(headers: &Headers) -> Vec<Cookie<'_>> {
 /// Long, without blanks, and with digits: nobody's choice, and nobody's word.
 fn is_token(value: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b',' | b';');
+    // Letters alone are a token where small and capital ones alternate as in no word.
+    let rises = value.as_bytes().windows(2).filter(|two| {
+        matches!(two, [small, capital] if small.is_ascii_lowercase() && capital.is_ascii_uppercase())
+    });
     value.len() >= TOKEN
         && value.bytes().all(fits)
-        && value.bytes().any(|byte| byte.is_ascii_digit())
+        && (value.bytes().any(|byte| byte.is_ascii_digit()) || rises.count() >= RISES)
 }
 
 fn seconds(text: &str) -> Option<f64> {
@@ -398,6 +404,7 @@ mod tests {
     #[test]
     fn tokens_are_told_from_choices() {
         assert!(is_token("9f86d081884c7d659a2feaa0"));
+        assert!(is_token("GsIUJCycQbaTkLmNoPqRsT") && !is_token("darkModeOnEveryPage"));
         assert!(
             !is_token("dark")
                 && !is_token("a-rather-long-preference")

@@ -271,3 +271,77 @@ path = "/id"
         BTreeMap::from([(Category::Matched, 2 * COUNT)])
     );
 }
+
+/// Both sides number their things from another number on, so that the ranges overlap, and list them: the candidate in the `order` that is given
+/// with `wrong` in place of one item's value.
+fn overlapping(text: &str, reversed: bool, wrong: bool) -> BTreeMap<Category, usize> {
+    let rules = rules(text);
+    let requests = (0..40).map(|at| match at {
+        0..20 => ("POST", "/things".to_owned(), format!("{at}")),
+        _ => ("GET", format!("/lists/{at}"), String::new()),
+    });
+    let plan = planned(captured(requests), &rules);
+    let seen = |first: usize, reversed: bool, wrong: bool| {
+        move |at: usize| {
+            if at < 20 {
+                return answer(200, format!("{{\"id\":{}}}", first + at));
+            }
+            let item = |one: usize| {
+                let value = if wrong && one == 7 { 100 } else { one };
+                format!("{{\"id\":{},\"v\":{value}}}", first + one)
+            };
+            let mut items: Vec<String> = (0..20).map(item).collect();
+            if reversed {
+                items.reverse();
+            }
+            answer(200, format!("{{\"l\":[{}]}}", items.join(",")))
+        }
+    };
+    let legacy = side(Side::Legacy, &plan, seen(5_000, false, false));
+    let candidate = side(Side::Candidate, &plan, seen(5_007, reversed, wrong));
+    tally(&compare(&plan, &legacy, &candidate, None, &rules))
+}
+
+#[test]
+fn lists_pair_up_by_partners_where_an_id_of_one_side_is_another_of_the_other() {
+    let unkeyed = LISTED.replace("key = \"id\"\n", "");
+    for text in [LISTED, &unkeyed] {
+        for reversed in [false, true] {
+            let clean = overlapping(text, reversed, false);
+            assert_eq!(
+                clean,
+                BTreeMap::from([(Category::Matched, 40)]),
+                "{text} {reversed}"
+            );
+            let wrong = overlapping(text, reversed, true);
+            assert_eq!(
+                wrong,
+                BTreeMap::from([(Category::Matched, 20), (Category::Mismatched, 20)]),
+                "{text} {reversed}"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_id_that_becomes_a_text_now_and_then_is_a_difference() {
+    let rules = rules(LISTED);
+    let plan = planned(reads(40), &rules);
+    let numbers = |first: usize| move |at: usize| answer(200, format!("{{\"id\":{}}}", first + at));
+    let texts = |at: usize| answer(200, format!("{{\"id\":\"u-{at}\"}}"));
+    let sometimes = |at: usize| match at % 10 {
+        3 => answer(200, format!("{{\"id\":\"{}\"}}", 700 + at)),
+        _ => answer(200, format!("{{\"id\":{}}}", 700 + at)),
+    };
+    let legacy = side(Side::Legacy, &plan, numbers(100));
+    let check = |candidate, mismatched| {
+        let found = tally(&compare(&plan, &legacy, &candidate, None, &rules));
+        assert_eq!(
+            found.get(&Category::Mismatched).copied().unwrap_or(0),
+            mismatched
+        );
+    };
+    check(side(Side::Candidate, &plan, numbers(700)), 0);
+    check(side(Side::Candidate, &plan, texts), 0);
+    check(side(Side::Candidate, &plan, sometimes), 4);
+}

@@ -1,7 +1,10 @@
 //! Runs against real sockets: order, accounting, early ends, the final state.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -14,6 +17,7 @@ use rehearsal_replay::{
     verdict::Gate,
 };
 
+use crate::raw::{Asked, Reaction, raw};
 use crate::server::{captured, observed, on_this_machine, options, planned, reads, rules, service};
 
 fn answered(observations: &Observations) -> Vec<u16> {
@@ -190,11 +194,11 @@ fn a_run_can_be_a_task_of_a_host() {
 #[test]
 fn a_target_that_cannot_keep_up_is_told_in_the_report() {
     on_this_machine(|host| async move {
-        let slow = |_: &crate::raw::Asked| {
+        let slow = |_: &Asked| {
             let text = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_owned();
-            crate::raw::Reaction::Trickle(text, Duration::from_millis(1))
+            Reaction::Trickle(text, Duration::from_millis(1))
         };
-        let (url, _) = crate::raw::raw(&host, slow).await;
+        let (url, _) = raw(&host, slow).await;
         let rules = Rules::default();
         let plan = plan(reads(30), &rules, Pace::Rate(2_000.0));
         let options = Options {
@@ -219,5 +223,110 @@ fn a_target_that_cannot_keep_up_is_told_in_the_report() {
         );
         let notes = report.timing.notes.join("; ");
         assert!(notes.contains("that of a closed loop"), "{notes}");
+    });
+}
+
+/// A server whose answer is whole so long after its first bytes.
+fn late(after: Duration) -> Reaction {
+    let head = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n".to_owned();
+    Reaction::WriteTwice(head, after, "ok".to_owned())
+}
+
+#[test]
+fn what_is_under_way_when_a_run_is_stopped_is_waited_for() {
+    on_this_machine(|host| async move {
+        let (url, log) = raw(&host, |_| late(Duration::from_millis(300))).await;
+        let rules = Rules::default();
+        let plan = plan(reads(500), &rules, Pace::Rate(200.0));
+        let target = Target::new(Side::Legacy, url);
+        let stop = host.sleep(Duration::from_millis(150));
+        let run = side(&host, &target, &plan, &rules, &options(), stop, |_| ()).await;
+        let (accounting, asked) = (run.accounting(), log.lock().expect("no panic").len());
+        assert!(asked > 0 && asked < 500, "{asked}");
+        assert_eq!(accounting.answered, asked as u64, "{accounting:?}");
+        assert_eq!(accounting.skipped, 500 - asked as u64);
+    });
+}
+
+#[test]
+fn a_request_that_was_waited_for_in_vain_counts_in_the_latencies() {
+    on_this_machine(|host| async move {
+        let (url, _) = raw(&host, |_| Reaction::Hang).await;
+        let rules = Rules::default();
+        let plan = plan(reads(8), &rules, Pace::Rate(1_000.0));
+        let limits = Options {
+            deadline: Duration::from_millis(200),
+            ..options()
+        };
+        let target = Target::new(Side::Legacy, url);
+        let never = std::future::pending();
+        let run = side(&host, &target, &plan, &rules, &limits, never, |_| ()).await;
+        assert_eq!(run.accounting().failed_by_reason, [("timeout", 8)].into());
+        let response = run.latency.response();
+        assert_eq!(response.count, 8);
+        assert!(response.p50 >= 199.0, "{response:?}");
+        // Nobody to connect to says nothing of how long answers take.
+        let gone = Target::new(Side::Legacy, "http://127.0.0.1:1");
+        let never = std::future::pending();
+        let run = side(&host, &gone, &plan, &rules, &limits, never, |_| ()).await;
+        assert_eq!(run.accounting().failed_by_reason, [("connect", 8)].into());
+        assert_eq!(run.latency.response().count, 0);
+    });
+}
+
+#[test]
+fn answers_that_take_ever_longer_are_told_in_the_report() {
+    on_this_machine(|host| async move {
+        let asked = AtomicU64::new(0);
+        let ever_longer = move |_: &Asked| {
+            let before = asked.fetch_add(1, Ordering::SeqCst);
+            late(Duration::from_millis(before * 20))
+        };
+        let (url, _) = raw(&host, ever_longer).await;
+        let rules = Rules::default();
+        let plan = plan(reads(30), &rules, Pace::Rate(500.0));
+        let limits = Options {
+            in_flight: 64,
+            time: Time::Real,
+            ..options()
+        };
+        let target = Target::new(Side::Legacy, url);
+        let never = std::future::pending();
+        let run = side(&host, &target, &plan, &rules, &limits, never, |_| ()).await;
+        let report = judge(&plan, &run, &run, None, &rules, &Gate::default());
+        let notes = report.timing.notes.join("; ");
+        assert!(
+            notes.contains("legacy did not keep up with the pace"),
+            "{notes}"
+        );
+    });
+}
+
+#[test]
+fn one_at_a_time_all_are_sent_in_the_captures_order() {
+    on_this_machine(|host| async move {
+        let (url, log) = raw(&host, |_| crate::raw::answer(200, "", "{}")).await;
+        let rules = Rules::default();
+        let requests = (0..60).map(|at| match at % 3 {
+            0 => (
+                "POST",
+                "/things".to_owned(),
+                format!("{{\"id\":\"t-{}\"}}", at % 2),
+            ),
+            1 => ("GET", format!("/things/t-{}?{at}", at % 2), String::new()),
+            _ => ("GET", format!("/list?{at}"), String::new()),
+        });
+        let plan = planned(captured(requests), &rules);
+        let limits = Options {
+            in_flight: 1,
+            ..options()
+        };
+        let target = Target::new(Side::Legacy, url);
+        let never = std::future::pending();
+        side(&host, &target, &plan, &rules, &limits, never, |_| ()).await;
+        let log = log.lock().expect("no panic");
+        let sent: Vec<&str> = log.iter().take(60).map(Asked::target).collect();
+        let planned: Vec<&str> = plan.requests.iter().map(|one| &*one.target).collect();
+        assert_eq!(sent, planned);
     });
 }
