@@ -68,7 +68,7 @@ pub(super) struct Bindings {
     /// For each pairing that was voted on whether it stands.
     stands: Vec<bool>,
     /// For each rule and place whether the sides write values of unlike types there, as they did first: numbers may have become texts.
-    retyped: BTreeMap<(usize, String), bool>,
+    retyped: BTreeMap<usize, BTreeMap<String, bool>>,
     /// Digests of all values, of either side, that some answer has shown to have another value for a partner.
     renamed: BTreeSet<u64>,
 }
@@ -135,13 +135,12 @@ impl Bindings {
 
     /// Whether two values under a rule are of unlike types, where those before them at the same place were of one, or the other way round.
     pub(super) fn changes_type(&mut self, rule: usize, path: &str, unlike: bool) -> bool {
-        match self.retyped.get(&(rule, path.to_owned())) {
-            Some(known) => *known != unlike,
-            None => {
-                self.retyped.insert((rule, path.to_owned()), unlike);
-                false
-            }
+        let places = self.retyped.entry(rule).or_default();
+        if let Some(known) = places.get(path) {
+            return *known != unlike;
         }
+        places.insert(path.to_owned(), unlike);
+        false
     }
 
     /// Looks at two values of a kind. `excused`: a rule forgives it if they do not belong together, so it is no evidence that they do.

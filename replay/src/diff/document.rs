@@ -249,7 +249,7 @@ impl Ledger<'_> {
     }
 
     /// Whether a `binding` rule speaks of what identifies the items of a list.
-    fn are_invented<'j>(&mut self, path: &[Step<'j>], key: &[String]) -> bool {
+    fn are_invented(&mut self, path: &[Step<'_>], key: &[String]) -> bool {
         !self.binding_rules.is_empty()
             && key.iter().any(|part| {
                 let mut place = path.to_vec();
