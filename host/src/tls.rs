@@ -1,17 +1,23 @@
 //! TLS for a client, over any stream: who is trusted, and which protocol both ends speak.
 //!
 //! **Invariant**: a certificate is checked against the given authorities and the name that was dialed, unless [`Trust::Anyone`] was asked for
-//! by name. It deliberately offers no client certificates.
+//! by name. A certificate that a server made for itself vouches for itself where it is among those that are trusted. It deliberately offers no client certificates.
 
 use std::{io, sync::Arc};
 
 use tokio_rustls::{
     TlsConnector,
     rustls::{
-        self, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-        client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        self, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore,
+        SignatureScheme,
+        client::{
+            WebPkiServerVerifier,
+            danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+            verify_server_name,
+        },
         crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
         pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
+        server::ParsedCertificate,
     },
 };
 
@@ -69,13 +75,20 @@ impl Tls {
         let mut config = match trust {
             Trust::Roots(certificates) => {
                 let mut roots = RootCertStore::empty();
+                let own = certificates.clone();
                 let (usable, _) = roots.add_parsable_certificates(certificates);
                 if usable == 0 {
                     return Err(TlsError(
                         "found no usable certificate authority, expected at least one".to_owned(),
                     ));
                 }
-                builder.with_root_certificates(roots).with_no_client_auth()
+                let checked = WebPkiServerVerifier::builder_with_provider(roots.into(), provider)
+                    .build()
+                    .map_err(|error| TlsError(error.to_string()))?;
+                builder
+                    .dangerous()
+                    .with_custom_certificate_verifier(Arc::new(Vouched { checked, own }))
+                    .with_no_client_auth()
             }
             Trust::Anyone => builder
                 .dangerous()
@@ -101,6 +114,64 @@ impl Tls {
         let secured = self.0.connect(name, stream).await?;
         let http2 = secured.get_ref().1.alpn_protocol() == Some(b"h2");
         Ok((Stream::new(secured, peer), http2))
+    }
+}
+
+/// Checks certificates as usual, but takes one that a server made for itself, marked as an authority, if it is itself among the trusted ones:
+/// what `openssl req -x509` makes is refused by the letter (RFC 5280, section 4.2.1.9).
+#[derive(Debug)]
+struct Vouched {
+    checked: Arc<WebPkiServerVerifier>,
+    own: Vec<CertificateDer<'static>>,
+}
+
+impl ServerCertVerifier for Vouched {
+    fn verify_server_cert(
+        &self,
+        shown: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let checked = self
+            .checked
+            .verify_server_cert(shown, others, name, ocsp, now);
+        match &checked {
+            // Its dates were looked at before this was found; its name was not.
+            Err(rustls::Error::InvalidCertificate(CertificateError::Other(other)))
+                if other.to_string().contains("CaUsedAsEndEntity")
+                    && self.own.iter().any(|own| own == shown) =>
+            {
+                verify_server_name(&ParsedCertificate::try_from(shown)?, name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            _ => checked,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.checked
+            .verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.checked
+            .verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.checked.supported_verify_schemes()
     }
 }
 

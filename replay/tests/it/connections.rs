@@ -34,6 +34,9 @@ use crate::{
 const AUTHORITY: &[u8] = include_bytes!("tls/authority.pem");
 const CERTIFICATE: &[u8] = include_bytes!("tls/server.pem");
 const KEY: &[u8] = include_bytes!("tls/server.key");
+/// As `openssl req -x509` makes them: its own authority.
+const OWN_CERTIFICATE: &[u8] = include_bytes!("tls/own.pem");
+const OWN_KEY: &[u8] = include_bytes!("tls/own.key");
 
 /// Requests of `sessions` sessions in turn.
 fn in_sessions(count: usize, sessions: usize) -> Capture {
@@ -229,6 +232,15 @@ fn an_answer_may_end_with_its_connection_or_come_in_chunks() {
 
 /// Serves "ok", and its protocol's version, over HTTP/2 or HTTP/1.1, secured or not.
 async fn modern(host: &Host, protocols: Option<&[&str]>) -> String {
+    showing((CERTIFICATE, KEY), host, protocols).await
+}
+
+/// The same with another certificate.
+async fn showing(
+    (certificate, key): (&[u8], &[u8]),
+    host: &Host,
+    protocols: Option<&[&str]>,
+) -> String {
     let mut listener = host.bind("127.0.0.1:0").await.expect("a port");
     let port = listener
         .address()
@@ -237,8 +249,8 @@ async fn modern(host: &Host, protocols: Option<&[&str]>) -> String {
         .expect("a port")
         .to_owned();
     let acceptor = protocols.map(|protocols| {
-        let certificate = CertificateDer::from_pem_slice(CERTIFICATE).expect("a certificate");
-        let key = PrivateKeyDer::from_pem_slice(KEY).expect("a key");
+        let certificate = CertificateDer::from_pem_slice(certificate).expect("a certificate");
+        let key = PrivateKeyDer::from_pem_slice(key).expect("a key");
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .expect("the provider has them")
@@ -375,6 +387,31 @@ fn tls_is_checked_and_agrees_on_the_protocol() {
                     assert!(said(&done).contains("TLS: "), "{}", said(&done));
                 }
             }
+        }
+    });
+}
+
+#[test]
+fn a_certificate_that_a_server_made_for_itself_is_trusted_by_name() {
+    on_this_machine(|host| async move {
+        let url = showing((OWN_CERTIFICATE, OWN_KEY), &host, Some(&["http/1.1"])).await;
+        let own = Trust::from_pem(OWN_CERTIFICATE).expect("a certificate");
+        let other = Trust::from_pem(AUTHORITY).expect("a certificate");
+        let elsewhere = url.replace("localhost", "[::ffff:127.0.0.1]");
+        for (trust, url, answered) in [
+            (own.clone(), &url, 3),
+            (own, &elsewhere, 0),
+            (other, &url, 0),
+        ] {
+            let target = Target {
+                transport: Transport {
+                    protocol: Protocol::Http1,
+                    tls: Some(Tls::new(trust, &["http/1.1"]).expect("a client")),
+                },
+                ..Target::new(Side::Legacy, url.clone())
+            };
+            let done = run(&host, &target, reads(3), &options()).await;
+            assert_eq!(done.accounting().answered, answered, "{}", said(&done));
         }
     });
 }
