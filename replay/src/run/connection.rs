@@ -166,7 +166,7 @@ impl Dialer {
                 if sender.ready().await.is_err() {
                     return Err(unsent(request));
                 }
-                let content = request.body().clone();
+                let (content, again) = (request.body().clone(), request.clone());
                 match sender.try_send_request(absolute_form(request)).await {
                     Ok(head) => {
                         let (head, body) = head.into_parts();
@@ -176,7 +176,15 @@ impl Dialer {
                     }
                     Err(mut error) => match error.take_message() {
                         Some(back) => Err(unsent(back.map(|_| content))),
-                        None => Ok(Done::new(Err(self.lost("", error.error())), None)),
+                        None => {
+                            let told = chain(error.error());
+                            // A stream that is refused was not looked at (RFC 9113, section 8.7); of others nobody knows.
+                            Err(Again {
+                                request: again,
+                                written: !told.contains("refused stream"),
+                                told,
+                            })
+                        }
                     },
                 }
             }
@@ -339,7 +347,12 @@ impl Pool {
     /// Keeps a connection of `session`.
     pub(super) fn put(&mut self, session: u32, link: Link, now_ns: u64) {
         let known = self.by_session.entry(session).or_default();
-        if matches!(link, Link::Two(_)) && !known.is_empty() {
+        let open = |tick: &u64| {
+            let known = self.idle.get(tick).map(|(_, _, link)| link);
+            matches!(known, Some(Link::Two(sender)) if !sender.is_closed())
+        };
+        // One that is open carries all of a session's requests.
+        if matches!(link, Link::Two(_)) && known.iter().any(open) {
             return;
         }
         known.push(self.ticks);

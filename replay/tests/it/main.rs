@@ -27,5 +27,6 @@ mod shipped_rules;
 mod raw;
 mod connections;
 mod http1;
+mod http2;
 mod invented;
 mod resumed;
