@@ -154,7 +154,7 @@ pub(crate) fn path_of(target: &str) -> &str {
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Flag {
-    /// The last record of the file lacks its separator.
+    /// The record lacks its separator.
     Unterminated,
     /// A body is shorter than its head declares.
     Truncated,

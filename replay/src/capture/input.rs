@@ -146,19 +146,37 @@ impl<R: Read> Input<R> {
 
     /// Everything up to the next `delimiter`, or up to the end; `None` at the end.
     pub(crate) fn next_piece(&mut self, delimiter: &Finder<'_>) -> io::Result<Option<Piece<'_>>> {
-        let width = delimiter.needle().len();
+        self.piece(delimiter, |_, _| After::Ends(0))
+    }
+
+    /// Everything up to the next line that is `delimiter`, which begins with the line feed before it; such a line ends in LF, in CR LF or
+    /// with the input. Up to the end if there is none; `None` at the end.
+    pub(crate) fn next_record(&mut self, delimiter: &Finder<'_>) -> io::Result<Option<Piece<'_>>> {
+        self.piece(delimiter, |after, ended| match after {
+            [b'\n', ..] => After::Ends(1),
+            [b'\r', b'\n', ..] => After::Ends(2),
+            [] | [b'\r'] if ended => After::Ends(after.len()),
+            [] | [b'\r'] => After::Unknown,
+            _ => After::GoesOn,
+        })
+    }
+
+    fn piece(
+        &mut self,
+        delimiter: &Finder<'_>,
+        after: impl Fn(&[u8], bool) -> After,
+    ) -> io::Result<Option<Piece<'_>>> {
         let offset = self.offset;
         let (mut searched, mut passed) = (0, 0_u64);
         loop {
             let available = self.available();
-            let found = delimiter
-                .find(&available[searched..])
-                .map(|at| searched + at);
+            let found = find(delimiter, available, &mut searched, |rest| {
+                after(rest, self.ended)
+            });
             let length = match found {
-                Some(at) => at,
+                Some((at, _)) => at,
                 None if self.ended => available.len(),
                 None => {
-                    searched = available.len().saturating_sub(width - 1);
                     if available.len() > self.limits.record_bytes {
                         passed += searched as u64;
                         self.consume(searched);
@@ -172,7 +190,7 @@ impl<R: Read> Input<R> {
                 return Ok(None);
             }
             let begin = self.start;
-            self.consume(length + if found.is_some() { width } else { 0 });
+            self.consume(length + found.map_or(0, |(_, width)| width));
             let whole = passed + length as u64;
             let too_long = (whole > self.limits.record_bytes as u64).then_some(whole);
             let shown = if too_long.is_some() { 0 } else { length };
@@ -229,6 +247,39 @@ impl<R: Read> Input<R> {
     pub(crate) fn sha256(self) -> io::Result<(String, u64)> {
         self.codec.sha256()
     }
+}
+
+/// What the bytes behind a needle say of it.
+enum After {
+    /// It is a delimiter, and so many bytes more belong to it.
+    Ends(usize),
+    /// It is none.
+    GoesOn,
+    /// The next bytes will say.
+    Unknown,
+}
+
+/// Where the first delimiter is, and how long it is; `searched` is where to look when there are more bytes.
+fn find(
+    delimiter: &Finder<'_>,
+    bytes: &[u8],
+    searched: &mut usize,
+    after: impl Fn(&[u8]) -> After,
+) -> Option<(usize, usize)> {
+    let width = delimiter.needle().len();
+    while let Some(at) = delimiter.find(&bytes[*searched..]) {
+        let at = *searched + at;
+        match after(&bytes[at + width..]) {
+            After::Ends(more) => return Some((at, width + more)),
+            After::GoesOn => *searched = at + 1,
+            After::Unknown => {
+                *searched = at;
+                return None;
+            }
+        }
+    }
+    *searched = (*searched).max(bytes.len().saturating_sub(width - 1));
+    None
 }
 
 #[cfg(test)]

@@ -47,18 +47,29 @@ pub(crate) struct Message<'a> {
     pub(crate) headers: Headers,
     pub(crate) body: Body,
     pub(crate) flags: Vec<Flag>,
+    /// So many bytes of the payload it takes; what follows is no part of it.
+    pub(crate) length: usize,
 }
 
-/// Reads a message. `bodiless` says that its body is empty whatever its head declares (an answer to HEAD, a 204, a 304).
+/// What a head leaves open.
+pub(crate) struct Framing<B, U> {
+    /// Whether the body is empty whatever the head of this start line declares (a 204, a 304).
+    pub(crate) bodiless: B,
+    /// How many of the bytes behind a head that declares no length are its body.
+    pub(crate) undeclared: U,
+}
+
+/// Reads a message from the beginning of `payload`.
 ///
 /// # Errors
 /// For people: what is wrong with the start line.
-pub(crate) fn parse(
-    payload: &[u8],
-    bodiless: impl Fn(&str) -> bool,
-) -> Result<Message<'_>, String> {
+pub(crate) fn parse<B, U>(payload: &[u8], framing: Framing<B, U>) -> Result<Message<'_>, String>
+where
+    B: FnOnce(&str) -> bool,
+    U: FnOnce(&[u8]) -> usize,
+{
     let (line, mut rest) = split_line(payload);
-    let start = text(line.strip_suffix(b"\r").unwrap_or(line));
+    let start = text(without_end(line));
     if !start.contains("HTTP/") {
         let shown: String = start.chars().take(40).collect();
         return Err(format!("{shown:?} is no HTTP start line"));
@@ -71,7 +82,7 @@ pub(crate) fn parse(
     let mut blank = false;
     while !rest.is_empty() {
         let (line, after) = split_line(rest);
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let line = without_end(line);
         if line.is_empty() {
             blank = true;
             rest = after;
@@ -93,28 +104,36 @@ pub(crate) fn parse(
     if !blank {
         flags.push(Flag::NoBlankLine);
     }
-    let body = if bodiless(&start) {
-        Body::EMPTY
+    let head = payload.len() - rest.len();
+    let (body, taken) = if (framing.bodiless)(&start) {
+        (Body::EMPTY, 0)
     } else {
-        body(&mut headers, rest, &mut flags)
+        body(&mut headers, rest, framing.undeclared, &mut flags)
     };
     Ok(Message {
         start,
         headers,
         body,
         flags,
+        length: head + taken,
     })
 }
 
-fn body(headers: &mut Headers, rest: &[u8], flags: &mut Vec<Flag>) -> Body {
+/// The body, and how many bytes of `rest` it takes.
+fn body(
+    headers: &mut Headers,
+    rest: &[u8],
+    undeclared: impl FnOnce(&[u8]) -> usize,
+    flags: &mut Vec<Flag>,
+) -> (Body, usize) {
     let length = header(headers, "content-length").and_then(|value| value.trim().parse().ok());
     let chunked = header(headers, "transfer-encoding")
         .is_some_and(|value| value.to_ascii_lowercase().contains("chunked"));
     if chunked {
         match dechunk(rest) {
-            Ok(bytes) => {
+            Ok((bytes, taken)) => {
                 headers.retain(|(name, _)| !name.eq_ignore_ascii_case("transfer-encoding"));
-                return Body::Whole(bytes.into());
+                return (Body::Whole(bytes.into()), taken);
             }
             // A recorder that decodes bodies may leave the header: then the first line is no chunk size at all.
             Err(Chunks::NotChunked) => {
@@ -123,26 +142,31 @@ fn body(headers: &mut Headers, rest: &[u8], flags: &mut Vec<Flag>) -> Body {
             }
             Err(Chunks::Cut(bytes)) => {
                 flags.push(Flag::Truncated);
-                return Body::Truncated {
+                let body = Body::Truncated {
                     bytes: bytes.into(),
                     length: None,
                 };
+                return (body, rest.len());
             }
         }
     }
     match length {
         Some(length) if length > rest.len() as u64 => {
             flags.push(Flag::Truncated);
-            Body::Truncated {
+            let body = Body::Truncated {
                 bytes: Bytes::copy_from_slice(rest),
                 length: Some(length),
-            }
+            };
+            (body, rest.len())
         }
         Some(length) => {
             let length = usize::try_from(length).unwrap_or(rest.len());
-            Body::Whole(Bytes::copy_from_slice(&rest[..length]))
+            (Body::Whole(Bytes::copy_from_slice(&rest[..length])), length)
         }
-        None => Body::Whole(Bytes::copy_from_slice(rest)),
+        None => {
+            let taken = undeclared(rest).min(rest.len());
+            (Body::Whole(Bytes::copy_from_slice(&rest[..taken])), taken)
+        }
     }
 }
 
@@ -151,8 +175,13 @@ enum Chunks {
     Cut(Vec<u8>),
 }
 
-fn dechunk(mut rest: &[u8]) -> Result<Vec<u8>, Chunks> {
-    let mut bytes = Vec::new();
+/// The bytes of all chunks, and how many bytes they and what follows the last take.
+fn dechunk(all: &[u8]) -> Result<(Vec<u8>, usize), Chunks> {
+    let (mut bytes, mut rest) = (Vec::new(), all);
+    // A head that declares chunks and none of them: an answer to HEAD, or a recorder's limit.
+    if all.is_empty() {
+        return Err(Chunks::Cut(bytes));
+    }
     let mut first = true;
     loop {
         let (line, after) = split_line(rest);
@@ -168,7 +197,8 @@ fn dechunk(mut rest: &[u8]) -> Result<Vec<u8>, Chunks> {
             });
         };
         if size == 0 {
-            return Ok(bytes);
+            let left = without_trailers(after);
+            return Ok((bytes, all.len() - left.len()));
         }
         if size > after.len() {
             bytes.extend_from_slice(after);
@@ -180,6 +210,29 @@ fn dechunk(mut rest: &[u8]) -> Result<Vec<u8>, Chunks> {
         rest = rest.strip_prefix(b"\n").unwrap_or(rest);
         first = false;
     }
+}
+
+/// What follows the trailers behind the last chunk, and the blank line that ends them.
+fn without_trailers(mut rest: &[u8]) -> &[u8] {
+    loop {
+        let (line, after) = split_line(rest);
+        let line = without_end(line);
+        if line.is_empty() {
+            return after;
+        }
+        if header_line(line).is_none() {
+            return rest;
+        }
+        rest = after;
+    }
+}
+
+/// Without the end of a line; a file whose every LF became CR LF has two CR there.
+fn without_end(mut line: &[u8]) -> &[u8] {
+    while let Some(shorter) = line.strip_suffix(b"\r") {
+        line = shorter;
+    }
+    line
 }
 
 fn split_line(bytes: &[u8]) -> (&[u8], &[u8]) {
@@ -213,8 +266,16 @@ fn text(bytes: &[u8]) -> Cow<'_, str> {
 mod tests {
     use super::*;
 
+    fn read(payload: &[u8]) -> Result<Message<'_>, String> {
+        let framing = Framing {
+            bodiless: |_: &str| false,
+            undeclared: <[u8]>::len,
+        };
+        parse(payload, framing)
+    }
+
     fn check(payload: &str, body: &Body, flags: &[Flag]) {
-        let message = parse(payload.as_bytes(), |_| false).expect("a message");
+        let message = read(payload.as_bytes()).expect("a message");
         assert_eq!(&message.body, body, "{payload:?}");
         assert_eq!(message.flags, flags, "{payload:?}");
     }
@@ -244,6 +305,23 @@ mod tests {
     }
 
     #[test]
+    fn a_message_ends_where_its_head_says() {
+        let check = |payload: &str, left: &str| {
+            let length = read(payload.as_bytes()).expect("a message").length;
+            assert_eq!(&payload[length..], left, "{payload:?}");
+        };
+        check("POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nabc", "c");
+        check("POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", "");
+        check("POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\nabc", "");
+        check("HTTP/1.1 200 OK\r\n\r\nabc", "");
+        let chunked = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n";
+        check(&format!("{chunked}0\r\n\r\nabc"), "abc");
+        check(&format!("{chunked}0\r\nX: y\r\n\r\nabc"), "abc");
+        check(&format!("{chunked}0\r\nabc"), "abc");
+        check(&format!("{chunked}0"), "");
+    }
+
+    #[test]
     fn what_is_cut_or_odd_is_flagged() {
         check(
             "POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc",
@@ -257,6 +335,14 @@ mod tests {
             "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n5\r\nde",
             &Body::Truncated {
                 bytes: Bytes::from_static(b"abcde"),
+                length: None,
+            },
+            &[Flag::Truncated],
+        );
+        check(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+            &Body::Truncated {
+                bytes: Bytes::new(),
                 length: None,
             },
             &[Flag::Truncated],
@@ -286,12 +372,12 @@ mod tests {
     #[test]
     fn heads_are_read_leniently() {
         let payload = b"GET / HTTP/1.1\r\nA:b\r\n c\r\nName: M\xfcller\r\n\r\n";
-        let message = parse(payload, |_| false).expect("a message");
+        let message = read(payload).expect("a message");
         let expected: Headers = vec![
             ("A".into(), "b c".into()),
             ("Name".into(), "M\u{fc}ller".into()),
         ];
         assert_eq!(message.headers, expected);
-        assert!(parse(b"nonsense\r\n\r\n", |_| false).is_err());
+        assert!(read(b"nonsense\r\n\r\n").is_err());
     }
 }
