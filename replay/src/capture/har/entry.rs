@@ -5,7 +5,8 @@
 //! | `content.text` absent | an unknown body, unless its size is 0 |
 //! | `encoding: base64` | decoded |
 //! | status 0, or no response at all | no response |
-//! | `_fromCache`, a service worker's answer, a 304 that was not asked for | answered without the server: skipped |
+//! | `_fromCache`, `_fetchType`, a service worker's answer, a 304 that was not asked for | answered without the server: skipped |
+//! | `_file` without text | an unknown body: it is in a file of its own |
 //! | `postData.params` without text | encoded again by media type |
 //! | `:method`, `:path`, `:authority`, `:scheme` | no headers |
 //! | no `startedDateTime` | a time that is not known |
@@ -40,8 +41,10 @@ struct Entry<'a> {
     connection: Option<Text<'a>>,
     #[serde(borrow, default, rename = "_fromCache")]
     from_cache: Option<Text<'a>>,
-    #[serde(default, rename = "_fetchedViaServiceWorker")]
+    #[serde(borrow, default, rename = "_fetchedViaServiceWorker")]
     service_worker: Option<Text<'a>>,
+    #[serde(borrow, default, rename = "_fetchType")]
+    fetch_type: Option<Text<'a>>,
     #[serde(default, rename = "_webSocketMessages")]
     web_socket: Option<IgnoredAny>,
 }
@@ -85,6 +88,8 @@ struct PostData<'a> {
     encoding: Option<Text<'a>>,
     #[serde(borrow, default)]
     params: Option<Vec<form::Param<'a>>>,
+    #[serde(default, rename = "_file")]
+    file: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -98,6 +103,12 @@ struct EntryResponse<'a> {
     content: Option<Content<'a>>,
     #[serde(default)]
     body_size: Number,
+    #[serde(borrow, default, rename = "_fromCache")]
+    from_cache: Option<Text<'a>>,
+    #[serde(borrow, default, rename = "_fetchedViaServiceWorker")]
+    service_worker: Option<Text<'a>>,
+    #[serde(borrow, default, rename = "_fetchType")]
+    fetch_type: Option<Text<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -108,6 +119,8 @@ struct Content<'a> {
     text: Option<Text<'a>>,
     #[serde(borrow, default)]
     encoding: Option<Text<'a>>,
+    #[serde(default, rename = "_file")]
+    file: Option<IgnoredAny>,
 }
 
 /// Reads an entry.
@@ -123,6 +136,14 @@ pub(super) fn read(bytes: &[u8]) -> Result<What, String> {
     if !(url.starts_with("http://") || url.starts_with("https://") || url.starts_with('/')) {
         let shown: String = url.chars().take(40).collect();
         let reason = format!("a request for {shown:?}, which is not HTTP");
+        return Ok(What::Skipped(SkippedKind::NotHttp, reason));
+    }
+    let method = &*entry.request.method;
+    if method.is_empty() {
+        return Err("a request without a method".to_owned());
+    }
+    if method == "CONNECT" {
+        let reason = "a CONNECT, which opens a tunnel".to_owned();
         return Ok(What::Skipped(SkippedKind::NotHttp, reason));
     }
     if entry.web_socket.is_some() {
@@ -169,14 +190,29 @@ pub(super) fn read(bytes: &[u8]) -> Result<What, String> {
 
 /// Why the server never saw it, if it did not.
 fn unsent(entry: &Entry<'_>) -> Option<&'static str> {
-    if entry
-        .from_cache
-        .as_deref()
-        .is_some_and(|from| !matches!(from, "" | "false"))
+    // Some exporters mark the entry, some its response.
+    let response = entry.response.as_ref();
+    let from_cache = [
+        entry.from_cache.as_deref(),
+        response.and_then(|response| response.from_cache.as_deref()),
+    ];
+    let by_worker = [
+        entry.service_worker.as_deref(),
+        response.and_then(|response| response.service_worker.as_deref()),
+    ];
+    let fetched = [
+        entry.fetch_type.as_deref(),
+        response.and_then(|response| response.fetch_type.as_deref()),
+    ];
+    let fetched_as = |wanted: &str| fetched.iter().flatten().any(|kind| *kind == wanted);
+    let stated = |from: &&str| !matches!(*from, "" | "false");
+    if from_cache.iter().flatten().any(stated)
+        || fetched_as("Disk Cache")
+        || fetched_as("Memory Cache")
     {
         return Some("answered from the browser's cache");
     }
-    if entry.service_worker.as_deref() == Some("true") {
+    if by_worker.contains(&Some("true")) || fetched_as("Service Worker") {
         return Some("answered by a service worker");
     }
     let headers = &entry.request.headers.0;
@@ -228,13 +264,8 @@ fn request(entry: EntryRequest<'_>, version: &str) -> Result<Request, String> {
     target::set_host(&mut headers, authority);
     let body = match entry.post_data {
         Some(data) => posted(&data, entry.body_size, &mut headers)?,
-        None if entry.body_size.whole().unwrap_or(0) > 0 => Body::Missing,
-        None => {
-            match header(&headers, "content-length").and_then(|text| text.parse::<u64>().ok()) {
-                Some(1..) => Body::Missing,
-                _ => Body::EMPTY,
-            }
-        }
+        None if sent(&headers, entry.body_size) => Body::Missing,
+        None => Body::EMPTY,
     };
     Ok(Request {
         method: entry.method.0.into_owned(),
@@ -243,6 +274,12 @@ fn request(entry: EntryRequest<'_>, version: &str) -> Result<Request, String> {
         headers,
         body,
     })
+}
+
+/// Whether a body was sent, whatever is left of it: its size or the request's head says so.
+fn sent(headers: &Headers, size: Number) -> bool {
+    let length = header(headers, "content-length").and_then(|text| text.trim().parse().ok());
+    size.whole().unwrap_or(0) > 0 || length.unwrap_or(0_u64) > 0
 }
 
 /// Without the pseudo headers of HTTP/2.
@@ -260,7 +297,7 @@ fn posted(data: &PostData<'_>, size: Number, headers: &mut Headers) -> Result<Bo
         .filter(|text| !text.is_empty() || params.is_empty());
     let Some(text) = text else {
         if params.is_empty() {
-            let known = size.whole() == Some(0);
+            let known = size.whole() == Some(0) && data.file.is_none() && !sent(headers, size);
             return Ok(if known { Body::EMPTY } else { Body::Missing });
         }
         let stated = header(headers, "content-type").filter(|kind| kind.contains("boundary="));
@@ -284,7 +321,8 @@ fn posted(data: &PostData<'_>, size: Number, headers: &mut Headers) -> Result<Bo
     // A browser that writes bytes as text puts a mark where they were no text, and what they were is gone.
     let mangled =
         text.contains('\u{fffd}') && size.whole().is_some_and(|size| size != bytes.len() as u64);
-    if bytes.is_empty() && size.whole().unwrap_or(0) > 0 || mangled {
+    let elsewhere = data.file.is_some() || sent(headers, size);
+    if bytes.is_empty() && elsewhere || mangled {
         return Ok(Body::Missing);
     }
     if header(headers, "content-type").is_none() && !data.mime_type.is_empty() {
@@ -326,9 +364,15 @@ fn answer(
         .as_ref()
         .map_or(Number(None), |content| content.size);
     let unsized_or_more = entry.body_size.whole().unwrap_or(0) > 0;
+    let elsewhere = entry
+        .content
+        .as_ref()
+        .is_some_and(|content| content.file.is_some());
     let body = match text {
         _ if status::bodiless(method, status) => Body::EMPTY,
-        Some(text) if text.is_empty() && size.whole().unwrap_or(0) > 0 => Body::Missing,
+        Some(text) if text.is_empty() && (elsewhere || size.whole().unwrap_or(0) > 0) => {
+            Body::Missing
+        }
         Some(text) => {
             let encoding = entry
                 .content
@@ -339,7 +383,7 @@ fn answer(
             headers.retain(|(name, _)| !gone.iter().any(|gone| name.eq_ignore_ascii_case(gone)));
             Body::Whole(decoded(text, encoding)?)
         }
-        None if size.whole() == Some(0) && !unsized_or_more => Body::EMPTY,
+        None if size.whole() == Some(0) && !unsized_or_more && !elsewhere => Body::EMPTY,
         None => Body::Missing,
     };
     Ok(Some(Response {

@@ -4,8 +4,10 @@
 //! {"log": {"version": "1.2", "creator": {..}, "pages": [..], "entries": [{..}, {..}]}}
 //! ```
 //!
-//! **Invariant**: only `log.entries` is held, one element at a time; all else is passed over. An entry that cannot be read is skipped with its place;
-//! a document without entries, or one that ends early, is an error.
+//! Documents may follow one another in a file, and each may hold several lists of entries: all are read.
+//!
+//! **Invariant**: only `log.entries` is held, one element at a time; all else is passed over. An entry that cannot be read is skipped with its place,
+//! and so is what follows a document and is none; a document without entries, or one that ends early, is an error.
 
 mod entry;
 mod form;
@@ -26,9 +28,14 @@ const KEY_BYTES: usize = 256;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
+    /// Before a document.
     Start,
+    /// In a list of entries.
     Entries,
-    Done,
+    /// In the object that holds such a list, or in the one that holds that: so many braces are open.
+    Tail(u32),
+    /// Behind a document.
+    Between,
 }
 
 /// Takes a HAR apart.
@@ -58,19 +65,33 @@ impl<R: Read> Har<R> {
 
     /// The next entry.
     pub(crate) fn next(&mut self) -> Next {
-        if self.state == State::Start {
-            self.start()?;
+        loop {
+            match self.state {
+                State::Start => self.start()?,
+                State::Entries => {
+                    if let Some(parsed) = self.entry()? {
+                        return Ok(Some(parsed));
+                    }
+                }
+                State::Tail(open) => self.tail(open)?,
+                State::Between => match self.space()? {
+                    None => return Ok(None),
+                    Some(b'{' | b'\xef') => self.state = State::Start,
+                    Some(_) => return self.rest().map(Some),
+                },
+            }
         }
-        if self.state == State::Done {
-            return Ok(None);
-        }
+    }
+
+    /// The next entry of the list; `None` at its end.
+    fn entry(&mut self) -> Next {
         loop {
             match self.space()? {
                 Some(b',') => self.input.consume(1),
                 Some(b']') => {
                     self.input.consume(1);
-                    self.state = State::Done;
-                    return self.tail().map(|()| None);
+                    self.state = State::Tail(2);
+                    return Ok(None);
                 }
                 Some(_) => break,
                 None => return Err(self.cut("its entries")),
@@ -99,13 +120,9 @@ impl<R: Read> Har<R> {
 
     /// Goes to the first entry.
     fn start(&mut self) -> Result<(), CaptureError> {
-        if self
-            .input
-            .peek(3)
-            .map_err(|error| io_error(&self.name, 0, &error))?
-            == b"\xef\xbb\xbf"
-        {
-            self.input.consume(3);
+        const MARK: &[u8] = b"\xef\xbb\xbf";
+        if self.passed(|input| Ok(input.peek(MARK.len())? == MARK))? {
+            self.input.consume(MARK.len());
         }
         self.expect(b'{', "{\"log\": ..}")?;
         self.descend("log", b'{')?;
@@ -146,26 +163,56 @@ impl<R: Read> Har<R> {
         }
     }
 
-    /// What follows the entries has to close what was opened.
-    fn tail(&mut self) -> Result<(), CaptureError> {
-        let mut open = 2;
+    /// What follows a list of entries has to close what was opened, or is another list.
+    fn tail(&mut self, mut open: u32) -> Result<(), CaptureError> {
         while open > 0 {
             match self.space()? {
                 Some(b'}') => {
                     self.input.consume(1);
                     open -= 1;
                 }
-                Some(b',' | b':') => self.input.consume(1),
-                Some(b']') => return Err(self.damaged("\"]\"".to_owned(), "a closing brace")),
-                Some(_) => {
-                    if !self.passed(values::pass)? {
-                        return Err(self.cut("what follows its entries"));
+                Some(b',') => self.input.consume(1),
+                Some(b'"') => {
+                    let key = self.key()?;
+                    self.expect(b':', "a colon after a key")?;
+                    match (open, &*key) {
+                        (1, "log") => {
+                            self.expect(b'{', "the value of \"log\"")?;
+                            self.descend("entries", b'[')?;
+                        }
+                        (2, "entries") => self.expect(b'[', "the value of \"entries\"")?,
+                        _ => {
+                            self.space()?;
+                            if !self.passed(values::pass)? {
+                                return Err(self.cut("what follows its entries"));
+                            }
+                            continue;
+                        }
                     }
+                    self.state = State::Entries;
+                    return Ok(());
+                }
+                Some(byte) => {
+                    let found = format!("{:?}", char::from(byte));
+                    return Err(self.damaged(found, "a key in quotes or a closing brace"));
                 }
                 None => return Err(self.cut("what follows its entries")),
             }
         }
+        self.state = State::Between;
         Ok(())
+    }
+
+    /// What follows a document and is none, as one record that cannot be read.
+    fn rest(&mut self) -> Result<Parsed, CaptureError> {
+        let offset = self.input.offset();
+        let length = self.passed(|input| input.skip(u64::MAX))?;
+        let reason = format!("{length} bytes behind a document, which are none");
+        Ok(Parsed {
+            offset,
+            line: None,
+            what: What::Skipped(SkippedKind::Malformed, reason),
+        })
     }
 
     fn key(&mut self) -> Result<String, CaptureError> {
