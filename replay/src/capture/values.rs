@@ -1,16 +1,19 @@
 //! JSON values one at a time out of a stream: one a line, pretty-printed back to back, or the elements of an array.
 //!
-//! **Invariant**: a value's bytes are found by its brackets and strings alone, once over each byte; whether it is valid JSON is for the
-//! one who parses it to find. Where values begin a line, a broken one ends before the next that does.
+//! **Invariant**: a value's bytes are found by its brackets and strings alone; whether it is valid JSON is for the one who parses it to find.
+//! Where values begin a line, a broken one ends before the next that does, and a line that holds none is one value that cannot be read.
 
 use std::io::{self, Read};
+
+use serde::de::IgnoredAny;
 
 use crate::capture::input::Input;
 
 /// What a broken value may swallow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Resync {
-    /// Nothing beyond the line before the next `{` that begins a line and cannot belong to the value: no comma, colon or bracket is before it.
+    /// Nothing beyond the line before the next `{` that begins a line and does not belong to the value: no comma, colon or bracket is before
+    /// it, or with it the value is no JSON.
     LineStart,
     /// All up to the end.
     Never,
@@ -35,14 +38,23 @@ impl Value<'_> {
     }
 }
 
+/// No reader of JSON goes deeper: what is nested deeper is broken.
+const DEPTH: u32 = 128;
+
 #[derive(Debug)]
 struct Scan {
     resync: Resync,
     depth: u32,
     within: Within,
     line_start: bool,
+    /// The last byte was a line feed.
+    column_zero: bool,
     /// The last byte that was no white space.
     last: u8,
+    /// How many bytes were scanned before those that are given.
+    before: usize,
+    /// Where the first line is, beyond the value's own, that begins with `{` and may be the next value if this one is broken.
+    doubtful: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,25 +67,33 @@ enum Within {
     Escape,
     /// A number or a literal that stands alone.
     Scalar,
+    /// A line that holds no value.
+    Line,
 }
 
 /// Where a value ended: so many bytes on, whole or cut.
 type End = (usize, bool);
 
 impl Scan {
-    fn new(resync: Resync) -> Self {
+    fn new(resync: Resync, within: Within) -> Self {
         Self {
             resync,
             depth: 0,
-            within: Within::Brackets,
+            within,
             line_start: false,
+            column_zero: false,
             last: 0,
+            before: 0,
+            doubtful: None,
         }
     }
 
     /// Goes on over `bytes`; `None` if the value goes on beyond them.
     fn over(&mut self, bytes: &[u8]) -> Option<End> {
         let mut at = 0;
+        if self.within == Within::Line {
+            return memchr::memchr(b'\n', bytes).map(|end| (end, true));
+        }
         while at < bytes.len() {
             if matches!(self.within, Within::Text | Within::Escape) {
                 match self.string(bytes, at) {
@@ -104,7 +124,13 @@ impl Scan {
                     if begins && self.resync == Resync::LineStart {
                         return Some((at, true));
                     }
+                    if self.column_zero && byte == b'{' && self.resync == Resync::LineStart {
+                        self.doubtful.get_or_insert(self.before + at);
+                    }
                     self.depth += 1;
+                    if self.depth > DEPTH && self.doubtful.is_some() {
+                        return Some((at, true));
+                    }
                 }
                 b'}' | b']' => {
                     self.depth = self.depth.saturating_sub(1);
@@ -113,7 +139,7 @@ impl Scan {
                     }
                 }
                 b'\n' => {
-                    self.line_start = true;
+                    (self.line_start, self.column_zero) = (true, true);
                     at += 1;
                     continue;
                 }
@@ -124,8 +150,10 @@ impl Scan {
                 self.line_start = false;
                 self.last = byte;
             }
+            self.column_zero = false;
             at += 1;
         }
+        self.before += bytes.len();
         None
     }
 
@@ -158,26 +186,35 @@ impl Scan {
 
 /// The value that begins at the next byte, which is no white space.
 pub(crate) fn next<R: Read>(input: &mut Input<R>, resync: Resync) -> io::Result<Value<'_>> {
+    scanned(input, Scan::new(resync, Within::Brackets))
+}
+
+fn scanned<R: Read>(input: &mut Input<R>, mut scan: Scan) -> io::Result<Value<'_>> {
     let offset = input.offset();
     let limit = input.limits().record_bytes;
-    let mut scan = Scan::new(resync);
-    let (mut scanned, mut passed) = (0, 0_u64);
-    let (length, cut) = loop {
-        if let Some((more, cut)) = scan.over(&input.available()[scanned..]) {
-            break (scanned + more, cut);
+    let (mut seen, mut passed) = (0, 0_u64);
+    let (mut length, mut cut) = loop {
+        if let Some((more, cut)) = scan.over(&input.available()[seen..]) {
+            break (seen + more, cut);
         }
-        scanned = input.available().len();
-        if scanned > limit {
-            passed += scanned as u64;
-            input.consume(scanned);
-            scanned = 0;
+        seen = input.available().len();
+        if seen > limit {
+            passed += seen as u64;
+            input.consume(seen);
+            seen = 0;
         }
         if !input.more()? {
-            break (scanned, scan.within != Within::Scalar);
+            break (seen, scan.within != Within::Scalar);
         }
     };
     let whole = passed + length as u64;
     let too_long = (whole > limit as u64).then_some(whole);
+    if let (None, Some(next)) = (too_long, scan.doubtful) {
+        let bytes = &input.available()[..length];
+        if next < length && serde_json::from_slice::<IgnoredAny>(bytes).is_err() {
+            (length, cut) = (next, true);
+        }
+    }
     if too_long.is_some() {
         input.consume(length);
     }
@@ -202,13 +239,38 @@ pub(crate) fn element<'a, R: Read>(
     if input.offset() == 0 && input.peek(MARK.len())? == MARK {
         input.consume(MARK.len());
     }
-    loop {
+    let within = loop {
         match input.skip_space(line)? {
             None => return Ok(None),
+            Some(b'{') => break Within::Brackets,
+            Some(b'[') if holds_no_object(input.peek(SCALAR)?) => break Within::Line,
             Some(b'[' | b']' | b',') => input.consume(1),
-            Some(_) => return next(input, Resync::LineStart).map(Some),
+            Some(_) if is_of_array(input.peek(SCALAR)?) => break Within::Brackets,
+            Some(_) => break Within::Line,
         }
-    }
+    };
+    scanned(input, Scan::new(Resync::LineStart, within)).map(Some)
+}
+
+/// A number or a literal is not longer.
+const SCALAR: usize = 64;
+
+/// Whether an array begins in `line` and nothing that is read.
+fn holds_no_object(line: &[u8]) -> bool {
+    let mut rest = line[1..]
+        .iter()
+        .filter(|byte| !matches!(byte, b' ' | b'\t' | b'\r'));
+    !matches!(rest.next(), None | Some(b'{' | b'[' | b']' | b'\n'))
+}
+
+/// Whether `line` begins with a number or a literal that stands in an array, beside objects that can be read.
+fn is_of_array(line: &[u8]) -> bool {
+    let ends = |byte: &u8| matches!(byte, b',' | b']') || byte.is_ascii_whitespace();
+    let Some(end) = line.iter().position(ends) else {
+        return false;
+    };
+    let next = line[end..].trim_ascii_start().first();
+    matches!(next, Some(b',' | b']')) && serde_json::from_slice::<IgnoredAny>(&line[..end]).is_ok()
 }
 
 /// The keys of the first object in `begin`, which may end anywhere.
@@ -240,7 +302,7 @@ pub(crate) fn first_keys(begin: &[u8]) -> Vec<String> {
 
 /// Passes over the value that begins at the next byte, however long it is; `false` if the input ends in it.
 pub(crate) fn pass<R: Read>(input: &mut Input<R>) -> io::Result<bool> {
-    let mut scan = Scan::new(Resync::Never);
+    let mut scan = Scan::new(Resync::Never, Within::Brackets);
     loop {
         if let Some((length, _)) = scan.over(input.available()) {
             input.consume(length);
@@ -327,6 +389,58 @@ mod tests {
         check(
             "{\"a\":\"x\n{\"b\":2}\n{",
             &[("{\"a\":\"x", true), ("{\"b\":2}", false), ("{", true)],
+        );
+        for cut in ["{\"a\":1,\n", "{\"a\":\n", "{\"a\":[\n", "{\"a\":[{\n"] {
+            let text = format!("{cut}{{\"b\":2}}\n{{\"c\":3}}\n");
+            check(
+                &text,
+                &[(cut, true), ("{\"b\":2}", false), ("{\"c\":3}", false)],
+            );
+        }
+        // What is whole may begin its lines as it likes.
+        let whole = "{\"a\":[\n{\"b\":2},\n{\"c\":\n{}}]}";
+        check(whole, &[(whole, false)]);
+    }
+
+    #[test]
+    fn a_line_that_holds_no_value_is_one() {
+        let check = |text: &str, expected: &[(u64, &str)]| {
+            let mut input = Input::new(Slow(text.as_bytes()), Limits::default()).expect("memory");
+            let (mut line, mut found) = (1, Vec::new());
+            while let Some(value) = element(&mut input, &mut line).expect("memory") {
+                let text = String::from_utf8_lossy(value.bytes).into_owned();
+                let lines = value.lines();
+                found.push((line, text));
+                line += lines;
+            }
+            let found: Vec<(u64, &str)> = found.iter().map(|(at, text)| (*at, &**text)).collect();
+            assert_eq!(found, expected, "{text}");
+        };
+        check(
+            "{}\nnot json at all\n[1,2]\n\"x\" 1\n} ]\n{\"a\":1} and more\n[2026-01-01] \"GET\n12",
+            &[
+                (1, "{}"),
+                (2, "not json at all"),
+                (3, "[1,2]"),
+                (4, "\"x\" 1"),
+                (5, "} ]"),
+                (6, "{\"a\":1}"),
+                (6, "and more"),
+                (7, "[2026-01-01] \"GET"),
+                (8, "12"),
+            ],
+        );
+        check(
+            "[{\"a\":1}, null ,{\"b\":2}, 5]\n[\n{},\n-1.5e3,\n[{}]\n]\n[]",
+            &[
+                (1, "{\"a\":1}"),
+                (1, "null"),
+                (1, "{\"b\":2}"),
+                (1, "5"),
+                (3, "{}"),
+                (4, "-1.5e3"),
+                (5, "{}"),
+            ],
         );
     }
 }
