@@ -23,17 +23,10 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("duration_ms", &["duration", "duration_ms"]),
     ("request", &["request", "request_line"]),
     ("method", &["m", "method", "request_method", "verb"]),
-    (
-        "target",
-        &[
-            "u",
-            "request_uri",
-            "uri",
-            "x_envoy_original_path",
-            "path",
-            "url",
-        ],
-    ),
+    // The target as it was sent; a `request` has it too. Else it is a path and a query.
+    ("target", &["u", "request_uri"]),
+    ("path", &["x_envoy_original_path", "uri", "path", "url"]),
+    ("query", &["args", "query_string"]),
     ("protocol", &["proto", "protocol", "server_protocol"]),
     ("host", &["host", "http_host", "authority"]),
     (
@@ -61,6 +54,11 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("authorization", &["auth", "authorization"]),
     ("cookie", &["cookie"]),
     ("idempotency_key", &["idem", "idempotency_key"]),
+    // What the client sent goes before what the proxy made of it.
+    (
+        "id",
+        &["http_x_request_id", "x_request_id", "request_id", "id"],
+    ),
     ("user_agent", &["ua", "user_agent"]),
     ("body", &["body", "request_body"]),
     ("response_body", &["resp", "resp_body", "response_body"]),

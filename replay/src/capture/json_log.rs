@@ -17,7 +17,7 @@ use crate::capture::{
     input::Input,
     open::io_error,
     parsed::{Next, Parsed, What},
-    session, status, target, times, values,
+    protocol, session, status, target, times, values,
 };
 
 /// Lua filters that log answers commonly cut each piece to this; a length that is a multiple of it is not to be trusted.
@@ -87,7 +87,8 @@ pub(crate) fn is_log(begin: &[u8]) -> bool {
             .keys(field)
             .any(|key| keys.iter().any(|other| other == key))
     };
-    (has("request") || has("method") && has("target")) && (has("start") || has("end"))
+    (has("request") || has("method") && (has("target") || has("path")))
+        && (has("start") || has("end"))
 }
 
 /// The fields of a line, flat: an object in the object gives `outer.inner`.
@@ -220,16 +221,12 @@ fn exchange(line: &Line<'_>) -> Result<Exchange, String> {
     {
         return Err(format!("method {method:?}, expected one as GET"));
     }
-    let url = line.text("target").or_else(|| {
-        let url = request_line.as_deref()?.split(' ').nth(1)?;
-        Some(Cow::Owned(url.to_owned()))
-    });
+    let url = url(line, request_line.as_deref());
     let url = url.ok_or("no target: none of the keys it is looked for under is there")?;
     let protocol = match line.text("protocol") {
         Some(protocol) => protocol.into_owned(),
         None => parts.next_back().unwrap_or_default().to_owned(),
     };
-    let version = protocol.strip_prefix("HTTP/").unwrap_or("1.1");
     let (mut ts_ns, latency_ns) = times_of(line)?;
     ts_ns = ts_ns.saturating_add(line.number("connection_request").unwrap_or(0).min(999_999));
     let (target, authority) = target::split(&url);
@@ -256,13 +253,32 @@ fn exchange(line: &Line<'_>) -> Result<Exchange, String> {
         request: Request {
             method: method.into_owned(),
             target,
-            version: version.to_owned(),
+            version: protocol::version(&protocol).to_owned(),
             headers,
             body,
         },
         response,
         flags,
     })
+}
+
+/// The target as it was sent, where it is there; else the path, and the query that stands beside it.
+fn url<'l>(line: &'l Line<'_>, request_line: Option<&str>) -> Option<Cow<'l, str>> {
+    let sent = line.text("target").or_else(|| {
+        let url = request_line?.split(' ').nth(1)?;
+        Some(Cow::Owned(url.to_owned()))
+    });
+    if sent.is_some() {
+        return sent;
+    }
+    let path = line.text("path")?;
+    match line.text("query").filter(|query| !query.is_empty()) {
+        Some(query) if !path.contains('?') => Some(Cow::Owned(format!(
+            "{path}?{}",
+            query.trim_start_matches('?')
+        ))),
+        _ => Some(path),
+    }
 }
 
 /// When it began, and how long it took.
@@ -292,6 +308,7 @@ fn headers(line: &Line<'_>) -> Headers {
         ("authorization", "Authorization"),
         ("cookie", "Cookie"),
         ("idempotency_key", "Idempotency-Key"),
+        ("id", "X-Request-Id"),
         ("user_agent", "User-Agent"),
     ];
     let mut headers = Headers::new();

@@ -31,6 +31,7 @@ mod otlp;
 mod parsed;
 mod parser;
 mod problem;
+mod protocol;
 mod session;
 mod skipped_line;
 mod sorter;

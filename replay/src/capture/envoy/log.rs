@@ -15,7 +15,7 @@ use crate::capture::{
     input::Input,
     open::io_error,
     parsed::{Next, Parsed, What},
-    session, status, target, times,
+    protocol, session, status, target, times,
 };
 
 /// Takes a log apart.
@@ -177,7 +177,7 @@ fn exchange(text: &str) -> Result<Exchange, String> {
         request: Request {
             method: method.to_owned(),
             target,
-            version: protocol.strip_prefix("HTTP/").unwrap_or("1.1").to_owned(),
+            version: protocol::version(protocol).to_owned(),
             headers,
             body: match received {
                 Some(0) => Body::EMPTY,

@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::tnetstring::Value;
 use crate::capture::{
-    Body, Exchange, Flag, Headers, Request, Response, SkippedKind, header, parsed::What, session,
-    status, target, times,
+    Body, Exchange, Flag, Headers, Request, Response, SkippedKind, header, parsed::What, protocol,
+    session, status, target, times,
 };
 
 /// Reads a flow.
@@ -40,12 +40,6 @@ pub(super) fn read(flow: &Value<'_>) -> Result<What, String> {
     target::set_host(&mut headers, authority(recorded).as_deref());
     let body = body(recorded, &mut headers, false);
     let version = text("http_version").unwrap_or_default();
-    let version = match version.strip_prefix("HTTP/").unwrap_or(&version) {
-        "2.0" => "2",
-        "3.0" => "3",
-        "" => "1.1",
-        other => other,
-    };
     let mut flags = Vec::new();
     let answer = flow
         .get("response")
@@ -64,7 +58,7 @@ pub(super) fn read(flow: &Value<'_>) -> Result<What, String> {
         conn,
         session,
         request: Request {
-            version: version.to_owned(),
+            version: protocol::version(&version).to_owned(),
             method,
             target,
             headers,
