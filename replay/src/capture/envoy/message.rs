@@ -1,6 +1,6 @@
 //! One side of a tapped exchange: its headers and what the tap kept of its body.
 //!
-//! **Invariant**: a part that the tap cut makes the body truncated, however much follows.
+//! **Invariant**: a part that the tap cut, or that cannot be read, makes the body truncated, however much follows.
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -73,6 +73,7 @@ impl Side {
         let Some(headed) = headed else {
             return Ok(());
         };
+        let mut read = Ok(());
         for Pair {
             key,
             value,
@@ -80,20 +81,26 @@ impl Side {
         } in headed.headers
         {
             let value = match raw_value {
-                Some(raw) if value.is_empty() => {
-                    String::from_utf8_lossy(&decode(&raw)?).into_owned()
-                }
+                Some(raw) if value.is_empty() => match decode(&raw) {
+                    Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+                    Err(error) => {
+                        read = Err(error);
+                        continue;
+                    }
+                },
                 _ => value.0.into_owned(),
             };
             self.headers.push((key.0.into_owned(), value));
         }
         if let Some(text) = headed.headers_received_time.filter(|text| !text.is_empty()) {
-            let ts_ns = times::iso(&text).ok_or_else(|| format!("{:?} is no time", &*text))?;
-            self.ts_ns = Some(ts_ns);
+            match times::iso(&text) {
+                Some(ts_ns) => self.ts_ns = Some(ts_ns),
+                None => read = Err(format!("{:?} is no time", &*text)),
+            }
         }
         match headed.body {
-            Some(part) => self.body(&part),
-            None => Ok(()),
+            Some(part) => self.body(&part).and(read),
+            None => read,
         }
     }
 
@@ -107,7 +114,9 @@ impl Side {
                 self.body.extend_from_slice(text.as_bytes());
             }
             if let Some(text) = &part.as_bytes {
-                self.body.extend_from_slice(&decode(text)?);
+                let decoded = decode(text);
+                self.truncated |= decoded.is_err();
+                self.body.extend_from_slice(&decoded?);
             }
         }
         self.truncated |= part.truncated;

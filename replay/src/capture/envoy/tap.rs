@@ -78,6 +78,8 @@ pub(crate) struct EnvoyTap<R: Read> {
     traces: BTreeMap<String, Trace>,
     order: VecDeque<(String, u64)>,
     bytes: usize,
+    /// An exchange whose last segment was counted before it.
+    given: Option<Parsed>,
 }
 
 impl<R: Read> EnvoyTap<R> {
@@ -89,6 +91,7 @@ impl<R: Read> EnvoyTap<R> {
             traces: BTreeMap::new(),
             order: VecDeque::new(),
             bytes: 0,
+            given: None,
         }
     }
 
@@ -102,6 +105,9 @@ impl<R: Read> EnvoyTap<R> {
 
     /// The next exchange that is whole, or will get no more segments.
     pub(crate) fn next(&mut self) -> Next {
+        if let Some(parsed) = self.given.take() {
+            return Ok(Some(parsed));
+        }
         loop {
             while self.traces.len() > TRACES || self.bytes > TRACE_BYTES && !self.traces.is_empty()
             {
@@ -165,11 +171,13 @@ impl<R: Read> EnvoyTap<R> {
             let added = add(trace, segment);
             let after = trace.request.bytes() + trace.response.bytes();
             self.bytes = self.bytes + after - before;
+            let exchange = if ended { self.give(&trace_id) } else { None };
             if let Err(reason) = added {
+                self.given = exchange;
                 return Ok(Some(parsed(What::Skipped(SkippedKind::Malformed, reason))));
             }
-            if ended && let Some(parsed) = self.give(&trace_id) {
-                return Ok(Some(parsed));
+            if exchange.is_some() {
+                return Ok(exchange);
             }
         }
     }
@@ -213,14 +221,17 @@ fn malformed(reason: String) -> What {
     What::Skipped(SkippedKind::Malformed, reason)
 }
 
+/// Adds a segment; what of it can be read is added whatever else cannot.
 fn add(trace: &mut Trace, segment: Segment<'_>) -> Result<(), String> {
-    trace.request.head(segment.request_headers)?;
-    trace.response.head(segment.response_headers)?;
-    if let Some(part) = segment.request_body_chunk {
-        trace.request.body(&part)?;
-    }
-    if let Some(part) = segment.response_body_chunk {
-        trace.response.body(&part)?;
-    }
-    Ok(())
+    let body = |side: &mut Side, part: Option<Part<'_>>| match part {
+        Some(part) => side.body(&part),
+        None => Ok(()),
+    };
+    let added = [
+        trace.request.head(segment.request_headers),
+        trace.response.head(segment.response_headers),
+        body(&mut trace.request, segment.request_body_chunk),
+        body(&mut trace.response, segment.response_body_chunk),
+    ];
+    added.into_iter().collect()
 }
