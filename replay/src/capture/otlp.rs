@@ -2,19 +2,21 @@
 //!
 //! Old and new names of attributes are read: `http.request.method` and `http.method`, `url.path` and `http.target`, and so on.
 //!
-//! **Invariant**: spans hold no bodies, so a write's is unknown and the write is not replayed; a span that is no request is counted.
+//! **Invariant**: spans hold no bodies, so a write's is unknown and the write is not replayed; a span that is no request is counted, and one that
+//! cannot be read costs itself alone.
 
 use std::{collections::VecDeque, io::Read, sync::Arc};
 
 use serde::{Deserialize, de::IgnoredAny};
+use serde_json::Value;
 
 use crate::capture::{
     Body, Exchange, Flag, Headers, Request, Response, SkippedKind, Spans,
     input::Input,
-    lenient::Text,
+    lenient::{self, Text},
     open::io_error,
     parsed::{Next, Parsed, What},
-    session, status, target, values,
+    protocol, session, status, target, values,
 };
 
 #[derive(Deserialize)]
@@ -34,14 +36,15 @@ struct ResourceSpans<'a> {
         default,
         rename = "scopeSpans",
         alias = "scope_spans",
-        alias = "instrumentationLibrarySpans"
+        alias = "instrumentationLibrarySpans",
+        deserialize_with = "lenient::list"
     )]
     scope_spans: Vec<ScopeSpans<'a>>,
 }
 
 #[derive(Deserialize)]
 struct ScopeSpans<'a> {
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "lenient::list")]
     spans: Vec<Span<'a>>,
 }
 
@@ -54,7 +57,7 @@ struct Span<'a> {
     start_time_unix_nano: Text<'a>,
     #[serde(borrow, default, alias = "end_time_unix_nano")]
     end_time_unix_nano: Text<'a>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "lenient::list")]
     attributes: Vec<Attribute<'a>>,
 }
 
@@ -63,7 +66,7 @@ struct Attribute<'a> {
     #[serde(borrow, default)]
     key: Text<'a>,
     #[serde(borrow, default)]
-    value: AnyValue<'a>,
+    value: Option<AnyValue<'a>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -85,8 +88,8 @@ struct AnyValue<'a> {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct ArrayValue<'a> {
-    #[serde(borrow)]
-    values: Vec<AnyValue<'a>>,
+    #[serde(borrow, deserialize_with = "lenient::list")]
+    values: Vec<Option<AnyValue<'a>>>,
 }
 
 impl AnyValue<'_> {
@@ -98,10 +101,11 @@ impl AnyValue<'_> {
             &self.bool_value,
             &self.double_value,
         ];
-        match scalar.into_iter().flatten().next() {
-            Some(text) => Some(text),
-            None => self.array_value.as_ref()?.values.first()?.text(),
-        }
+        let scalar = scalar.into_iter().flatten().next();
+        scalar.map(|text| &**text).or_else(|| {
+            let values = &self.array_value.as_ref()?.values;
+            values.first()?.as_ref()?.text()
+        })
     }
 }
 
@@ -112,7 +116,8 @@ impl Span<'_> {
                 .attributes
                 .iter()
                 .find(|attribute| &*attribute.key == *key)?;
-            attribute.value.text().filter(|text| !text.is_empty())
+            let text = attribute.value.as_ref()?.text();
+            text.filter(|text| !text.is_empty())
         })
     }
 
@@ -130,17 +135,20 @@ impl Span<'_> {
             let Some(name) = attribute.key.strip_prefix(prefix) else {
                 continue;
             };
+            let Some(value) = &attribute.value else {
+                continue;
+            };
             let name = name.replace('_', "-");
-            match &attribute.value.array_value {
+            match &value.array_value {
                 Some(array) => headers.extend(
                     array
                         .values
                         .iter()
-                        .filter_map(AnyValue::text)
+                        .filter_map(|value| value.as_ref()?.text())
                         .map(|value| (name.clone(), value.to_owned())),
                 ),
                 None => {
-                    headers.extend(attribute.value.text().map(|value| (name, value.to_owned())));
+                    headers.extend(value.text().map(|value| (name, value.to_owned())));
                 }
             }
         }
@@ -203,8 +211,9 @@ impl<R: Read> Otlp<R> {
             let export = match serde_json::from_slice::<Export<'_>>(value.bytes) {
                 Ok(export) => export,
                 Err(error) => {
-                    let reason = error.to_string();
-                    return Ok(Some(parsed(What::Skipped(SkippedKind::Malformed, reason))));
+                    let read = one_by_one(value.bytes, self.spans, error.to_string());
+                    self.waiting.extend(read.into_iter().map(parsed));
+                    continue;
                 }
             };
             let Some(resource_spans) = export.spans else {
@@ -226,6 +235,47 @@ impl<R: Read> Otlp<R> {
                 self.waiting.push_back(parsed(what));
             }
         }
+    }
+}
+
+/// The spans of an export that does not read as one, so that what is wrong with a span costs that span alone. `reason` is why it does not.
+fn one_by_one(bytes: &[u8], spans: Spans, reason: String) -> Vec<What> {
+    let malformed = |reason| What::Skipped(SkippedKind::Malformed, reason);
+    let Ok(export) = serde_json::from_slice::<Value>(bytes) else {
+        return vec![malformed(reason)];
+    };
+    let mut found = Vec::new();
+    let scopes = ["scopeSpans", "scope_spans", "instrumentationLibrarySpans"];
+    for resource in within(&export, &["resourceSpans", "resource_spans"]) {
+        let scopes = resource.map_or_else(|()| vec![Err(())], |one| within(one, &scopes));
+        for scope in scopes {
+            found.extend(scope.map_or_else(|()| vec![Err(())], |one| within(one, &["spans"])));
+        }
+    }
+    // What is wrong is neither a span nor what holds spans: the export as a whole is.
+    if found.is_empty() {
+        return vec![malformed(reason)];
+    }
+    let read = |span: Result<&Value, ()>| {
+        let span = span.map_err(|()| "a list of spans that is no list".to_owned())?;
+        let span = Span::deserialize(span).map_err(|error| error.to_string())?;
+        read(&span, spans)
+    };
+    let found = found.into_iter();
+    found
+        .map(|span| read(span).unwrap_or_else(malformed))
+        .collect()
+}
+
+/// The elements of the list under one of `keys`; one that is wrong where what is there is no list.
+fn within<'v>(value: &'v Value, keys: &[&str]) -> Vec<Result<&'v Value, ()>> {
+    let Some(object) = value.as_object() else {
+        return vec![Err(())];
+    };
+    match keys.iter().find_map(|key| object.get(*key)) {
+        None | Some(Value::Null) => Vec::new(),
+        Some(Value::Array(list)) => list.iter().map(Ok).collect(),
+        Some(_) => vec![Err(())],
     }
 }
 
@@ -291,10 +341,7 @@ fn read(span: &Span<'_>, spans: Spans) -> Result<What, String> {
             target,
             version: span
                 .any(&["network.protocol.version", "http.flavor"])
-                .map_or(
-                    "1.1",
-                    |version| if version == "2.0" { "2" } else { version },
-                )
+                .map_or("1.1", protocol::version)
                 .to_owned(),
             headers,
             body: body(span, method),

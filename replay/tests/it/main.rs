@@ -6,6 +6,7 @@ mod captures_agreement;
 mod captures_files;
 mod captures_formats;
 mod captures_formats_damaged;
+mod captures_formats_fields;
 mod captures_fuzz;
 mod captures_samples;
 mod comparing;
