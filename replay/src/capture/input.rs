@@ -3,7 +3,10 @@
 //! **Invariant**: at most one piece (a line, a record, a JSON value) is held, and no piece is longer than the limit of a record: what
 //! is longer is passed over and says how long it was.
 
-use std::io::{self, Read};
+use std::{
+    fmt,
+    io::{self, Read},
+};
 
 use memchr::memmem::Finder;
 use sha2::Sha256;
@@ -97,21 +100,25 @@ impl<R: Read> Input<R> {
         let read = loop {
             match self.codec.read(&mut self.buffer[self.filled..]) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                other => break other?,
+                other => break other.map_err(|error| self.failed(error))?,
             }
         };
         self.filled += read;
         self.ended = read == 0;
         if self.offset + self.filled as u64 > self.limits.file_bytes {
-            return Err(io::Error::new(
+            let limit = self.limits.file_bytes;
+            return Err(self.failed(io::Error::new(
                 io::ErrorKind::FileTooLarge,
-                format!(
-                    "more than {} bytes when decompressed",
-                    self.limits.file_bytes
-                ),
-            ));
+                format!("more than {limit} bytes when decompressed"),
+            )));
         }
         Ok(!self.ended)
+    }
+
+    /// `error` with the place that the reading had come to.
+    fn failed(&self, error: io::Error) -> io::Error {
+        let offset = self.offset + (self.filled - self.start) as u64;
+        io::Error::new(error.kind(), Failed { offset, error })
     }
 
     /// Passes over `count` bytes that are available.
@@ -248,6 +255,22 @@ impl<R: Read> Input<R> {
         self.codec.sha256()
     }
 }
+
+/// Why no more could be read.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    /// How many decompressed bytes could.
+    pub(crate) offset: u64,
+    error: io::Error,
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for Failed {}
 
 /// What the bytes behind a needle say of it.
 enum After {

@@ -10,7 +10,7 @@ use std::{
 use crate::capture::{
     CaptureError, Exchange, Fault, Format, Manifest, Options, Record, Skipped,
     format::PEEK,
-    input::Input,
+    input::{Failed, Input},
     parser::Parser,
     sorter::{Sorted, Sorter},
 };
@@ -195,7 +195,7 @@ pub(crate) fn collect(
     Ok((exchanges, skipped))
 }
 
-/// What the operating system or the decompressor said, as a capture's error.
+/// What the operating system or the decompressor said, as a capture's error: at `offset` if it does not know its place.
 pub(crate) fn io_error(name: &str, offset: u64, error: &io::Error) -> CaptureError {
     let (fault, expected) = match error.kind() {
         io::ErrorKind::UnexpectedEof => (Fault::Truncated, "the whole compressed stream"),
@@ -205,6 +205,8 @@ pub(crate) fn io_error(name: &str, offset: u64, error: &io::Error) -> CaptureErr
         io::ErrorKind::FileTooLarge => (Fault::TooLarge, "a file within the limit"),
         _ => (Fault::Unreadable, "a readable file"),
     };
+    let failed = error.get_ref().and_then(|error| error.downcast_ref());
+    let offset = failed.map_or(offset, |failed: &Failed| failed.offset);
     CaptureError {
         file: name.to_owned(),
         place: format!("byte {offset}"),

@@ -1,5 +1,8 @@
 //! Captures that are damaged, cut or put together by hand: what each format still gives, and that what it loses is told with its place.
 
+use std::io::Write as _;
+
+use flate2::{Compression, write::GzEncoder};
 use rehearsal_replay::capture::{
     Body, Capture, CaptureError, Exchange, Fault, Flag, Skipped, SkippedKind, load,
 };
@@ -190,5 +193,29 @@ fn a_recording_that_ends_within_a_record_is_an_error() {
         let capture = load("test", &whole.as_bytes()[..length]).expect("a capture");
         assert_eq!(bodies(&capture), [&Body::EMPTY, &self::whole("ab")]);
         assert_eq!(capture.skipped, []);
+    }
+}
+
+#[test]
+fn a_cut_or_damaged_compression_is_told_where_it_was_reached() {
+    let line = |n: u32| {
+        format!(
+            r#"{{"msec":"{}.5","m":"GET","u":"/{n}"}}"#,
+            1_700_000_000 + n
+        ) + "\n"
+    };
+    let text: String = (0..40_000).map(line).collect();
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(text.as_bytes()).expect("memory");
+    let gzip = gzip.finish().expect("memory");
+    let level = ruzstd::encoding::CompressionLevel::Fastest;
+    let zstd = ruzstd::encoding::compress_to_vec(text.as_bytes(), level);
+    for bytes in [gzip, zstd] {
+        let error = load("test", &bytes[..bytes.len() * 3 / 4]).expect_err("cut");
+        assert_eq!(error.fault, Fault::Truncated);
+        let reached = error.place.strip_prefix("byte ").map(str::parse::<usize>);
+        let reached = reached.expect("a byte").expect("a number");
+        let expected = text.len() / 2..text.len();
+        assert!(expected.contains(&reached), "{error}: {expected:?}");
     }
 }
