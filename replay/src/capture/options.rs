@@ -2,6 +2,8 @@
 //!
 //! **Invariant**: with the same options the same bytes give the same records.
 
+use std::path::PathBuf;
+
 use crate::capture::{Body, Exchange, Fields, Flag, Format};
 
 /// How captures are read. The default reads any format, goes on past what cannot be read, and counts it.
@@ -17,6 +19,8 @@ pub struct Options {
     pub fields: Fields,
     /// Which spans of a trace are requests.
     pub spans: Spans,
+    /// A file that is passed over where it is found in a folder: the one that is written of what is read.
+    pub passed_over: Option<PathBuf>,
 }
 
 /// What happens at a record that cannot be read.

@@ -1,6 +1,7 @@
 //! A capture of one or several files: files, folders and stdin, merged by time.
 //!
-//! **Invariant**: however many files there are, few are open at once: each is opened when its first record is due, and closed at its end.
+//! **Invariant**: however many files there are, few are open at once: each is opened when its first record is due, and closed at its end; a
+//! small one is read whole when it is due. Of files whose records have one time, or none that is known, one is read after the other.
 //! It deliberately holds one window for all files, so that a request and an answer in two files of one recording find each other.
 
 use std::{
@@ -22,8 +23,14 @@ use crate::capture::{
     sorter::{Sorted, Sorter},
 };
 
-/// Files that overlap in time are open at the same time; more than this are refused.
+/// Files that overlap in time are open at the same time, but for small ones; more than this are refused.
 const OPEN_FILES: usize = 128;
+
+/// A file is small up to this length, decompressed: most of those that a tap or a browser writes one by one.
+const SMALL_FILE: u64 = 256 << 10;
+
+/// Small files that overlap in time hold at most this much together, decompressed; those beyond it are kept open as others are.
+const SMALL_FILES: u64 = 32 << 20;
 
 /// Folders in folders are followed this deep.
 const FOLDER_DEPTH: u32 = 16;
@@ -56,14 +63,26 @@ struct Waiting {
     index: usize,
     name: Arc<str>,
     first_ns: u64,
+    small: bool,
 }
 
 struct Feed {
     index: usize,
     name: Arc<str>,
-    parser: Parser<Box<dyn Read + Send>>,
-    /// The next record, and its time.
-    head: Option<(u64, Parsed)>,
+    /// What reads on; none once the file is at its end and closed.
+    parser: Option<Parser<Box<dyn Read + Send>>>,
+    /// The next records, with their times.
+    heads: VecDeque<(u64, Parsed)>,
+    /// How much was read of the file when it was read whole.
+    held: u64,
+}
+
+impl Feed {
+    /// When its next record happened, and which of several at that time goes first.
+    fn due(&self) -> Option<(u64, usize)> {
+        let (ts_ns, _) = self.heads.front()?;
+        Some((*ts_ns, self.index))
+    }
 }
 
 /// A capture of one or several files being read: an iterator of records in bounded memory.
@@ -85,12 +104,12 @@ impl std::fmt::Debug for Stream {
     }
 }
 
-/// Opens files, folders (all files in them but those whose name begins with a dot) and standard input (`-`).
+/// Opens files, folders (all files in them but those whose name begins with a dot, and the one that is passed over) and standard input (`-`).
 ///
 /// # Errors
 /// A path that cannot be read, a file that is in no known format, and a list without a file.
 pub fn open_all(paths: &[PathBuf], options: &Options) -> Result<Stream, CaptureError> {
-    let files = find_all(paths)?;
+    let files = find_all(paths, options.passed_over.as_deref())?;
     let listed = |found: String, fault| CaptureError {
         file: joined(paths),
         place: "the list of files".to_owned(),
@@ -118,6 +137,7 @@ pub fn open_all(paths: &[PathBuf], options: &Options) -> Result<Stream, CaptureE
             index,
             name,
             first_ns,
+            small: !one && file.bytes.is_some_and(|bytes| bytes <= SMALL_FILE),
         });
     }
     waiting.sort_by_key(|file| (file.first_ns, file.index));
@@ -146,7 +166,9 @@ pub fn open_all(paths: &[PathBuf], options: &Options) -> Result<Stream, CaptureE
 /// # Errors
 /// A path that cannot be read.
 pub fn can_be_read_again(paths: &[PathBuf]) -> Result<bool, CaptureError> {
-    Ok(find_all(paths)?.iter().all(|file| file.bytes.is_some()))
+    Ok(find_all(paths, None)?
+        .iter()
+        .all(|file| file.bytes.is_some()))
 }
 
 fn joined(paths: &[PathBuf]) -> String {
@@ -167,16 +189,22 @@ fn repeated(files: &[Found]) -> Option<&str> {
     })
 }
 
-fn find_all(paths: &[PathBuf]) -> Result<Vec<Found>, CaptureError> {
+fn find_all(paths: &[PathBuf], passed_over: Option<&Path>) -> Result<Vec<Found>, CaptureError> {
     let mut files = Vec::new();
+    let passed_over = passed_over.and_then(|path| fs::canonicalize(path).ok());
     for path in paths {
-        find(path, FOLDER_DEPTH, &mut files)?;
+        find(path, FOLDER_DEPTH, passed_over.as_deref(), &mut files)?;
     }
     Ok(files)
 }
 
 /// All files below `path`, in the order of their names.
-fn find(path: &Path, depth: u32, files: &mut Vec<Found>) -> Result<(), CaptureError> {
+fn find(
+    path: &Path,
+    depth: u32,
+    passed_over: Option<&Path>,
+    files: &mut Vec<Found>,
+) -> Result<(), CaptureError> {
     let name = path.to_string_lossy().into_owned();
     if name == STDIN {
         files.push(Found { name, bytes: None });
@@ -201,14 +229,18 @@ fn find(path: &Path, depth: u32, files: &mut Vec<Found>) -> Result<(), CaptureEr
     let mut inner = Vec::new();
     for entry in fs::read_dir(path).map_err(|error| fail(&error))? {
         let entry = entry.map_err(|error| fail(&error))?;
-        if !entry.file_name().to_string_lossy().starts_with('.') {
-            inner.push(entry.path());
+        let path = entry.path();
+        let hidden = entry.file_name().to_string_lossy().starts_with('.');
+        let written =
+            passed_over.is_some() && fs::canonicalize(&path).ok().as_deref() == passed_over;
+        if !hidden && !written {
+            inner.push(path);
         }
     }
     inner.sort();
     inner
         .iter()
-        .try_for_each(|path| find(path, depth - 1, files))
+        .try_for_each(|path| find(path, depth - 1, passed_over, files))
 }
 
 fn reader(name: &str) -> Result<Box<dyn Read + Send>, CaptureError> {
@@ -244,7 +276,7 @@ impl Stream {
         let open: u64 = self
             .feeds
             .iter()
-            .map(|feed| feed.parser.input().raw_bytes())
+            .filter_map(|feed| Some(feed.parser.as_ref()?.input().raw_bytes()))
             .sum();
         ended + open
     }
@@ -259,12 +291,12 @@ impl Stream {
     /// # Errors
     /// What the operating system says.
     pub fn finish(mut self) -> Result<Vec<SourceFile>, CaptureError> {
-        while !self.feeds.is_empty() {
-            self.close(0)?;
-        }
-        while self.open_next()? {
-            while !self.feeds.is_empty() {
-                self.close(0)?;
+        loop {
+            while let Some(mut feed) = self.feeds.pop() {
+                self.close(&mut feed)?;
+            }
+            if !self.open_next()? {
+                break;
             }
         }
         Ok(self.files.into_iter().flatten().collect())
@@ -272,9 +304,12 @@ impl Stream {
 
     /// Opens the file that is due next; `false` if there is none.
     fn open_next(&mut self) -> Result<bool, CaptureError> {
-        let Some(Waiting { index, name, .. }) = self.waiting.pop_front() else {
+        let Some(file) = self.waiting.pop_front() else {
             return Ok(false);
         };
+        let Waiting {
+            index, name, small, ..
+        } = file;
         let Some(parser) = parser(&name, reader(&name)?, &self.options)? else {
             self.files[index] = Some(SourceFile {
                 name: name.to_string(),
@@ -284,30 +319,45 @@ impl Stream {
             });
             return Ok(true);
         };
-        if self.feeds.len() >= OPEN_FILES {
+        let mut feed = Feed {
+            index,
+            name,
+            parser: Some(parser),
+            heads: VecDeque::new(),
+            held: 0,
+        };
+        if small && self.held() < SMALL_FILES {
+            while feed.held <= SMALL_FILE && self.refill(&mut feed)? {
+                let parser = feed.parser.as_ref();
+                feed.held = parser.map_or(feed.held, |parser| parser.input().offset());
+            }
+        }
+        let open = self.feeds.iter().filter(|feed| feed.parser.is_some());
+        if feed.parser.is_some() && open.count() >= OPEN_FILES {
             return Err(CaptureError {
-                file: name.to_string(),
+                file: feed.name.to_string(),
                 place: "byte 0".to_owned(),
                 found: format!("more than {OPEN_FILES} files that overlap in time"),
                 expected: "fewer: import them in groups, then what that wrote".to_owned(),
                 fault: Fault::TooLarge,
             });
         }
-        self.feeds.push(Feed {
-            index,
-            name,
-            parser,
-            head: None,
-        });
+        self.feeds.push(feed);
         Ok(true)
     }
 
-    /// Closes the feed at `at`.
-    fn close(&mut self, at: usize) -> Result<(), CaptureError> {
-        let feed = self.feeds.remove(at);
-        let format = feed.parser.format();
-        let (sha256, bytes) = feed
-            .parser
+    /// How much the small files that were read whole hold.
+    fn held(&self) -> u64 {
+        self.feeds.iter().map(|feed| feed.held).sum()
+    }
+
+    /// Closes a file at its end, or reads what is left of it.
+    fn close(&mut self, feed: &mut Feed) -> Result<(), CaptureError> {
+        let Some(parser) = feed.parser.take() else {
+            return Ok(());
+        };
+        let format = parser.format();
+        let (sha256, bytes) = parser
             .into_input()
             .sha256()
             .map_err(|error| io_error(&feed.name, 0, &error))?;
@@ -320,16 +370,19 @@ impl Stream {
         Ok(())
     }
 
-    /// Reads the next record of the feed at `at` that has a time; what has none goes on at once. `false` at its end.
-    fn refill(&mut self, at: usize) -> Result<bool, CaptureError> {
-        let feed = &mut self.feeds[at];
-        while let Some(parsed) = feed.parser.next()? {
+    /// Reads the next record that has a time; what has none goes on at once. `false` at the end of the file, which is then closed.
+    fn refill(&mut self, feed: &mut Feed) -> Result<bool, CaptureError> {
+        let Some(parser) = &mut feed.parser else {
+            return Ok(false);
+        };
+        while let Some(parsed) = parser.next()? {
             if let Some(ts_ns) = parsed.ts_ns() {
-                feed.head = Some((ts_ns, parsed));
+                feed.heads.push_back((ts_ns, parsed));
                 return Ok(true);
             }
             self.sorter.push(&feed.name, parsed);
         }
+        self.close(feed)?;
         Ok(false)
     }
 }
@@ -341,29 +394,27 @@ impl Sorted for Stream {
 
     /// Of the file whose record is the oldest.
     fn advance(&mut self) -> Result<bool, CaptureError> {
-        let mut at = 0;
-        while at < self.feeds.len() {
-            if self.feeds[at].head.is_some() || self.refill(at)? {
-                at += 1;
-            } else {
-                self.close(at)?;
+        let mut feeds = std::mem::take(&mut self.feeds);
+        let mut refilled = Ok(());
+        feeds.retain_mut(|feed| {
+            if refilled.is_ok() && feed.heads.is_empty() {
+                refilled = self.refill(feed).map(drop);
             }
-        }
-        let due = |feed: &Feed| feed.head.as_ref().map(|(ts_ns, _)| (*ts_ns, feed.index));
-        let oldest = (0..self.feeds.len()).min_by_key(|at| due(&self.feeds[*at]));
-        let oldest_ns = oldest
-            .and_then(|at| due(&self.feeds[at]))
-            .map(|(ts_ns, _)| ts_ns);
+            !feed.heads.is_empty()
+        });
+        self.feeds = feeds;
+        refilled?;
+        let oldest = self.feeds.iter_mut().min_by_key(|feed| feed.due());
+        let due = oldest.as_ref().and_then(|feed| feed.due());
         if let Some(next) = self.waiting.front()
-            && oldest_ns.is_none_or(|oldest_ns| next.first_ns <= oldest_ns)
+            && due.is_none_or(|due| (next.first_ns, next.index) <= due)
         {
             return self.open_next();
         }
-        let Some(at) = oldest else {
+        let Some(feed) = oldest else {
             return Ok(false);
         };
-        let feed = &mut self.feeds[at];
-        if let Some((_, parsed)) = feed.head.take() {
+        if let Some((_, parsed)) = feed.heads.pop_front() {
             self.sorter.push(&feed.name, parsed);
         }
         Ok(true)

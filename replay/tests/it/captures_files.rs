@@ -118,6 +118,63 @@ fn very_many_files_are_opened_one_after_the_other() {
 }
 
 #[test]
+fn very_many_small_files_may_overlap_in_time() {
+    let exchanges = |n: u64| {
+        let first = record(1, "x", 10 + n, &format!("/{n}"));
+        first + &record(1, "x", 1_000 + n, &format!("/{}", 400 + n))
+    };
+    let files: Vec<(String, String)> = (0..400)
+        .map(|n| (format!("{n:03}.gor"), exchanges(n)))
+        .collect();
+    let files: Vec<(&str, String)> = files
+        .iter()
+        .map(|(name, text)| (&**name, text.clone()))
+        .collect();
+    let overlapping = folder(&files);
+    let expected: Vec<String> = (0..800).map(|n| format!("/{n}")).collect();
+    assert_eq!(targets(&overlapping), expected);
+    let files = load_all(&paths(&overlapping), &Options::default());
+    assert_eq!(files.expect("a capture").exchanges.len(), 800);
+}
+
+#[test]
+fn files_of_one_time_or_of_none_are_read_one_after_the_other() {
+    let same = |text: String| {
+        let names: Vec<String> = (0..200).map(|n| format!("{n:03}")).collect();
+        let files: Vec<(&str, String)> = names
+            .iter()
+            .map(|name| (&**name, text.replace("/0", &format!("/{name}"))))
+            .collect();
+        let expected: Vec<String> = names.iter().map(|name| format!("/{name}")).collect();
+        assert_eq!(targets(&folder(&files)), expected);
+    };
+    same(record(1, "x", 10, "/0"));
+    let pair = |key: &str, value: &str| format!(r#"{{"key":"{key}","value":"{value}"}}"#);
+    let head = [pair(":path", "/0"), pair(":method", "GET")].join(",");
+    same(format!(
+        r#"{{"http_buffered_trace":{{"request":{{"headers":[{head}]}}}}}}"#
+    ));
+}
+
+#[test]
+fn what_is_written_of_a_folder_is_not_read_in_it() {
+    let folder = folder(&[
+        ("a.gor", record(1, "x", 12, "/a")),
+        ("sub/out.gor", record(1, "x", 12, "/written")),
+    ]);
+    let options = Options {
+        passed_over: Some(folder.path().join("sub/../sub/out.gor")),
+        ..Options::default()
+    };
+    let capture = load_all(&paths(&folder), &options).expect("a capture");
+    assert_eq!(capture.exchanges.len(), 1);
+    // Named by itself it is read.
+    let named = [folder.path().join("sub/out.gor")];
+    let capture = load_all(&named, &options).expect("a capture");
+    assert_eq!(capture.exchanges[0].request.target, "/written");
+}
+
+#[test]
 fn files_are_hashed_and_counted() {
     let folder = folder(&[("a.har", HAR.to_owned()), ("b.log", NGINX.to_owned())]);
     let mut stream = open_all(&paths(&folder), &Options::default()).expect("a folder");
