@@ -1,14 +1,18 @@
 //! Files that a command writes: whole or not at all.
 //!
-//! **Invariant**: a file appears under its name only when all of it is on the disk: it is written beside its place and renamed.
+//! **Invariant**: a file appears under its name only when all of it is on the disk: it is written beside its place and renamed. What is no
+//! file stays what it is: a link leads where it led, and a pipe or a device is written to as it is, since nothing can take its place.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
 };
 
 use crate::problem::Problem;
+
+/// Links are followed so far, as the system does; what is beyond leads nowhere.
+const LINKS: usize = 40;
 
 /// A folder that a command writes to. Making one makes the folder, so that a wrong `--out` is found before any work is done.
 #[derive(Clone, Debug)]
@@ -66,12 +70,28 @@ pub fn plain(name: &str) -> String {
 /// # Errors
 /// When the disk does not take it; the file of this name is then what it was.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Problem> {
-    let beside = beside(path);
-    place(&beside, path, bytes).map_err(|error| {
-        // The half that was written is worth nothing; if it cannot be removed either, the first error says more.
-        let _ = fs::remove_file(&beside);
-        unwritable(path, &error)
-    })
+    let mut growing = Growing::create(path)?;
+    growing
+        .write_all(bytes)
+        .map_err(|error| unwritable(path, &error))?;
+    growing.finish()
+}
+
+/// Where a link leads, to what is not there yet perhaps; any other path itself.
+fn led(path: &Path) -> PathBuf {
+    let mut path = path.to_owned();
+    for _ in 0..LINKS {
+        let Ok(next) = fs::read_link(&path) else {
+            break;
+        };
+        path = path.parent().unwrap_or(Path::new("")).join(next);
+    }
+    path
+}
+
+/// Whether a pipe or a device is there.
+fn is_special(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|about| !about.is_file() && !about.is_dir())
 }
 
 fn beside(path: &Path) -> PathBuf {
@@ -89,36 +109,31 @@ fn unwritable(path: &Path, error: &io::Error) -> Problem {
     }
 }
 
-fn place(beside: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create(beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(beside, path)
-}
-
 /// A file that is written piece by piece, beside its place, and takes its name when it is whole. Dropped before that, it leaves nothing.
 #[derive(Debug)]
 pub struct Growing {
     path: PathBuf,
-    beside: PathBuf,
+    /// Where it is until then; nowhere if it is a pipe or a device.
+    beside: Option<PathBuf>,
     file: BufWriter<File>,
 }
 
 impl Growing {
-    /// A file that will be `path`.
+    /// A file that will be `path`, or what the link there leads to.
     ///
     /// # Errors
     /// When no file can be made there.
     pub fn create(path: &Path) -> Result<Self, Problem> {
-        let beside = beside(path);
-        let made = if path.is_dir() {
-            Err(io::ErrorKind::IsADirectory.into())
-        } else {
-            File::create(&beside)
+        let place = led(path);
+        let beside = (!is_special(&place)).then(|| beside(&place));
+        let made = match &beside {
+            _ if place.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+            Some(beside) => File::create(beside),
+            None => OpenOptions::new().write(true).open(&place),
         };
         let file = made.map_err(|error| unwritable(path, &error))?;
         Ok(Self {
-            path: path.to_owned(),
+            path: place,
             beside,
             file: BufWriter::with_capacity(1 << 20, file),
         })
@@ -129,11 +144,13 @@ impl Growing {
     /// # Errors
     /// When the disk does not take it; what had this name before is then still there.
     pub fn finish(mut self) -> Result<(), Problem> {
-        let placed = self
-            .file
-            .flush()
-            .and_then(|()| self.file.get_ref().sync_all())
-            .and_then(|()| fs::rename(&self.beside, &self.path));
+        let placed = self.file.flush().and_then(|()| match &self.beside {
+            Some(beside) => {
+                self.file.get_ref().sync_all()?;
+                fs::rename(beside, &self.path)
+            }
+            None => Ok(()),
+        });
         placed.map_err(|error| unwritable(&self.path, &error))
     }
 }
@@ -150,8 +167,10 @@ impl Write for Growing {
 
 impl Drop for Growing {
     fn drop(&mut self) {
-        // Once it has its name, there is nothing beside it.
-        let _ = fs::remove_file(&self.beside);
+        // Once it has its name, there is nothing beside it. If a half cannot be removed, what went wrong before says more.
+        if let Some(beside) = &self.beside {
+            let _ = fs::remove_file(beside);
+        }
     }
 }
 
@@ -178,6 +197,39 @@ mod tests {
         let problem = artifacts.write("taken", b"x").unwrap_err();
         assert_eq!(problem.exit, Exit::Usage, "{problem}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_stays_a_link_and_a_pipe_a_pipe() {
+        use std::{os::unix::fs::symlink, process::Command};
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::create_dir(path("far")).unwrap();
+        fs::write(path("far/file"), "old").unwrap();
+        symlink("far/file", path("link")).unwrap();
+        symlink("link", path("again")).unwrap();
+        symlink("far/new", path("dangling")).unwrap();
+        write(&path("again"), b"one").unwrap();
+        write(&path("dangling"), b"two").unwrap();
+        for link in ["link", "again", "dangling"] {
+            assert!(path(link).is_symlink(), "{link}");
+        }
+        assert_eq!(fs::read(path("far/file")).unwrap(), b"one");
+        assert_eq!(fs::read(path("far/new")).unwrap(), b"two");
+        assert_eq!(fs::read_dir(path("far")).unwrap().count(), 2);
+
+        let run = |program: &str, arguments: &[&Path]| {
+            Command::new(program).args(arguments).spawn().unwrap()
+        };
+        assert!(run("mkfifo", &[&path("pipe")]).wait().unwrap().success());
+        symlink("pipe", path("to-pipe")).unwrap();
+        let mut reader = run("cp", &[&path("to-pipe"), &path("through")]);
+        write(&path("to-pipe"), b"three").unwrap();
+        assert!(reader.wait().unwrap().success());
+        assert_eq!(fs::read(path("through")).unwrap(), b"three");
+        assert!(is_special(&path("pipe")) && path("to-pipe").is_symlink());
     }
 
     #[test]
