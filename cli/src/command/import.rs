@@ -1,16 +1,14 @@
 //! `rehearsal import`: captures of any format, as one in our own; masked and filtered as asked.
 //!
-//! **Invariant**: the file appears under its name only when all of it is there; what was read is written, left out by a filter, or skipped with
+//! **Invariant**: the file appears under its name only when all of it is there, and an earlier one is not read again where it lies in a folder
+//! of the captures; what was read is written, left out by a filter, or skipped with
 //! its place, and each is counted, what was skipped in the written capture as well. With a mask, files are read twice, so that a name is found
 //! in text that comes before its field; standard input and pipes cannot be, so there a name is found from its first field on, and that is said.
 
 use std::{collections::BTreeMap, fmt::Write as _, fs};
 
 use rehearsal_replay::{
-    capture::{
-        Exchange, Manifest, Options, Record, Stream, Unreadable, Writer, can_be_read_again,
-        open_all,
-    },
+    capture::{Exchange, Manifest, Options, Record, Stream, Writer, can_be_read_again, open_all},
     mask::{MaskCounts, MaskKey, MaskRules, Masker},
     profile::{Places, Profiler},
     rules::Rules,
@@ -61,13 +59,8 @@ pub(super) fn import(flags: &ImportFlags, printer: Printer) -> Result<Exit, Prob
     let interrupt = Interrupt::listen()?;
     let mut masker = masker(flags)?;
     let options = Options {
-        format: flags.from,
-        unreadable: if flags.strict {
-            Unreadable::Stop
-        } else {
-            Unreadable::Count
-        },
-        ..Options::default()
+        passed_over: Some(flags.out.clone()),
+        ..flags.reading.options(flags.strict)
     };
     let piped = !can_be_read_again(&flags.captures)?;
     if let Some(masker) = masker.as_mut().filter(|_| !piped) {
@@ -308,12 +301,13 @@ fn exporter(flags: &ImportFlags) -> Result<String, Problem> {
     let mut text = names.fold("rehearsal import".to_owned(), |text, name| {
         text + " " + &quoted(&name)
     });
+    for (name, value) in flags.reading.typed() {
+        let value = value.map_or_else(String::new, |value| format!(" {}", quoted(value)));
+        let _ = write!(text, " {name}{value}");
+    }
     let mut flag = |name: &str, value: &str| {
         let _ = write!(text, " {name} {}", quoted(value));
     };
-    if let Some(format) = flags.from {
-        flag("--from", format.short());
-    }
     if !flags.method.is_empty() {
         flag("--method", &flags.method.join(","));
     }

@@ -6,9 +6,10 @@
 use std::{collections::BTreeMap, fmt::Write};
 
 use rehearsal_replay::{
-    capture::{self, Options, SourceFile, Stream, Unreadable, open_all},
+    capture::{self, SourceFile, Stream, open_all},
     profile::{EndpointProfile, Percentiles, Places, Profile, Profiler},
 };
+use rehearsal_sim::interpose::purge_at_once;
 use serde::Serialize;
 
 use crate::{
@@ -51,16 +52,9 @@ struct File {
 /// # Errors
 /// A capture that cannot be used, or Ctrl-C.
 pub(super) fn inspect(flags: &InspectFlags, printer: Printer) -> Result<Exit, Problem> {
+    purge_at_once();
     let interrupt = Interrupt::listen()?;
-    let options = Options {
-        format: flags.from,
-        unreadable: if flags.strict {
-            Unreadable::Stop
-        } else {
-            Unreadable::Count
-        },
-        ..Options::default()
-    };
+    let options = flags.reading.options(flags.strict);
     let mut stream = open_all(&flags.captures, &options)?;
     let mut reading = Reading::new("reading", &interrupt, printer);
     let mut profiler = Profiler::default();

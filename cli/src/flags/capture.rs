@@ -1,4 +1,4 @@
-//! What was typed after the commands that read captures and replay nothing: `import`, `inspect`.
+//! What was typed after the commands that read captures and replay nothing, `import` and `inspect`, and how all commands read them.
 //!
 //! **Invariant**: the same files and flags give the same capture; a key is named by its place, never typed.
 
@@ -6,7 +6,10 @@ use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::Args;
 use jiff::Timestamp;
-use rehearsal_replay::{capture, rules::Template};
+use rehearsal_replay::{
+    capture::{self, Fields, NotAField, Options, Spans, Unreadable},
+    rules::Template,
+};
 
 use super::value::{self, Format};
 
@@ -28,9 +31,9 @@ pub struct ImportFlags {
     /// The capture to write; compressed if its name ends in .gz or .zst
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
-    /// The captures' format, where it is not to be found out
-    #[arg(long, value_name = "FORMAT")]
-    pub from: Option<capture::Format>,
+    /// How the captures are read
+    #[command(flatten)]
+    pub reading: ReadingFlags,
     /// Stop at the first record that cannot be read, and write nothing
     #[arg(long)]
     pub strict: bool,
@@ -69,20 +72,76 @@ pub struct ImportFlags {
 Examples:
   rehearsal inspect hour.gor
   rehearsal inspect captures/ --format markdown
+  rehearsal inspect app.log --from json-log --field method=verb --field target=where.path
   zcat big.har.gz | rehearsal inspect - --from har --format json")]
 pub struct InspectFlags {
     /// Captures: files, folders, or - for standard input
     #[arg(required = true, value_name = "CAPTURE")]
     pub captures: Vec<PathBuf>,
-    /// The captures' format, where it is not to be found out
-    #[arg(long, value_name = "FORMAT")]
-    pub from: Option<capture::Format>,
+    /// How the captures are read
+    #[command(flatten)]
+    pub reading: ReadingFlags,
     /// Stop at the first record that cannot be read
     #[arg(long)]
     pub strict: bool,
     /// What is printed to stdout
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+}
+
+/// How captures are read, whatever is made of them.
+#[derive(Debug, Args)]
+pub struct ReadingFlags {
+    /// The captures' format, where it is not to be found out
+    #[arg(long, value_name = "FORMAT")]
+    pub from: Option<capture::Format>,
+    /// What a log of JSON objects calls a field: method=verb, target=where.path, header:X-Tenant=tenant
+    #[arg(long, value_parser = field, value_name = "FIELD=KEY")]
+    pub field: Vec<String>,
+    /// Take the spans of clients for the requests of a trace, instead of those of servers
+    #[arg(long)]
+    pub client_spans: bool,
+}
+
+impl ReadingFlags {
+    /// The flags as they were typed, each with its value.
+    pub fn typed(&self) -> Vec<(&'static str, Option<&str>)> {
+        let from = self.from.map(|format| ("--from", Some(format.short())));
+        let fields = self.field.iter().map(|field| ("--field", Some(&**field)));
+        let spans = self.client_spans.then_some(("--client-spans", None));
+        from.into_iter().chain(fields).chain(spans).collect()
+    }
+
+    /// As the readers of captures take it; `strict` stops at the first record that cannot be read.
+    ///
+    /// # Panics
+    /// Never: a field that is none was refused when it was typed.
+    pub fn options(&self, strict: bool) -> Options {
+        let mut fields = Fields::default();
+        for field in &self.field {
+            fields.set(field).expect("it was checked when it was typed");
+        }
+        Options {
+            format: self.from,
+            unreadable: if strict {
+                Unreadable::Stop
+            } else {
+                Unreadable::Count
+            },
+            fields,
+            spans: if self.client_spans {
+                Spans::Client
+            } else {
+                Spans::Server
+            },
+            ..Options::default()
+        }
+    }
+}
+
+fn field(text: &str) -> Result<String, NotAField> {
+    Fields::default().set(text)?;
+    Ok(text.to_owned())
 }
 
 /// A time, or one after the first request.

@@ -11,7 +11,10 @@ use rehearsal_replay::{
 };
 use rehearsal_sim::appointments::shadow::defect::Defect;
 
-use super::value::{self, Format, Target};
+use super::{
+    capture::ReadingFlags,
+    value::{self, Format, Target},
+};
 
 /// `rehearsal replay`.
 #[derive(Debug, Args)]
@@ -23,6 +26,9 @@ pub struct ReplayFlags {
     /// The capture: a file of any format that is read, a folder of them, or - for stdin
     #[arg(value_name = "CAPTURE")]
     pub capture: PathBuf,
+    /// How the capture is read
+    #[command(flatten)]
+    pub reading: ReadingFlags,
     /// Stop at the first record that cannot be read, instead of counting it
     #[arg(long)]
     pub strict: bool,

@@ -344,3 +344,69 @@ fn keys_that_are_no_keys_are_refused_before_anything_is_written() {
     let ended = desk.run(&["inspect", "empty.jsonl"]);
     assert_eq!(ended.code, 2, "{ended:?}");
 }
+
+#[test]
+fn fields_and_spans_are_chosen_by_every_command_that_reads() {
+    let desk = Desk::new();
+    desk.put(
+        "app.log",
+        "{\"start\":\"2026-11-23T10:00:00Z\",\"how\":\"GET\",\"where\":{\"path\":\"/a\"},\"tenant\":\"x\"}\n",
+    );
+    let flags = [
+        "--from",
+        "json-log",
+        "--field",
+        "method=how",
+        "--field",
+        "target=where.path",
+        "--field",
+        "header:X-Tenant=tenant",
+    ];
+    let ended = desk.run(&[&["import", "app.log", "--out", "o.jsonl"], &flags[..]].concat());
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let written = desk.get("o.jsonl");
+    for part in [
+        "\"target\":\"/a\"",
+        "[\"X-Tenant\",\"x\"]",
+        "rehearsal import app.log --from json-log --field method=how --field target=where.path",
+    ] {
+        assert!(written.contains(part), "{part}: {written}");
+    }
+    let inspect = ["inspect", "app.log", "--format", "json"];
+    let ended = desk.run(&[&inspect, &flags[..]].concat());
+    assert_eq!(ended.json()["profile"]["exchanges"], 1, "{ended:?}");
+    // A replay reads it the same way, and finds out only then that nobody listens.
+    let sides = ["--legacy", "http://127.0.0.1:1"];
+    let sides = [&sides[..], &["--candidate", "http://127.0.0.1:1"]].concat();
+    let replay = |more: &[&str]| desk.run(&[&["replay", "app.log"], &sides[..], more].concat());
+    assert_eq!(replay(&flags[..2]).code, 2);
+    assert_ne!(replay(&[&flags[..], &["--settle", "1ms"]].concat()).code, 2);
+    let ended = desk.run(&["inspect", "app.log", "--field", "metod=how"]);
+    assert_eq!(ended.code, 2);
+    assert!(ended.err.contains("expected method=KEY"), "{}", ended.err);
+
+    let attributes = "[{\"key\":\"http.method\",\"value\":{\"stringValue\":\"GET\"}},{\"key\":\"http.target\",\"value\":{\"stringValue\":\"/b\"}}]";
+    desk.put(
+        "spans.json",
+        format!("{{\"resourceSpans\":[{{\"scopeSpans\":[{{\"spans\":[{{\"kind\":3,\"startTimeUnixNano\":\"1\",\"endTimeUnixNano\":\"2\",\"attributes\":{attributes}}}]}}]}}]}}\n"),
+    );
+    assert_eq!(desk.run(&["inspect", "spans.json"]).code, 2);
+    let ended = desk.run(&["inspect", "spans.json", "--client-spans"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+}
+
+#[test]
+fn an_earlier_import_is_not_read_in_the_folder_it_lies_in() {
+    let desk = desk();
+    std::fs::create_dir(desk.path().join("captures")).expect("a folder");
+    desk.put("captures/c.jsonl", capture(20));
+    for _ in 0..2 {
+        let arguments = ["import", "captures", "--out", "captures/all.jsonl.gz"];
+        let ended = desk.run(&[&arguments[..], &["--format", "json"]].concat());
+        assert_eq!(
+            (ended.code, &ended.json()["read"]),
+            (0, &json!(40)),
+            "{ended:?}"
+        );
+    }
+}

@@ -5,9 +5,7 @@
 use std::{collections::BTreeSet, fs, path::Path, slice};
 
 use rehearsal_replay::{
-    capture::{
-        self, Capture, Exchange, Options, Origin, Record, Unreadable, can_be_read_again, open_all,
-    },
+    capture::{self, Capture, Exchange, Origin, Record, can_be_read_again, open_all},
     plan::{self, Plan, Planner},
     reproduce::subset,
     rules::Rules,
@@ -55,19 +53,8 @@ pub(super) fn planned(
 fn captured(flags: &ReplayFlags) -> Result<Capture, Problem> {
     Ok(capture::load_all(
         slice::from_ref(&flags.capture),
-        &options(flags),
+        &flags.reading.options(flags.strict),
     )?)
-}
-
-fn options(flags: &ReplayFlags) -> Options {
-    Options {
-        unreadable: if flags.strict {
-            Unreadable::Stop
-        } else {
-            Unreadable::Count
-        },
-        ..Options::default()
-    }
 }
 
 /// Bytes of a file, or of all files in a folder.
@@ -158,7 +145,10 @@ fn walk(
     printer: Printer,
     mut each: impl FnMut(Exchange) -> Result<(), Problem>,
 ) -> Result<Option<Origin>, Problem> {
-    let mut stream = open_all(slice::from_ref(&flags.capture), &options(flags))?;
+    let mut stream = open_all(
+        slice::from_ref(&flags.capture),
+        &flags.reading.options(flags.strict),
+    )?;
     let mut skipped = Vec::new();
     let (mut count, mut last_ns) = (0, 0);
     for record in &mut stream {

@@ -34,7 +34,10 @@ use crate::{
     artifact::Artifacts,
     command::real::{Shutdown, runtime, unless_signal, until_signal},
     exit::Exit,
-    flags::replay::{LiveFlags, ReplayFlags},
+    flags::{
+        capture::ReadingFlags,
+        replay::{LiveFlags, ReplayFlags},
+    },
     interrupt::Interrupt,
     printer::Printer,
     problem::Problem,
@@ -116,7 +119,7 @@ pub(super) fn replay(
     artifacts: &Artifacts,
     printer: Printer,
 ) -> Result<(Rendered, Option<Journal>), Problem> {
-    let identity = identity(&replay, urls);
+    let identity = identity(&replay, urls, &flags.reading);
     let (journal, known) = if flags.live.resume {
         let (journal, known, cut) = Journal::resume(artifacts.folder(), &identity)?;
         printer.talk(&resumed(&known, cut, &journal));
@@ -332,21 +335,25 @@ fn started(
 }
 
 /// What has to be the same for a journal to be gone on with.
-fn identity(replay: &Replay, urls: &Urls<'_>) -> String {
+fn identity(replay: &Replay, urls: &Urls<'_>, reading: &ReadingFlags) -> String {
     let rules = Sha256::digest(format!("{:?}", replay.rules));
     let rules = rules.iter().fold(String::new(), |mut hex, byte| {
         let _ = write!(hex, "{byte:02x}");
         hex
     });
     let pace: Pace = replay.plan.pace;
-    serde_json::json!({
+    let mut identity = serde_json::json!({
         "format": "rehearsal.journal/4",
         "capture": replay.plan.source.sha256,
         "rules": rules,
         "pace": pace.to_string(),
         "targets": urls.runs().iter().map(|(_, _, url)| *url).collect::<Vec<_>>(),
-    })
-    .to_string()
+    });
+    // Only where one was typed: a journal of before these flags is gone on with.
+    if !reading.typed().is_empty() {
+        identity["reading"] = serde_json::json!(reading.typed());
+    }
+    identity.to_string()
 }
 
 /// The flags that speak of running services only, as they were typed.
