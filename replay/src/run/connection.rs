@@ -174,18 +174,18 @@ impl Dialer {
                         let answer = whole.map(|body| kept(&head, &body));
                         Ok(Done::new(answer, Some(Link::Two(sender))))
                     }
-                    Err(mut error) => match error.take_message() {
-                        Some(back) => Err(unsent(back.map(|_| content))),
-                        None => {
-                            let told = chain(error.error());
-                            // A stream that is refused was not looked at (RFC 9113, section 8.7); of others nobody knows.
-                            Err(Again {
-                                request: again,
-                                written: !told.contains("refused stream"),
-                                told,
-                            })
+                    Err(mut error) => {
+                        if let Some(back) = error.take_message() {
+                            return Err(unsent(back.map(|_| content)));
                         }
-                    },
+                        let told = chain(error.error());
+                        // A stream that is refused was not looked at (RFC 9113, section 8.7); of others nobody knows.
+                        Err(Again {
+                            request: again,
+                            written: !told.contains("refused stream"),
+                            told,
+                        })
+                    }
                 }
             }
         }
