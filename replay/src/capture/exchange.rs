@@ -166,7 +166,7 @@ pub enum Flag {
     NoBlankLine,
     /// The record came after a later one.
     OutOfOrder,
-    /// The body could not be read as its head declares (a broken chunk).
+    /// The body is not as its head declares: a broken chunk, or a request that declares none.
     BadEncoding,
     /// The recorder saw no response: status 0 or none at all.
     Status0,
