@@ -1,24 +1,9 @@
-//! JSON and multipart bodies, masked in place.
+//! JSON, masked in place.
 //!
 //! **Invariant**: everything but masked values keeps its bytes: blanks, order, spelling of numbers. A document that is cut off is read as far as it
 //! goes, so that a truncated body hides nothing.
 
-use std::sync::LazyLock;
-
-use regex::{Captures, Regex};
-
-use crate::mask::{
-    MaskKey,
-    encoding::{Plus, respelled},
-    masker::Masker,
-    value::mask,
-};
-
-/// The name of a file in the head of a part, in either spelling (RFC 7578, 4.2; RFC 6266, 4.3).
-static FILE_NAMES: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r#"(?i)(?<before>\bfilename(?:="|\*=[\w-]*'[\w-]*'|=))(?<name>[^";\r\n]+)"#)
-        .expect("the pattern is a constant")
-});
+use crate::mask::{MaskKey, value::mask};
 
 /// Who decides about the scalars of a document.
 pub(super) trait Scalars {
@@ -95,8 +80,8 @@ pub(super) fn json(text: &str, scalars: &mut dyn Scalars) -> Option<String> {
                     _ => replaced(levels.last(), &plain, scalars, true),
                 };
                 if let Some(new) = new {
-                    let quoted = serde_json::to_string(&new).ok()?;
-                    out.push_str(&quoted[..quoted.len() - 1]);
+                    out.push('"');
+                    out.push_str(&escaped(&new));
                     out.push_str(&text[from + 1 + content.len()..end]);
                     continue;
                 }
@@ -175,7 +160,8 @@ fn string_at(text: &str, at: usize) -> (&str, usize) {
     (&text[at + 1..end], end)
 }
 
-fn unescaped(content: &str) -> String {
+/// What a JSON string of this content says.
+pub(super) fn unescaped(content: &str) -> String {
     if !content.contains('\\') {
         return content.to_owned();
     }
@@ -199,6 +185,41 @@ fn unescaped(content: &str) -> String {
         quoted.push('"');
     }
     content.to_owned()
+}
+
+/// The content of a JSON string that says `plain`.
+pub(super) fn escaped(plain: &str) -> String {
+    let quoted = serde_json::Value::from(plain).to_string();
+    quoted[1..quoted.len() - 1].to_owned()
+}
+
+/// Where the object or array ends that begins at `from`; `None` if it does not end, or is no JSON.
+pub(super) fn end_of_document(text: &str, from: usize) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let (mut open, mut at) = (Vec::new(), from);
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'{' | b'[' => open.push(*byte),
+            b'}' | b']' => {
+                // Each closing bracket is two code points behind its opening one.
+                if open.pop()? + 2 != *byte {
+                    return None;
+                }
+                if open.is_empty() {
+                    return Some(at + 1);
+                }
+            }
+            b'"' => {
+                at = string_at(text, at).1;
+                continue;
+            }
+            b' ' | b'\t' | b'\n' | b'\r' | b',' | b':' | b'+' | b'-' | b'.' => {}
+            byte if byte.is_ascii_alphanumeric() => {}
+            _ => return None,
+        }
+        at += 1;
+    }
+    None
 }
 
 /// A number with its digits replaced; its sign, point and exponent stay.
@@ -228,75 +249,4 @@ pub(super) fn every_value(key: &MaskKey, text: &str) -> Option<String> {
         return None;
     }
     json(text, &mut Every(key))
-}
-
-/// The parts of a multipart body, each masked by its field's name; `None` where the boundary does not occur.
-pub(super) fn multipart(masker: &mut Masker, media: &str, text: &str) -> Option<String> {
-    let boundary = media
-        .split(';')
-        .find_map(|part| part.trim().strip_prefix("boundary="))?;
-    let delimiter = format!("--{}", boundary.trim_matches('"'));
-    if !text.contains(&delimiter) {
-        return None;
-    }
-    let mut masked = String::with_capacity(text.len());
-    for (at, part) in text.split(&delimiter).enumerate() {
-        if at > 0 {
-            masked.push_str(&delimiter);
-        }
-        let blank = ["\r\n\r\n", "\n\n"]
-            .into_iter()
-            .find_map(|blank| Some(part.find(blank)? + blank.len()));
-        let Some(blank) = blank else {
-            masked.push_str(&masker.text(part));
-            continue;
-        };
-        let (head, value) = part.split_at(blank);
-        let named = head
-            .split(';')
-            .find_map(|part| part.trim().strip_prefix("name=\"")?.split('"').next());
-        let inner = value.trim_end_matches(['\r', '\n']);
-        masked.push_str(&self::head(masker, head));
-        if named.is_some_and(|name| masker.rules.is_field(name)) {
-            masked.push_str(&masker.field(inner));
-        } else {
-            masked.push_str(&masker.document(inner));
-        }
-        masked.push_str(&value[inner.len()..]);
-    }
-    Some(masked)
-}
-
-/// The head of a part: names of fields and what says how the part is written stay, the name of a file does not, but for its extension.
-fn head(masker: &mut Masker, head: &str) -> String {
-    let mut masked = String::with_capacity(head.len());
-    for line in head.split_inclusive('\n') {
-        let content = line.trim_end();
-        match content.split_once(':') {
-            Some((name, value)) if !name.to_ascii_lowercase().starts_with("content-") => {
-                let value = masker.header(&name.to_ascii_lowercase(), value);
-                masked.push_str(name);
-                masked.push(':');
-                masked.push_str(&value);
-            }
-            _ => masked.push_str(&FILE_NAMES.replace_all(content, |found: &Captures<'_>| {
-                found["before"].to_owned() + &file_name(masker, &found["name"])
-            })),
-        }
-        masked.push_str(&line[content.len()..]);
-    }
-    masked
-}
-
-/// Not learned: names such as `document` are in all text.
-fn file_name(masker: &mut Masker, name: &str) -> String {
-    let extension = name.rfind('.').filter(|dot| name.len() - dot <= 6);
-    let (stem, extension) = name.split_at(extension.unwrap_or(name.len()));
-    masker.counts.fields += 1;
-    let stem = if stem.contains('%') {
-        respelled(stem, Plus::Plus, |plain| Some(masker.image(plain))).into_owned()
-    } else {
-        masker.image(stem)
-    };
-    stem + extension
 }

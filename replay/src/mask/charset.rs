@@ -51,6 +51,26 @@ impl Charset {
     }
 }
 
+/// The characters of bytes that are one each, as Latin-1 has them: other charsets of one byte have letters and others at nearly the same places.
+pub(super) fn characters(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| char::from(*byte)).collect()
+}
+
+/// The bytes of such characters.
+pub(super) fn bytes(characters: &str) -> Vec<u8> {
+    characters
+        .chars()
+        .map(|c| u8::try_from(c as u32).unwrap_or(b'?'))
+        .collect()
+}
+
+/// Whether bytes that are no UTF-8 are text all the same: nothing but blanks below the first letters.
+pub(super) fn is_text(bytes: &[u8]) -> bool {
+    bytes
+        .iter()
+        .all(|byte| *byte >= b' ' || b"\t\n\r\x0c".contains(byte))
+}
+
 /// Whether most bytes at the even or at the odd places are zeros, and few at the others: Latin text of two bytes a character. Of four bytes,
 /// three in four are zeros.
 fn wide(bytes: &[u8]) -> bool {

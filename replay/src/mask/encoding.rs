@@ -1,9 +1,11 @@
 //! Percent-encoding that is undone and done again as it was.
 //!
 //! **Invariant**: what is not masked keeps its bytes: a character that was escaped is escaped again, in the same case, and a `+` that
-//! meant a blank is one again.
+//! meant a blank is one again. Bytes that are no UTF-8 are read as Latin-1, a character each, and are such bytes again.
 
 use std::{borrow::Cow, fmt::Write as _};
+
+use crate::mask::charset;
 
 /// How a byte was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,12 +23,16 @@ pub(super) fn respelled(
     mask: impl FnOnce(&str) -> Option<String>,
 ) -> Cow<'_, str> {
     let (bytes, spellings) = decoded(text, plus);
-    let Some(masked) = std::str::from_utf8(&bytes).ok().and_then(mask) else {
+    let masked = match std::str::from_utf8(&bytes) {
+        Ok(plain) => mask(plain).map(String::into_bytes),
+        Err(_) => mask(&charset::characters(&bytes)).map(|masked| charset::bytes(&masked)),
+    };
+    let Some(masked) = masked else {
         return Cow::Borrowed(text);
     };
     let aligned = masked.len() == bytes.len();
     let mut spelled = String::with_capacity(text.len());
-    for (at, byte) in masked.bytes().enumerate() {
+    for (at, byte) in masked.into_iter().enumerate() {
         let spelling = if aligned {
             spellings[at]
         } else {
@@ -60,6 +66,14 @@ pub(super) enum Plus {
     Plus,
     /// A blank, as in forms and queries.
     Blank,
+}
+
+/// Whether anything in `text` is escaped.
+pub(super) fn is_escaped(text: &str) -> bool {
+    let hex = |at: usize| text.as_bytes().get(at).is_some_and(u8::is_ascii_hexdigit);
+    text.bytes()
+        .enumerate()
+        .any(|(at, byte)| byte == b'%' && hex(at + 1) && hex(at + 2))
 }
 
 fn decoded(text: &str, plus: Plus) -> (Vec<u8>, Vec<Spelling>) {
@@ -118,7 +132,9 @@ mod tests {
         check("ada+l%2C", Plus::Plus, "xyz+l%2C");
         check("%61da", Plus::Plus, "%78yz");
         check("100%/ada", Plus::Plus, "100%/xyz");
+        check("ada+R%E9n", Plus::Blank, "xyz+R%E9n");
         assert_eq!(respelled("%ff", Plus::Plus, |_| None), "%ff");
+        assert!(is_escaped("a%2f") && !is_escaped("100% a") && !is_escaped("%2"));
         assert_eq!(
             respelled("ada", Plus::Plus, |_| Some("a b".repeat(2))),
             "a%20ba%20b"

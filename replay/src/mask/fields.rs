@@ -100,6 +100,17 @@ impl MaskRules {
         self.fields.has(&name) && !self.keep.has(&name)
     }
 
+    /// Whether a value of this name is a masked field's or stands below one: `patient[name][last]` and `filter.email` are written as paths.
+    pub(super) fn is_path_of_field(&self, name: &str) -> bool {
+        !self.is_path_kept(name)
+            && (self.is_field(name) || parts(name).any(|part| self.is_field(part)))
+    }
+
+    /// Whether what stands under this path is left as it is.
+    pub(super) fn is_path_kept(&self, name: &str) -> bool {
+        self.is_kept(name) || parts(name).any(|part| self.is_kept(part))
+    }
+
     /// Whether a header of this name is masked whole.
     pub(super) fn is_header(&self, name: &str) -> bool {
         let name = normal(name);
@@ -143,6 +154,10 @@ impl Names {
             Name::Within(known) => name.contains(known),
         })
     }
+}
+
+fn parts(path: &str) -> impl Iterator<Item = &str> {
+    path.split(['[', ']', '.']).filter(|part| !part.is_empty())
 }
 
 fn normal(name: &str) -> String {

@@ -5,7 +5,6 @@
 
 use std::{borrow::Cow, collections::BTreeMap, fmt, io::Write};
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder, write::ZlibEncoder};
 
@@ -14,18 +13,21 @@ use crate::{
     mask::{
         MaskKey, MaskRules,
         body::{self, Scalars},
-        charset::Charset,
+        charset::{self, Charset},
+        encoding::{self, Plus, respelled},
+        headers,
         known::Known,
-        target, text,
+        multipart, target, text,
         value::mask,
+        wrapped,
     },
 };
 
-/// Base64 of fewer characters is not looked into: any word may be that.
-const NESTED: usize = 16;
-
 /// So many masks are remembered while a capture is masked; they are never written.
 const RECENT: usize = 1 << 14;
+
+/// What is wrapped (percent-encoded, in base64, in a string) is unwrapped so often: no program does it as many times, and a hostile one ends.
+const WRAPPED: usize = 8;
 
 /// What was masked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -48,6 +50,8 @@ pub struct Masker {
     pub(super) known: Known,
     pub(super) counts: MaskCounts,
     learning: bool,
+    /// How many wrappings what is looked at now came out of.
+    depth: usize,
     /// Masks made lately: a session's token comes with each of its requests.
     recent: BTreeMap<String, String>,
 }
@@ -74,6 +78,7 @@ impl Masker {
             known: Known::new(seed),
             counts: MaskCounts::default(),
             learning: false,
+            depth: 0,
             recent: BTreeMap::new(),
         }
     }
@@ -127,7 +132,7 @@ impl Masker {
     fn message(&mut self, headers: &mut Headers, content: &mut Body) -> bool {
         let withheld = self.content(headers, content);
         for (name, value) in headers.iter_mut() {
-            let masked = self.header(&name.to_ascii_lowercase(), value);
+            let masked = headers::value(self, &name.to_ascii_lowercase(), value);
             *value = masked;
         }
         withheld
@@ -148,15 +153,7 @@ impl Masker {
         };
         let media = header(headers, "content-type")
             .unwrap_or_default()
-            .to_ascii_lowercase();
-        let media = if media.starts_with("multipart/") {
-            // A boundary has case.
-            header(headers, "content-type")
-                .unwrap_or_default()
-                .to_owned()
-        } else {
-            media
-        };
+            .to_owned();
         let Some(charset) = Charset::of(&media, &plain) else {
             *content = Body::Missing;
             self.counts.withheld += 1;
@@ -175,47 +172,47 @@ impl Masker {
     }
 
     fn bytes(&mut self, media: &str, charset: Charset, bytes: &[u8]) -> Vec<u8> {
-        match std::str::from_utf8(bytes) {
-            Ok(text) => self.typed(media, text).into_bytes(),
-            Err(_) if charset == Charset::Single => {
-                let text: String = bytes.iter().map(|byte| char::from(*byte)).collect();
-                let masked = self.typed(media, &text);
-                masked
-                    .chars()
-                    .map(|c| u8::try_from(c as u32).unwrap_or(b'?'))
-                    .collect()
-            }
-            Err(_) => {
-                let mut masked = Vec::with_capacity(bytes.len());
-                for chunk in bytes.utf8_chunks() {
-                    masked.extend_from_slice(self.text(chunk.valid()).as_bytes());
-                    masked.extend_from_slice(chunk.invalid());
-                }
-                masked
-            }
+        let error = match std::str::from_utf8(bytes) {
+            Ok(text) => return self.typed(media, text).into_bytes(),
+            Err(error) => error,
+        };
+        // A body that was cut within its last character is text up to there.
+        if error.error_len().is_none()
+            && charset == Charset::Utf8
+            && let Ok(text) = std::str::from_utf8(&bytes[..error.valid_up_to()])
+        {
+            let masked = self.typed(media, text);
+            return [masked.as_bytes(), &bytes[text.len()..]].concat();
         }
+        // Parts of any kind are told apart by text between them.
+        let parts = media.to_ascii_lowercase().starts_with("multipart/");
+        if charset == Charset::Single || charset::is_text(bytes) || parts {
+            return charset::bytes(&self.typed(media, &charset::characters(bytes)));
+        }
+        let mut masked = Vec::with_capacity(bytes.len());
+        for chunk in bytes.utf8_chunks() {
+            masked.extend_from_slice(self.text(chunk.valid()).as_bytes());
+            masked.extend_from_slice(chunk.invalid());
+        }
+        masked
     }
 
     fn typed(&mut self, media: &str, text: &str) -> String {
-        if media.starts_with("multipart/")
-            && let Some(masked) = body::multipart(self, media, text)
-        {
+        // A boundary has case, a media type has none.
+        let kind = media.to_ascii_lowercase();
+        let parts = kind.starts_with("multipart/")
+            || (text.starts_with("--") && text.contains("\nContent-Disposition: form-data"));
+        if parts && let Some(masked) = multipart::masked(self, media, text) {
             return masked;
         }
-        if media.contains("x-www-form-urlencoded") {
+        if kind.contains("x-www-form-urlencoded") {
             return target::form(self, text);
         }
         self.document(text)
     }
 
-    /// JSON, base64 of something, or text.
+    /// A body, or what was wrapped like one.
     pub(super) fn document(&mut self, content: &str) -> String {
-        let json = content.strip_prefix('\u{feff}').unwrap_or(content);
-        if json.trim_start().starts_with(['{', '['])
-            && let Some(masked) = body::json(json, self)
-        {
-            return content[..content.len() - json.len()].to_owned() + &masked;
-        }
         self.changed(content).unwrap_or_else(|| content.to_owned())
     }
 
@@ -224,10 +221,11 @@ impl Masker {
         text::free(self, content)
     }
 
-    /// What a value that is no masked field's becomes, if it changes: text, or base64 of something.
+    /// What a value that is no masked field's becomes, if it changes: a URL, JSON, base64 of something, or text.
     pub(super) fn changed(&mut self, content: &str) -> Option<String> {
-        if let Some(masked) = self.nested(content) {
-            return Some(masked);
+        let unwrapped = self.within(|masker| masker.unwrapped(content));
+        if let Some(Some(masked)) = unwrapped {
+            return (masked != content).then_some(masked);
         }
         match self.text(content) {
             Cow::Owned(masked) => Some(masked),
@@ -235,21 +233,23 @@ impl Masker {
         }
     }
 
-    fn nested(&mut self, content: &str) -> Option<String> {
-        let shaped = content.len() >= NESTED
-            && content.len().is_multiple_of(4)
-            && content
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte));
-        if !shaped {
-            return None;
+    /// A value that is something else as a whole, masked as that.
+    fn unwrapped(&mut self, content: &str) -> Option<String> {
+        let url = content.starts_with('/') || target::after_scheme(content).is_some();
+        if url && !content.contains(char::is_whitespace) {
+            return Some(target::url(self, content));
         }
-        let plain = String::from_utf8(STANDARD.decode(content).ok()?).ok()?;
-        if plain.chars().any(|c| c.is_control() && !c.is_whitespace()) {
-            return None;
+        let json = content.strip_prefix('\u{feff}').unwrap_or(content);
+        if json.trim_start().starts_with(['{', '['])
+            && let Some(masked) = body::json(json, self)
+        {
+            return Some(content[..content.len() - json.len()].to_owned() + &masked);
         }
-        let masked = self.document(&plain);
-        (masked != plain).then(|| STANDARD.encode(masked))
+        wrapped::base64(self, content)
+    }
+
+    pub(super) fn counts_field(&mut self, masked: bool) {
+        self.counts.fields += u64::from(masked);
     }
 
     /// The value of a masked field.
@@ -257,9 +257,27 @@ impl Masker {
         if self.rules.keeps_value(value) {
             return value.to_owned();
         }
+        if encoding::is_escaped(value)
+            && let Some(masked) = self.within(|masker| {
+                respelled(value, Plus::Plus, |plain| Some(masker.field(plain))).into_owned()
+            })
+        {
+            return masked;
+        }
         self.counts.fields += 1;
         self.learn_value(value);
         self.image(value)
+    }
+
+    /// What is made of something that was wrapped; nothing if it was wrapped too often.
+    pub(super) fn within<T>(&mut self, make: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        if self.depth >= WRAPPED {
+            return None;
+        }
+        self.depth += 1;
+        let made = make(self);
+        self.depth -= 1;
+        Some(made)
     }
 
     pub(super) fn learn_value(&mut self, value: &str) {
@@ -282,55 +300,6 @@ impl Masker {
         let image = mask(&self.key, value);
         self.recent.insert(value.to_owned(), image.clone());
         image
-    }
-
-    /// The value of the header of this name, which is in lower case.
-    pub(super) fn header(&mut self, name: &str, value: &str) -> String {
-        match name {
-            "authorization" | "proxy-authorization" => self.credentials(value),
-            "cookie" => self.cookies(value),
-            "set-cookie" => {
-                let (cookie, attributes) = value.split_at(value.find(';').unwrap_or(value.len()));
-                self.cookies(cookie) + attributes
-            }
-            "location" | "content-location" | "referer" => target::url(self, value),
-            "link" => target::links(self, value),
-            // What a proxy writes as a list is a list of values.
-            _ if self.rules.is_header(name) => {
-                let parts: Vec<String> = value.split(',').map(|part| self.field(part)).collect();
-                parts.join(",")
-            }
-            "host" | "content-length" | "date" | "content-type" => value.to_owned(),
-            _ => self.changed(value).unwrap_or_else(|| value.to_owned()),
-        }
-    }
-
-    fn credentials(&mut self, value: &str) -> String {
-        let Some((scheme, secret)) = value.split_once(' ') else {
-            return self.field(value);
-        };
-        if scheme.eq_ignore_ascii_case("basic")
-            && let Some(plain) = STANDARD
-                .decode(secret.trim())
-                .ok()
-                .and_then(|plain| String::from_utf8(plain).ok())
-            && let Some((user, password)) = plain.split_once(':')
-        {
-            let masked = format!("{}:{}", self.field(user), self.field(password));
-            return format!("{scheme} {}", STANDARD.encode(masked));
-        }
-        format!("{scheme} {}", self.field(secret))
-    }
-
-    fn cookies(&mut self, value: &str) -> String {
-        let cookies = value.split(';').map(|cookie| match cookie.split_once('=') {
-            Some((name, value)) if !self.rules.is_kept(name) => {
-                format!("{name}={}", self.field(value))
-            }
-            None if !cookie.trim().is_empty() && !self.rules.is_kept(cookie) => self.field(cookie),
-            _ => cookie.to_owned(),
-        });
-        cookies.collect::<Vec<_>>().join(";")
     }
 }
 
@@ -362,19 +331,6 @@ impl Scalars for Masker {
     fn string(&mut self, _: &str, masked: bool, text: &str) -> Option<String> {
         if masked && !text.is_empty() {
             return Some(self.field(text));
-        }
-        let url = text.starts_with('/') || target::after_scheme(text).is_some();
-        if url && !text.contains(' ') {
-            let masked = target::url(self, text);
-            return (masked != text).then_some(masked);
-        }
-        if text
-            .trim_start_matches('\u{feff}')
-            .trim_start()
-            .starts_with(['{', '['])
-        {
-            let masked = self.document(text);
-            return (masked != text).then_some(masked);
         }
         self.changed(text)
     }

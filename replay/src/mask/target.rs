@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 
 use crate::mask::{
+    body::Scalars,
     encoding::{Plus, plain, respelled},
     masker::Masker,
 };
@@ -113,7 +114,7 @@ pub(super) fn form(masker: &mut Masker, form: &str) -> String {
         };
         match pair.split_once('=') {
             Some((name, value)) => {
-                masked.push_str(name);
+                masked.push_str(&respelled(name, Plus::Blank, |plain| masker.name(plain)));
                 masked.push('=');
                 masked.push_str(&parameter(masker, &plain(name), value));
             }
@@ -125,16 +126,10 @@ pub(super) fn form(masker: &mut Masker, form: &str) -> String {
 }
 
 fn parameter<'v>(masker: &mut Masker, name: &str, value: &'v str) -> Cow<'v, str> {
-    // `patient[name]` and `filter.email` are fields by their last word.
-    let last = name
-        .trim_end_matches(']')
-        .rsplit(['[', '.'])
-        .next()
-        .unwrap_or(name);
-    if masker.rules.is_kept(name) || masker.rules.is_kept(last) {
+    if masker.rules.is_path_kept(name) {
         return Cow::Borrowed(value);
     }
-    let field = !value.is_empty() && (masker.rules.is_field(name) || masker.rules.is_field(last));
+    let field = !value.is_empty() && masker.rules.is_path_of_field(name);
     respelled(value, Plus::Blank, |plain| {
         if field {
             Some(masker.field(plain))

@@ -6,9 +6,10 @@
 //! | UUID | version and variant | the other digits |
 //! | email | last label of the domain | every word before it |
 //! | phone number | country code, separators, leading zero | the other digits |
-//! | IP address | family | the address |
+//! | another number of 7 to 19 digits | separators, leading zero | the other digits, as one number |
+//! | IP address | family, port | the address |
 //! | ISO date | the time after it | the date, to another real one |
-//! | anything else | what is no letter or digit, and the length | each word, by itself |
+//! | anything else | what is no letter or digit, and the length | emails, phone numbers, JWTs, UUIDs and addresses in it as above, each other word by itself |
 //!
 //! In a word, letters stay letters of their case and alphabet, digits digits, and a word of hexadecimal digits one of such digits; a number keeps
 //! being one without leading zeros.
@@ -25,7 +26,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::civil::Date;
 use regex::Regex;
 
-use crate::mask::{MaskKey, body, permutation::permute};
+use crate::mask::{MaskKey, body, number, permutation::permute};
 
 const LOWER: &[u8] = b"abcdefghijklmnopqrstuvwxyz";
 const UPPER: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ";
@@ -39,12 +40,22 @@ const DAYS: u32 = 73_049;
 const LOOKS: usize = 1_000;
 
 pub(super) const EMAIL: &str = r"[\p{L}\p{N}._%+-]+@[\p{L}\p{N}-]+(?:\.[\p{L}\p{N}-]+)*\.\p{L}{2,}";
-pub(super) const PHONE: &str = r"\+\d(?:[\s().-]{0,2}\d){6,14}|\(\d{3}\)\s?\d{3}[\s.-]\d{4}|\b\d{3}[\s.-]\d{3}[\s.-]\d{4}\b|\b0\d{1,4}[\s/-]\d{3,4}[\s-]?\d{3,4}\b";
+pub(super) const PHONE: &str = r"\+\d(?:[ ().\-\u{a0}]{0,3}\d){6,14}|\(\d{3}\) ?\d{3}[ .-]\d{4}\b|\b\d{3}[ .-]\d{3}[ .-]\d{4}\b|\b00[1-9](?:[ ()/.-]{0,3}\d){8,12}\b|\b0\d{1,4}[ /-]\d{3,8}(?:[ -]?\d{2,4})?\b|\b0\d(?:[ .-]\d\d){4}\b|\b0\d{1,4}(?: \d{2,4}){2,4}\b";
 pub(super) const JWT: &str = r"\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{2,}\.[A-Za-z0-9_-]*";
 
 static WHOLE_EMAIL: LazyLock<Regex> = LazyLock::new(|| whole(EMAIL));
-static WHOLE_PHONE: LazyLock<Regex> = LazyLock::new(|| whole(PHONE));
 static WHOLE_JWT: LazyLock<Regex> = LazyLock::new(|| whole(JWT));
+
+/// What has a shape of its own within a longer value.
+static SHAPED: LazyLock<Regex> = LazyLock::new(|| {
+    let uuid = r"\b[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\b";
+    let address = r"\b\d{1,3}(?:\.\d{1,3}){3}\b";
+    Regex::new(&format!("{JWT}|{uuid}|{EMAIL}|{address}|{PHONE}"))
+        .expect("the patterns are constants")
+});
+
+/// Begins of values that say how the rest is meant.
+const SCHEMES: [&str; 4] = ["mailto:", "tel:", "sip:", "sms:"];
 
 fn whole(pattern: &str) -> Regex {
     Regex::new(&format!("^(?:{pattern})$")).expect("the pattern is a constant")
@@ -55,6 +66,14 @@ pub(super) fn mask(key: &MaskKey, value: &str) -> String {
     let trimmed = value.trim();
     if trimmed.len() < value.len() && !trimmed.is_empty() {
         return value.replacen(trimmed, &mask(key, trimmed), 1);
+    }
+    let scheme = SCHEMES
+        .iter()
+        .map(|scheme| value.split_at_checked(scheme.len()).unwrap_or(("", value)))
+        .zip(SCHEMES)
+        .find(|((begin, _), scheme)| begin.eq_ignore_ascii_case(scheme));
+    if let Some(((scheme, rest), _)) = scheme {
+        return scheme.to_owned() + &mask(key, rest);
     }
     if value.starts_with("eyJ")
         && WHOLE_JWT.is_match(value)
@@ -72,10 +91,29 @@ pub(super) fn mask(key: &MaskKey, value: &str) -> String {
         let label = value.rfind('.').unwrap_or(value.len());
         return words(key, &value[..label]) + &value[label..];
     }
-    if value.bytes().any(|byte| byte.is_ascii_digit()) && WHOLE_PHONE.is_match(value) {
-        return phone(key, value);
+    if number::is_grouped(value) {
+        return number::grouped(key, value);
     }
-    words(key, value)
+    parts(key, value)
+}
+
+/// What has a shape of its own as if it stood alone, and each word around it by itself.
+fn parts(key: &MaskKey, value: &str) -> String {
+    let shaped = |byte: u8| byte.is_ascii_digit() || byte == b'@' || byte == b'.';
+    if !value.bytes().any(shaped) {
+        return words(key, value);
+    }
+    let (mut masked, mut at) = (String::with_capacity(value.len()), 0);
+    for found in SHAPED.find_iter(value) {
+        let whole = found.as_str();
+        if whole.len() == value.len() {
+            break;
+        }
+        masked.push_str(&words(key, &value[at..found.start()]));
+        masked.push_str(&mask(key, whole));
+        at = found.end();
+    }
+    masked + &words(key, &value[at..])
 }
 
 /// Each word masked by itself.
@@ -112,8 +150,16 @@ fn word(key: &MaskKey, word: &str) -> String {
         .collect()
 }
 
+/// A number of so many digits that begins with a zero has one before it as phone numbers have where they are not dialed from abroad.
+const TRUNK: usize = 9;
+
 /// Only digits: the first stays a zero or none, so that numbers stay numbers.
-fn digits(key: &MaskKey, text: &str) -> String {
+pub(super) fn digits(key: &MaskKey, text: &str) -> String {
+    if text.len() >= TRUNK
+        && let Some(rest) = text.strip_prefix('0')
+    {
+        return "0".to_owned() + &digits(key, rest);
+    }
     let zero = text.starts_with('0');
     let values = text.bytes().enumerate().map(|(at, byte)| {
         let value = u32::from(byte - b'0');
@@ -227,30 +273,6 @@ fn length(set: &[char]) -> u32 {
     u32::try_from(set.len()).unwrap_or(u32::MAX).max(1)
 }
 
-/// A phone number: the digits after the country code, as one number, so that its spelling does not matter.
-fn phone(key: &MaskKey, text: &str) -> String {
-    let compact: String = text.chars().filter(char::is_ascii_digit).collect();
-    let kept = match text.strip_prefix('+') {
-        None => 0,
-        Some(rest) => {
-            let run = rest.bytes().take_while(u8::is_ascii_digit).count();
-            let short = if rest.starts_with(['1', '7']) { 1 } else { 2 };
-            if run <= 3 { run } else { short }
-        }
-    };
-    let masked = compact[..kept].to_owned() + &digits(key, &compact[kept..]);
-    let mut masked = masked.chars();
-    text.chars()
-        .map(|c| {
-            if c.is_ascii_digit() {
-                masked.next().unwrap_or(c)
-            } else {
-                c
-            }
-        })
-        .collect()
-}
-
 /// A UUID: eight, four, four, four and twelve hexadecimal digits.
 fn uuid(key: &MaskKey, text: &str) -> Option<String> {
     let dashes = [8, 13, 18, 23];
@@ -296,6 +318,17 @@ fn address(key: &MaskKey, text: &str) -> Option<String> {
     if !text.contains(['.', ':']) {
         return None;
     }
+    // Proxies write a port behind an address, and brackets around one of IPv6.
+    if let Some((inner, port)) = text.strip_prefix('[').and_then(|text| text.split_once(']')) {
+        let inner = inner.contains(':').then(|| address(key, inner))??;
+        return is_port(port).then(|| format!("[{inner}]{port}"));
+    }
+    if let Some((inner, port)) = text.split_once(':')
+        && inner.contains('.')
+        && is_port(&text[inner.len()..])
+    {
+        return Some(address(key, inner)? + ":" + port);
+    }
     let masked = match text.parse().ok()? {
         IpAddr::V4(address) => {
             let mut octets = address.octets().map(u32::from);
@@ -312,6 +345,14 @@ fn address(key: &MaskKey, text: &str) -> Option<String> {
         }
     };
     Some(masked.to_string())
+}
+
+/// Nothing, or a colon and a number.
+fn is_port(text: &str) -> bool {
+    text.is_empty()
+        || text
+            .strip_prefix(':')
+            .is_some_and(|port| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// An ISO date, with or without a time after it.

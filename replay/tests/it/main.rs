@@ -16,6 +16,7 @@ mod encodings;
 mod mask;
 mod pairings;
 mod mask_leaks;
+mod mask_wrapped;
 mod outsider;
 mod overlapping;
 mod parity;

@@ -38,7 +38,7 @@ fn shapes_stay() {
     is("+1 (202) 555-0142", r"\+1 \([1-9]\d{2}\) \d{3}-\d{4}");
     is("+442079460958", r"\+44[1-9]\d{9}");
     is("020 7946 0958", r"0\d{2} \d{4} \d{4}");
-    is("078-05-1120", r"0\d{2}-0?\d{1,2}-[1-9]\d{3}");
+    is("078-05-1120", r"0\d{2}-\d{2}-\d{4}");
     is("123456789", "[1-9][0-9]{8}");
     is("9f86d081884c7d65", "[0-9a-f]{16}");
     is("sk_live_4eC39HqLyjWD", "[a-z]{2}_[a-z]{4}_[A-Za-z0-9]{12}");
@@ -92,6 +92,32 @@ fn case_and_spelling_do_not_change_who_it_is() {
             .collect::<String>()
     };
     assert_eq!(digits(masked("202-555-0142")), masked("2025550142"));
+}
+
+#[test]
+fn what_has_a_shape_is_masked_alike_within_a_longer_value() {
+    let email = masked("ada@example.org");
+    assert!(email.ends_with(".org"));
+    for (value, around) in [
+        (
+            "Ada Lovelace <ada@example.org>",
+            r"[A-Z][a-z]{2} [A-Z][a-z]{7} <\S+>",
+        ),
+        ("mailto:ada@example.org", r"mailto:\S+"),
+        ("ada@example.org, x", r"\S+, [a-z]"),
+    ] {
+        assert!(is(value, around).contains(&email), "{value}");
+    }
+    let phone = masked("+1 202 555 0142");
+    assert!(is("tel:+1 202 555 0142", r"tel:\+1 .*").ends_with(&phone));
+    assert!(is("+1 202 555 0142 (Ada)", r"\+1 .*\)").starts_with(&phone));
+    let address = masked("203.0.113.9");
+    assert_eq!(masked("203.0.113.9:4711"), address.clone() + ":4711");
+    assert!(masked("from 203.0.113.9 on").contains(&address));
+    let six = masked("2001:db8::1");
+    assert_eq!(masked("[2001:db8::1]:4711"), format!("[{six}]:4711"));
+    let id = "123e4567-e89b-42d3-a456-426614174000";
+    assert!(masked(&format!("urn:uuid:{id}")).ends_with(&masked(id)));
 }
 
 #[test]
