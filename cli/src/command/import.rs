@@ -109,7 +109,7 @@ fn convert(
     let mut reading = Reading::new("importing", interrupt, printer);
     let mut filter = Filter::new(flags);
     let mut skipped = Profiler::default();
-    let manifest = Manifest::new(Some(exporter(flags)?), None);
+    let manifest = Manifest::new(Some(exporter(flags, masker.as_deref_mut())?), None);
     let growing = Growing::create(&flags.out)?;
     let full = |error: std::io::Error| {
         Problem::infrastructure(format!(
@@ -131,7 +131,10 @@ fn convert(
         reading.tell(&stream)?;
         let mut exchange = match record? {
             Record::Exchange(exchange) => exchange,
-            Record::Skipped(skip) => {
+            Record::Skipped(mut skip) => {
+                if let Some(masker) = &mut masker {
+                    skip.file = masker.file_name(&skip.file).into();
+                }
                 writer.skip(&skip);
                 skipped.add(&Record::Skipped(skip));
                 continue;
@@ -290,13 +293,15 @@ fn masked(flags: &ImportFlags, masker: &Masker, piped: bool) -> Result<Masked, P
     })
 }
 
-/// What the capture says of its making: enough to make it again, and which key it was masked with, but for the key.
-fn exporter(flags: &ImportFlags) -> Result<String, Problem> {
+/// What the capture says of its making: enough to make it again, and which key it was masked with, but for the key. Captures are often named after
+/// whom they are of.
+fn exporter(flags: &ImportFlags, mut masker: Option<&mut Masker>) -> Result<String, Problem> {
     let names = flags.captures.iter().map(|capture| {
-        capture
-            .file_name()
-            .unwrap_or(capture.as_os_str())
-            .to_string_lossy()
+        let name = capture.file_name().unwrap_or(capture.as_os_str());
+        match &mut masker {
+            Some(masker) => masker.file_name(&name.to_string_lossy()),
+            None => name.to_string_lossy().into_owned(),
+        }
     });
     let mut text = names.fold("rehearsal import".to_owned(), |text, name| {
         text + " " + &quoted(&name)

@@ -186,6 +186,21 @@ fn what_a_capture_was_made_from_can_be_typed_again() {
 }
 
 #[test]
+fn a_masked_capture_does_not_say_whom_its_file_is_named_after() {
+    let desk = desk();
+    let name = "ada.lovelace@example.org.jsonl";
+    desk.put(name, desk.get("c.jsonl"));
+    let ended = desk.run(&["import", name, "--out", "o.jsonl", "--mask", "key.txt"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let written = desk.get("o.jsonl");
+    assert!(
+        written.contains(".jsonl: line 4") && !written.contains("lovelace"),
+        "{written}"
+    );
+    assert!(!ended.out.contains("lovelace"), "{}", ended.out);
+}
+
+#[test]
 fn standard_input_and_folders_are_captures_as_well() {
     let desk = desk();
     let mut command = desk.command(&["import", "-", "--out", "o.jsonl", "--format", "json"]);

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use ruzstd::decoding::StreamingDecoder;
 
-use crate::capture::{Headers, header};
+use crate::capture::Headers;
 
 /// A decoded body has at most this many bytes: far above any JSON answer, far below a machine's memory.
 const LIMIT: u64 = 64 << 20;
@@ -24,10 +24,8 @@ const CODINGS: usize = 4;
 /// For people: a coding is not known, the bytes are not in it, or they grow past [`LIMIT`].
 pub fn decoded<'a>(headers: &Headers, body: &'a Bytes) -> Result<Cow<'a, [u8]>, String> {
     let mut plain = Cow::Borrowed(&body[..]);
-    let Some(codings) = header(headers, "content-encoding") else {
-        return Ok(plain);
-    };
-    if body.is_empty() {
+    let codings = codings(headers);
+    if codings.is_empty() || body.is_empty() {
         return Ok(plain);
     }
     if codings.split(',').count() > CODINGS {
@@ -52,6 +50,16 @@ pub fn decoded<'a>(headers: &Headers, body: &'a Bytes) -> Result<Cow<'a, [u8]>, 
         plain = Cow::Owned(undone.map_err(|error| format!("not valid {coding}: {error}"))?);
     }
     Ok(plain)
+}
+
+/// The content codings that all headers together name, in order: several headers of a name are one list (RFC 9110, 5.3).
+pub(crate) fn codings(headers: &Headers) -> Cow<'_, str> {
+    let mut all = headers
+        .iter()
+        .filter(|(name, _)| name.eq_ignore_ascii_case("content-encoding"))
+        .map(|(_, value)| value.as_str());
+    let first = Cow::Borrowed(all.next().unwrap_or_default());
+    all.fold(first, |list, more| Cow::Owned(format!("{list},{more}")))
 }
 
 fn read_all(reader: impl Read) -> Result<Vec<u8>, String> {
@@ -106,6 +114,9 @@ mod tests {
         assert_eq!(&*decoded(&headers("zstd"), &zstd).expect("zstd"), b"hello");
         let both = decoded(&headers("zstd, gzip"), &twice);
         assert_eq!(&*both.expect("both"), b"hello");
+        let apart: Headers = [headers("zstd"), headers("gzip")].concat();
+        let both = decoded(&apart, &twice);
+        assert_eq!(&*both.expect("both"), b"hello", "in headers of their own");
         // RFC 7932, 9.2: one metablock of five literals, not compressed, then an empty last one.
         let brotli = Bytes::from_static(b"\x0b\x02\x80hello\x03");
         assert_eq!(&*decoded(&headers("br"), &brotli).expect("br"), b"hello");

@@ -43,6 +43,7 @@ mod times;
 mod values;
 mod window;
 
+pub(crate) use content::codings;
 pub use content::decoded;
 pub(crate) use exchange::path_of;
 pub use exchange::{Body, Exchange, Flag, Headers, Request, Response, header};

@@ -14,7 +14,10 @@ const SHIPPED: &str = include_str!("default.toml");
 #[derive(Clone, Debug)]
 pub struct MaskRules {
     fields: Names,
+    parameters: Names,
     headers: Names,
+    path: Names,
+    routes: Names,
     keep: Names,
     keep_values: Vec<String>,
 }
@@ -35,24 +38,26 @@ struct Document {
     format: String,
     fields: Vec<String>,
     #[serde(default)]
+    parameters: Vec<String>,
+    #[serde(default)]
     headers: Vec<String>,
+    #[serde(default)]
+    path: Vec<String>,
+    #[serde(default)]
+    routes: Vec<String>,
     #[serde(default)]
     keep: Vec<String>,
     #[serde(default)]
     keep_values: Vec<String>,
 }
 
-/// Names, some of them with a `*` at their begin or end.
+/// Names, some of them with a `*` in them.
 #[derive(Clone, Debug, Default)]
 struct Names(Vec<Name>);
 
+/// What stands around the `*` of a name, in order.
 #[derive(Clone, Debug)]
-enum Name {
-    Whole(String),
-    Begin(String),
-    End(String),
-    Within(String),
-}
+struct Name(Vec<String>);
 
 impl MaskRules {
     /// What is masked by default.
@@ -88,7 +93,10 @@ impl MaskRules {
         };
         Ok(Self {
             fields: names("fields", document.fields)?,
+            parameters: names("parameters", document.parameters)?,
             headers: names("headers", document.headers)?,
+            path: names("path", document.path)?,
+            routes: names("routes", document.routes)?,
             keep: names("keep", document.keep)?,
             keep_values: document.keep_values,
         })
@@ -111,10 +119,25 @@ impl MaskRules {
         self.is_kept(name) || parts(name).any(|part| self.is_kept(part))
     }
 
-    /// Whether a header of this name is masked whole.
+    /// Whether a query or form parameter of this name is masked, or one below such a name.
+    pub(super) fn is_parameter(&self, name: &str) -> bool {
+        self.is_path_of_field(name)
+            || (self.parameters.has(&normal(name)) && !self.is_path_kept(name))
+    }
+
+    /// Whether a segment of a path that stands behind this one is a value, whatever it looks like.
+    pub(super) fn is_value_behind(&self, segment: &str, before: &str) -> bool {
+        self.is_field(before)
+            && self.path.has(&normal(before))
+            && !self.routes.has(&normal(segment))
+    }
+
+    /// Whether a header of this name is masked whole: it is listed, or a field, behind an `X-` or not.
     pub(super) fn is_header(&self, name: &str) -> bool {
         let name = normal(name);
-        (self.headers.has(&name) || self.fields.has(&name)) && !self.keep.has(&name)
+        let bare = name.strip_prefix('x').unwrap_or(&name);
+        let listed = self.headers.has(&name) || self.fields.has(&name) || self.fields.has(bare);
+        listed && !self.keep.has(&name)
     }
 
     /// Whether what stands under this name is left as it is.
@@ -130,29 +153,34 @@ impl MaskRules {
 
 impl Name {
     fn parse(text: &str) -> Result<Self, String> {
-        let name = normal(text);
-        if name.is_empty() {
+        if normal(text).is_empty() {
             return Err(format!(
                 "found {text:?}, expected a name such as `patient_name` or `*_name`"
             ));
         }
-        Ok(match (text.starts_with('*'), text.ends_with('*')) {
-            (false, false) => Self::Whole(name),
-            (true, false) => Self::End(name),
-            (false, true) => Self::Begin(name),
-            (true, true) => Self::Within(name),
-        })
+        Ok(Self(text.split('*').map(normal).collect()))
+    }
+
+    fn is(&self, name: &str) -> bool {
+        let [first, middle @ .., last] = self.0.as_slice() else {
+            return self.0.iter().any(|known| known == name);
+        };
+        let Some(mut rest) = name.strip_prefix(first.as_str()) else {
+            return false;
+        };
+        for part in middle {
+            let Some((_, behind)) = rest.split_once(part.as_str()) else {
+                return false;
+            };
+            rest = behind;
+        }
+        rest.ends_with(last.as_str())
     }
 }
 
 impl Names {
     fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|known| match known {
-            Name::Whole(known) => known == name,
-            Name::Begin(known) => name.starts_with(known),
-            Name::End(known) => name.ends_with(known),
-            Name::Within(known) => name.contains(known),
-        })
+        self.0.iter().any(|known| known.is(name))
     }
 }
 
@@ -184,6 +212,16 @@ mod tests {
             "ssn",
             "access_token",
             "password",
+            "billing_name",
+            "cardholderName",
+            "customer_full_name",
+            "guest_name",
+            "fname",
+            "mobileNumber",
+            "secret_key",
+            "stripe_secret_key",
+            "privateKey",
+            "passphrase",
         ] {
             assert!(rules.is_field(name), "{name}");
         }
@@ -196,11 +234,36 @@ mod tests {
             "filename",
             "hostname",
             "attempts",
+            "provider_name",
+            "file_name",
+            "username_taken",
+            "key",
+            "sort_key",
+            "code",
+            "mobile_app",
         ] {
             assert!(!rules.is_field(name), "{name}");
         }
         assert!(rules.is_header("X-Api-Key") && rules.is_header("x-forwarded-for"));
+        for name in [
+            "X-Patient-Name",
+            "x-customer-name",
+            "X-Auth",
+            "X-Auth-Token",
+        ] {
+            assert!(rules.is_header(name), "{name}");
+        }
         assert!(!rules.is_header("content-type") && !rules.is_header("host"));
+        for name in [
+            "sig",
+            "code",
+            "X-Amz-Signature",
+            "patient[name][last]",
+            "filter.email",
+        ] {
+            assert!(rules.is_parameter(name), "{name}");
+        }
+        assert!(!rules.is_parameter("state") && !rules.is_parameter("page[size]"));
     }
 
     #[test]

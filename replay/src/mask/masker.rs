@@ -9,7 +9,7 @@ use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder, write::ZlibEncoder};
 
 use crate::{
-    capture::{Body, Exchange, Flag, Headers, decoded, header},
+    capture::{Body, Exchange, Flag, Headers, codings, decoded, header},
     mask::{
         MaskKey, MaskRules,
         body::{self, Scalars},
@@ -17,11 +17,14 @@ use crate::{
         encoding::{self, Plus, respelled},
         headers,
         known::Known,
-        multipart, target, text,
+        multipart, number, target, text,
         value::mask,
         wrapped,
     },
 };
+
+/// How gzip begins (RFC 1952, 2.3.1), with its only method.
+const GZIP: &[u8] = b"\x1f\x8b\x08";
 
 /// So many masks are remembered while a capture is masked; they are never written.
 const RECENT: usize = 1 << 14;
@@ -105,6 +108,11 @@ impl Masker {
         }
     }
 
+    /// The name of a file with what is found in it masked.
+    pub fn file_name(&mut self, name: &str) -> String {
+        self.text(name).into_owned()
+    }
+
     /// What was masked so far.
     pub fn counts(&self) -> MaskCounts {
         self.counts
@@ -146,7 +154,8 @@ impl Masker {
         if bytes.is_empty() {
             return false;
         }
-        let Ok(plain) = decoded(headers, bytes) else {
+        let unpacked = decoded(headers, bytes).and_then(unpacked);
+        let Ok((plain, packed)) = unpacked else {
             *content = Body::Missing;
             self.counts.withheld += 1;
             return true;
@@ -164,7 +173,7 @@ impl Masker {
             return false;
         }
         let length = bytes.len();
-        *bytes = recoded(headers, masked);
+        *bytes = recoded(headers, if packed { gzip(&masked) } else { masked });
         if bytes.len() != length {
             declare(headers, bytes.len());
         }
@@ -312,13 +321,17 @@ impl Scalars for Masker {
         self.rules.is_kept(name)
     }
 
-    /// Names of members are mostly names of fields, which a learned value may well be spelled like: only what no field is named is looked up.
+    /// Names of members are mostly names of fields, which a learned value may well be spelled like: only what no field is named is looked up
+    /// like any text.
     fn name(&mut self, name: &str) -> Option<String> {
+        if self.learning {
+            self.known.learn_interface(name);
+        }
         let ordinary = name
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"_-.$@".contains(&byte));
         let masked = if ordinary {
-            text::by_pattern(self, name)
+            text::name(self, name)
         } else {
             self.text(name)
         };
@@ -341,6 +354,10 @@ impl Scalars for Masker {
             self.learn_value(text);
             return Some(body::number(&self.key, text));
         }
+        if number::is_card(text) && text.bytes().all(|byte| byte.is_ascii_digit()) {
+            self.counts.patterns += 1;
+            return Some(body::number(&self.key, text));
+        }
         let learned = !self.known.find(text).is_empty();
         self.counts.learned += u64::from(learned);
         learned.then(|| body::number(&self.key, text))
@@ -349,16 +366,10 @@ impl Scalars for Masker {
 
 /// The bytes in the content coding that the headers name; where it cannot be made, without one.
 fn recoded(headers: &mut Headers, plain: Vec<u8>) -> Bytes {
-    let coding = header(headers, "content-encoding")
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
+    let coding = codings(headers).trim().to_ascii_lowercase();
     let written = match coding.as_str() {
         "" | "identity" => Ok(plain),
-        "gzip" | "x-gzip" => {
-            let mut coder = GzEncoder::new(Vec::new(), Compression::default());
-            coder.write_all(&plain).and_then(|()| coder.finish())
-        }
+        "gzip" | "x-gzip" => Ok(gzip(&plain)),
         "deflate" => {
             let mut coder = ZlibEncoder::new(Vec::new(), Compression::default());
             coder.write_all(&plain).and_then(|()| coder.finish())
@@ -369,6 +380,23 @@ fn recoded(headers: &mut Headers, plain: Vec<u8>) -> Bytes {
         }
     };
     Bytes::from(written.expect("memory takes what is written"))
+}
+
+/// What is in a body that is gzip although no header says so, and whether it is.
+fn unpacked(plain: Cow<'_, [u8]>) -> Result<(Cow<'_, [u8]>, bool), String> {
+    if !plain.starts_with(GZIP) {
+        return Ok((plain, false));
+    }
+    let coding = vec![("content-encoding".to_owned(), "gzip".to_owned())];
+    let bytes = Bytes::from(plain.into_owned());
+    let inner = decoded(&coding, &bytes)?.into_owned();
+    Ok((Cow::Owned(inner), true))
+}
+
+fn gzip(plain: &[u8]) -> Vec<u8> {
+    let mut coder = GzEncoder::new(Vec::new(), Compression::default());
+    let written = coder.write_all(plain).and_then(|()| coder.finish());
+    written.expect("memory takes what is written")
 }
 
 fn declare(headers: &mut Headers, length: usize) {

@@ -27,6 +27,7 @@ mod permutation;
 mod target;
 mod text;
 mod value;
+mod words;
 mod wrapped;
 
 pub use fields::{MaskRules, MaskRulesError};

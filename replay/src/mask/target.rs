@@ -90,11 +90,15 @@ fn segment<'s>(masker: &mut Masker, before: &str, segment: &'s str) -> Cow<'s, s
     if segment.is_empty() {
         return Cow::Borrowed(segment);
     }
-    // A segment of lower-case letters is part of a route, such as `/token/revoke`.
+    // A segment of lower-case letters is part of a route, such as `/token/revoke`, unless it is known not to be.
     let route = segment
         .bytes()
         .all(|byte| byte.is_ascii_lowercase() || b"-_.".contains(&byte));
-    let value = !route && masker.rules.is_field(before);
+    let value = if route {
+        masker.rules.is_value_behind(segment, before)
+    } else {
+        masker.rules.is_field(before)
+    };
     respelled(segment, Plus::Plus, |plain| {
         if value {
             Some(masker.field(plain))
@@ -129,7 +133,7 @@ fn parameter<'v>(masker: &mut Masker, name: &str, value: &'v str) -> Cow<'v, str
     if masker.rules.is_path_kept(name) {
         return Cow::Borrowed(value);
     }
-    let field = !value.is_empty() && masker.rules.is_path_of_field(name);
+    let field = !value.is_empty() && masker.rules.is_parameter(name);
     respelled(value, Plus::Blank, |plain| {
         if field {
             Some(masker.field(plain))

@@ -61,10 +61,13 @@ pub(super) fn free<'t>(masker: &mut Masker, text: &'t str) -> Cow<'t, str> {
     written(masker, text, finds)
 }
 
-/// `text` with nothing but patterns masked.
-pub(super) fn by_pattern<'t>(masker: &mut Masker, text: &'t str) -> Cow<'t, str> {
+/// The name of a member or parameter with what no field is named like masked: patterns, and names of people.
+pub(super) fn name<'t>(masker: &mut Masker, text: &'t str) -> Cow<'t, str> {
     let mut finds = Vec::new();
     patterns(masker, text, &mut finds);
+    for span in masker.known.find_in_name(text) {
+        masker.counts.learned += u64::from(!Find::take(&mut finds, text, span).is_empty());
+    }
     written(masker, text, finds)
 }
 

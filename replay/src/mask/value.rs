@@ -185,54 +185,98 @@ pub(super) fn digits(key: &MaskKey, text: &str) -> String {
         .collect()
 }
 
-/// The alphabet of a word of ASCII letters and digits that has both.
-fn kind(word: &str) -> Option<usize> {
+/// The kind of a word of ASCII letters and digits that has both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Kind {
+    hexadecimal: bool,
+    case: Case,
+    /// Whether there are letters behind the first character: without, nothing tells a word that begins with a capital from one in capitals.
+    letters: bool,
+}
+
+/// Where a word has capitals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Case {
+    Lower,
+    Upper,
+    /// The first letter, which is the first character, and no other.
+    First,
+    Mixed,
+}
+
+fn kind(word: &str) -> Option<Kind> {
     let has = |test: fn(&u8) -> bool| word.bytes().any(|byte| test(&byte));
     if !word.is_ascii() || !has(u8::is_ascii_digit) || !has(u8::is_ascii_alphabetic) {
         return None;
     }
-    let hex = word.bytes().all(|byte| byte.is_ascii_hexdigit());
-    Some(
-        match (
-            has(u8::is_ascii_lowercase),
-            has(u8::is_ascii_uppercase),
-            hex,
-        ) {
-            (true, false, true) => 0,
-            (false, true, true) => 1,
-            (true, false, false) => 2,
-            (false, true, false) => 3,
-            _ => 4,
-        },
-    )
+    let rest_is_lower = !word.bytes().skip(1).any(|byte| byte.is_ascii_uppercase());
+    let case = match (has(u8::is_ascii_lowercase), has(u8::is_ascii_uppercase)) {
+        (true, false) => Case::Lower,
+        (false, _) => Case::Upper,
+        (true, true) if rest_is_lower => Case::First,
+        (true, true) => Case::Mixed,
+    };
+    Some(Kind {
+        hexadecimal: case != Case::Mixed && word.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        case,
+        letters: word.bytes().skip(1).any(|byte| byte.is_ascii_alphabetic()),
+    })
 }
 
-/// Permutes words of one kind among themselves: an image of another kind is permuted again until one is of this kind.
-fn by_alphabet(key: &MaskKey, word: &str, wanted: usize) -> String {
-    let alphabets = [
-        [DIGIT, &LOWER[..6], b""],
-        [DIGIT, &UPPER[..6], b""],
-        [DIGIT, LOWER, b""],
-        [DIGIT, UPPER, b""],
-        [DIGIT, LOWER, UPPER],
-    ];
-    let alphabet = alphabets[wanted].concat();
-    let radices = vec![u32::try_from(alphabet.len()).unwrap_or(u32::MAX); word.len()];
-    let position = |byte: u8| {
-        alphabet
-            .iter()
-            .position(|known| *known == byte)
-            .unwrap_or(0)
+/// Permutes words of one kind among themselves: an image of another kind is permuted again until one is of this kind. But for capitals anywhere,
+/// a word in capitals has the image of the same word without.
+fn by_alphabet(key: &MaskKey, word: &str, kind: Kind) -> String {
+    match kind.case {
+        Case::Lower | Case::Mixed => among(key, word, kind),
+        Case::Upper => lower(key, word).to_ascii_uppercase(),
+        Case::First => {
+            let mut image = lower(key, word);
+            image[..1].make_ascii_uppercase();
+            image
+        }
+    }
+}
+
+fn lower(key: &MaskKey, word: &str) -> String {
+    let word = word.to_ascii_lowercase();
+    match kind(&word) {
+        Some(kind) => among(key, &word, kind),
+        None => word,
+    }
+}
+
+fn among(key: &MaskKey, word: &str, wanted: Kind) -> String {
+    let letters = match (wanted.hexadecimal, wanted.case) {
+        (true, _) => LOWER[..6].to_vec(),
+        (false, Case::Mixed) => [LOWER, UPPER].concat(),
+        (false, _) => LOWER.to_vec(),
     };
-    let mut at: Vec<u32> = word
-        .bytes()
-        .map(|byte| u32::try_from(position(byte)).unwrap_or(0))
+    let both = if wanted.letters {
+        [DIGIT, &letters].concat()
+    } else {
+        DIGIT.to_vec()
+    };
+    // A first letter that may be a capital elsewhere stays a letter.
+    let first = match word.as_bytes().first() {
+        _ if wanted.case == Case::Mixed => &both,
+        Some(first) if first.is_ascii_digit() => &DIGIT.to_vec(),
+        _ => &letters,
+    };
+    let alphabet = |at: usize| if at == 0 { first } else { &both };
+    let radices: Vec<u32> = (0..word.len())
+        .map(|at| u32::try_from(alphabet(at).len()).unwrap_or(u32::MAX))
         .collect();
+    let position = |(at, byte): (usize, u8)| {
+        let place = alphabet(at).iter().position(|known| *known == byte);
+        u32::try_from(place.unwrap_or(0)).unwrap_or(0)
+    };
+    let mut places: Vec<u32> = word.bytes().enumerate().map(position).collect();
     for _ in 0..LOOKS {
-        permute(key, b"mixed", &mut at, &radices);
-        let image: String = at
+        permute(key, b"mixed", &mut places, &radices);
+        let image: String = places
             .iter()
-            .map(|at| char::from(alphabet[*at as usize]))
+            .enumerate()
+            .map(|(at, place)| char::from(alphabet(at)[*place as usize]))
             .collect();
         if kind(&image) == Some(wanted) {
             return image;

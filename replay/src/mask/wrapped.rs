@@ -29,6 +29,8 @@ pub(super) fn urls(masker: &mut Masker, text: &str, finds: &mut Vec<Find>) {
     if !encoding::is_escaped(text) && !text.contains("://") {
         return;
     }
+    // Found before; what is added here lies behind one another.
+    let documents = finds.len();
     let apart = |c: char| c.is_whitespace() || "\"'<>\\`{}|".contains(c);
     let mut at = 0;
     for run in text.split(apart) {
@@ -37,7 +39,9 @@ pub(super) fn urls(masker: &mut Masker, text: &str, finds: &mut Vec<Find>) {
         at += text[at..].chars().next().map_or(0, char::len_utf8);
         let run = &text[from..from + run.len() - opening(run)];
         let url = run.contains("://");
-        if (!url && !encoding::is_escaped(run)) || overlap(finds, from, from + run.len()) {
+        if (!url && !encoding::is_escaped(run))
+            || overlap(&finds[..documents], from, from + run.len())
+        {
             continue;
         }
         // `see=https://h/x`: a URL begins with the letters before its colon.
@@ -186,6 +190,8 @@ fn is_base64(c: char) -> bool {
     c.is_ascii_alphanumeric() || "+/-_".contains(c)
 }
 
+/// Whether anything between `from` and `to` was found before; `finds` are in order.
 fn overlap(finds: &[Find], from: usize, to: usize) -> bool {
-    finds.iter().any(|find| find.from < to && from < find.to)
+    let first = finds.partition_point(|find| find.to <= from);
+    finds.get(first).is_some_and(|find| find.from < to)
 }

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use rehearsal_replay::{
-    capture::{Body, Flag, header},
+    capture::{Body, Flag, decoded, header},
     mask::{MaskKey, MaskRules, Masker},
 };
 
@@ -274,4 +274,212 @@ fn text_in_a_charset_that_is_not_read_is_withheld() {
         "image/png",
         b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\x01\x90\0\0\x01\x2c\x08\x06"
     ));
+}
+
+/// The masked bodies of JSON that is learned from and of a text after it.
+fn text_after(json: &str, text: &str) -> String {
+    let learned = exchange(
+        "/",
+        (&[("content-type", "application/json")], json),
+        (&[], ""),
+    );
+    let mut one = exchange("/", (&[("content-type", "text/plain")], text), (&[], ""));
+    let mut masker = masker();
+    masker.learn(&learned);
+    masker.learn(&one);
+    masker.mask(&mut one);
+    body(&one.request.body)
+}
+
+fn masker() -> Masker {
+    let key = MaskKey::new(b"a key for tests, no secret").expect("a key");
+    Masker::new(key, MaskRules::shipped())
+}
+
+#[test]
+fn phone_numbers_are_found_by_what_is_said_of_them_by_groups_and_by_having_been_learned() {
+    for phone in [
+        "+1 202 555 0142",
+        "(202) 555-0142",
+        "202.555.0142",
+        "+44 20 7946 0958",
+        "+49 (0)30 123456",
+        "030 12345678",
+        "0151 23456789",
+        "06 12 34 56 78",
+        "0049 30 1234567",
+        "+41-44-668-18-00",
+        "044 668 18 00",
+        "1-800-555-0199",
+        "0791234567",
+        "98765 43210",
+    ] {
+        let text = sent("text/plain", &format!("at {phone} on"));
+        check(&text, &[phone, &phone[phone.len() - 5..]], &["at ", " on"]);
+    }
+    for phone in ["2025550142", "555-0142", "13800138000", "9876543210"] {
+        for said in ["please call", "Tel", "mobile is"] {
+            let text = sent("text/plain", &format!("{said} {phone} soon"));
+            check(&text, &[phone], &[said, " soon"]);
+        }
+    }
+    let json = r#"{"phone":"+1 202 555 0142","mobile":"+41 79 123 45 67"}"#;
+    let text = text_after(
+        json,
+        "2025550142, 12025550142, 202 5550142; 079 1234567 or 791234567 or 0041791234567",
+    );
+    check(&text, &["5550142", "1234567"], &[", 1", "; 0", " or 0041"]);
+    let national: Vec<&str> = text.split([',', ';']).collect();
+    assert!(national[1].ends_with(national[0]), "{text}");
+    assert_eq!(national[2].replace(' ', ""), national[0], "{text}");
+    let mobile = &national[3][" 0".len()..];
+    assert_eq!(
+        mobile,
+        format!(
+            "{} or {} or 0041{}",
+            &mobile[..10],
+            mobile[..10].replace(' ', ""),
+            mobile[..10].replace(' ', "")
+        )
+    );
+    // Ids, times and days are no phone numbers.
+    let plain = "order 2025550143 at 1700000000000, 2024-01-02 10:11:12, call 2024-01-02; v 10.0.19041; 01.02.2024 id 12345678";
+    assert_eq!(text_after(json, plain), plain);
+}
+
+#[test]
+fn cards_are_found_by_their_check_digit() {
+    for card in [
+        "4111111111111111",
+        "3782 822463 10005",
+        "378282246310005",
+        "4111-1111-1111-1111",
+    ] {
+        check(
+            &sent("text/plain", &format!("paid with {card} today")),
+            &[card],
+            &["paid with ", " today"],
+        );
+        let content = format!("{{\"v\":\"{card}\",\"w\":1}}");
+        check(&sent("application/json", &content), &[card], &["\"w\":1"]);
+    }
+    check(
+        &sent(
+            "application/json",
+            "{\"v\":4111111111111111,\"w\":4111111111111112}",
+        ),
+        &["4111111111111111"],
+        &["4111111111111112"],
+    );
+    let plain = "id 4111111111111112 at 1700000000000000000 in 1234567890123456";
+    assert_eq!(sent("text/plain", plain), plain);
+}
+
+#[test]
+fn learned_names_are_found_in_any_case_script_and_spelling() {
+    let learned = r#"{"patient_name":"Grace Oberholzer","other":{"name":"李雷"},"x":{"name":"山田太郎"},"y":{"name":"José Núñez"},"z":{"name":"محمد علي"}}"#;
+    let text =
+        |text: &str, gone: &[&str], stays: &[&str]| check(&text_after(learned, text), gone, stays);
+    text(
+        "for oberholzer, g.oberholzer OBERHOLZER",
+        &["berholzer", "BERHOLZER"],
+        &["for ", ", g."],
+    );
+    text("患者李雷已预约; 李雷 x", &["李雷"], &["患者", "已预约; "]);
+    text("山田太郎様、ご予約", &["山田", "太郎"], &["様、ご予約"]);
+    text("السيد محمد حضر", &["محمد"], &["السيد ", " حضر"]);
+    text(
+        "Dear Jose\u{301} Nu\u{301}n\u{303}ez,",
+        &["Jose", "Nu\u{301}"],
+        &["Dear ", "\u{301}", ","],
+    );
+    let target = |path: &str| {
+        let json = [("content-type", "application/json")];
+        masked(exchange(path, (&json, learned), (&[], "")))
+            .request
+            .target
+    };
+    check(
+        &target("/search?q=oberholzer"),
+        &["oberholzer"],
+        &["/search?q="],
+    );
+    check(
+        &target("/files/oberholzer.pdf"),
+        &["oberholzer"],
+        &["/files/", ".pdf"],
+    );
+    let keys = r#"{"patient_name":"Grace Oberholzer","service":{"name":"Standard Appointment"},"by":{"Oberholzer":1,"grace.oberholzer":2,"Grace Oberholzer":3},"appointment":"standard"}"#;
+    check(
+        &sent("application/json", keys),
+        &["Oberholzer", "oberholzer"],
+        &[
+            "\"patient_name\"",
+            "\"service\":{\"name\"",
+            "\"by\":{\"",
+            "\"appointment\":",
+        ],
+    );
+}
+
+#[test]
+fn a_segment_after_a_field_is_a_value_unless_it_is_a_route() {
+    let target = |target: &str| {
+        masked(exchange(target, (&[], ""), (&[], "")))
+            .request
+            .target
+    };
+    check(
+        &target("/reset/token/abcdefghijklmnop"),
+        &["abcdef"],
+        &["/reset/token/"],
+    );
+    check(
+        &target("/patients/name/lovelace/visits"),
+        &["lovelace"],
+        &["/patients/name/", "/visits"],
+    );
+    for route in [
+        "/token/revoke",
+        "/password/reset",
+        "/email/verify",
+        "/patient/visits",
+        "/session/open",
+    ] {
+        assert_eq!(target(route), route);
+    }
+}
+
+#[test]
+fn gzip_that_no_header_names_is_looked_into_and_several_headers_are_one_list() {
+    use std::io::Write as _;
+    let gzip = |plain: &[u8]| {
+        let mut coder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        coder.write_all(plain).expect("memory");
+        coder.finish().expect("memory")
+    };
+    let plain = br#"{"patient_name":"Ada Lovelace"}"#;
+    let masked = |headers: &[(&str, &str)], content: Vec<u8>| {
+        let mut one = exchange("/", (headers, ""), (&[], ""));
+        one.request.body = Body::Whole(content.into());
+        masked(one).request
+    };
+    let hidden = masked(&[("content-type", "application/json")], gzip(plain));
+    let named = vec![("content-encoding".to_owned(), "gzip".to_owned())];
+    let inner = decoded(&named, hidden.body.whole().expect("whole")).expect("gzip");
+    check(
+        &String::from_utf8_lossy(&inner),
+        &["Ada", "Lovelace"],
+        &["{\"patient_name\":\""],
+    );
+    let coding = ("content-encoding", "gzip");
+    let twice = masked(&[coding, coding], gzip(&gzip(plain)));
+    let inner = decoded(&twice.headers, twice.body.whole().expect("whole")).expect("gzip");
+    check(
+        &String::from_utf8_lossy(&inner),
+        &["Ada", "Lovelace"],
+        &["{\"patient_name\":\""],
+    );
+    let broken = masked(&[], b"\x1f\x8b\x08 Ada Lovelace".to_vec());
+    assert_eq!(broken.body, Body::Missing);
 }

@@ -86,6 +86,12 @@ fn case_and_spelling_do_not_change_who_it_is() {
         masked("Ada Lovelace").to_lowercase()
     );
     assert_eq!(masked("lovelace"), masked("ada lovelace")[4..]);
+    for word in ["ada42", "zoe42", "42ada", "x7"] {
+        let first = word[..1].to_uppercase() + &word[1..];
+        for spelling in [word.to_uppercase(), first] {
+            assert_eq!(masked(&spelling).to_lowercase(), masked(word), "{spelling}");
+        }
+    }
     let digits = |text: String| {
         text.chars()
             .filter(char::is_ascii_digit)
@@ -154,6 +160,23 @@ fn short_values_share_no_mask() {
     );
     check((0..1_200).map(|number| number.to_string()).collect());
     check((0..1_000).map(|number| format!("{number:04x}")).collect());
+    check(
+        (0..1_300)
+            .map(|number| format!("{}{}", char::from(LOWER[number / 50]), number % 50))
+            .collect(),
+    );
+    check(
+        (0..1_300)
+            .map(|number| format!("{}{}", char::from(UPPER[number / 50]), number % 50))
+            .collect(),
+    );
+    check(
+        [
+            "aB1", "Ab1", "AB1", "ab1", "a1B", "A1b", "1aB", "1AB", "1ab",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
+    );
     check(
         (0..1_200)
             .map(|number| format!("Patient {number:05}"))
