@@ -103,7 +103,7 @@ fn case_and_spelling_do_not_change_who_it_is() {
 #[test]
 fn what_has_a_shape_is_masked_alike_within_a_longer_value() {
     let email = masked("ada@example.org");
-    assert!(email.ends_with(".org"));
+    assert_eq!(email.rsplit_once('.').map(|(_, label)| label), Some("org"));
     for (value, around) in [
         (
             "Ada Lovelace <ada@example.org>",
