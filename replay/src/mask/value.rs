@@ -40,7 +40,7 @@ const DAYS: u32 = 73_049;
 const LOOKS: usize = 1_000;
 
 pub(super) const EMAIL: &str = r"[\p{L}\p{N}._%+-]+@[\p{L}\p{N}-]+(?:\.[\p{L}\p{N}-]+)*\.\p{L}{2,}";
-pub(super) const PHONE: &str = r"\+\d(?:[ ().\-\u{a0}]{0,3}\d){6,14}|\(\d{3}\) ?\d{3}[ .-]\d{4}\b|\b\d{3}[ .-]\d{3}[ .-]\d{4}\b|\b00[1-9](?:[ ()/.-]{0,3}\d){8,12}\b|\b0\d{1,4}[ /-]\d{3,8}(?:[ -]?\d{2,4})?\b|\b0\d(?:[ .-]\d\d){4}\b|\b0\d{1,4}(?: \d{2,4}){2,4}\b";
+pub(super) const PHONE: &str = r"\+\d(?:[ ().\-\u{a0}]{0,3}\d){6,14}|\(\d{3}\) ?\d{3}[ .-]\d{4}\b|\b\d{3}[ .-]\d{3}[ .-]\d{4}\b|\b00[1-9](?:[ ()/.-]{0,3}\d){8,12}\b|\b0[1-9]\d{0,3}[ /-](?:\d{6,8}|\d{3,4}[ -]?\d{3,4})\b|\b0[1-9](?:[ .-]\d\d){4}\b|\b0[1-9]\d{0,3}(?: \d{2,4}){3,4}\b";
 pub(super) const JWT: &str = r"\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{2,}\.[A-Za-z0-9_-]*";
 
 static WHOLE_EMAIL: LazyLock<Regex> = LazyLock::new(|| whole(EMAIL));
@@ -151,7 +151,7 @@ fn word(key: &MaskKey, word: &str) -> String {
 }
 
 /// A number of so many digits that begins with a zero has one before it as phone numbers have where they are not dialed from abroad.
-const TRUNK: usize = 9;
+const TRUNK: usize = 8;
 
 /// Only digits: the first stays a zero or none, so that numbers stay numbers.
 pub(super) fn digits(key: &MaskKey, text: &str) -> String {

@@ -343,7 +343,7 @@ fn phone_numbers_are_found_by_what_is_said_of_them_by_groups_and_by_having_been_
         )
     );
     // Ids, times and days are no phone numbers.
-    let plain = "order 2025550143 at 1700000000000, 2024-01-02 10:11:12, call 2024-01-02; v 10.0.19041; 01.02.2024 id 12345678";
+    let plain = "order 2025550143 at 1700000000000, 2024-01-02 10:11:12, call 2024-01-02; v 10.0.19041; 01.02.2024 id 12345678 2024-000-1234 12, 01 30 45";
     assert_eq!(text_after(json, plain), plain);
 }
 
