@@ -70,10 +70,13 @@ pub(super) enum Plus {
 
 /// Whether anything in `text` is escaped.
 pub(super) fn is_escaped(text: &str) -> bool {
-    let hex = |at: usize| text.as_bytes().get(at).is_some_and(u8::is_ascii_hexdigit);
-    text.bytes()
-        .enumerate()
-        .any(|(at, byte)| byte == b'%' && hex(at + 1) && hex(at + 2))
+    let bytes = text.as_bytes();
+    memchr::memchr_iter(b'%', bytes).any(|at| is_escape(&bytes[at..]))
+}
+
+/// Whether an escape stands first.
+pub(super) fn is_escape(bytes: &[u8]) -> bool {
+    matches!(bytes, [b'%', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
 }
 
 fn decoded(text: &str, plus: Plus) -> (Vec<u8>, Vec<Spelling>) {

@@ -2,6 +2,8 @@
 //!
 //! **Invariant**: names are compared without case and punctuation, so that `patient_name`, `patientName` and `Patient-Name` are one.
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 
 /// The format's name and major version.
@@ -51,9 +53,12 @@ struct Document {
     keep_values: Vec<String>,
 }
 
-/// Names, some of them with a `*` in them.
+/// Names, and those with a `*` in them apart: each is held against every one of these.
 #[derive(Clone, Debug, Default)]
-struct Names(Vec<Name>);
+struct Names {
+    whole: BTreeSet<String>,
+    patterns: Vec<Name>,
+}
 
 /// What stands around the `*` of a name, in order.
 #[derive(Clone, Debug)]
@@ -85,11 +90,7 @@ impl MaskRules {
             )));
         }
         let names = |key: &str, names: Vec<String>| {
-            let names: Result<Vec<Name>, String> =
-                names.iter().map(|name| Name::parse(name)).collect();
-            names
-                .map(Names)
-                .map_err(|error| fail(format!("`{key}`: {error}")))
+            Names::parse(&names).map_err(|error| fail(format!("`{key}`: {error}")))
         };
         Ok(Self {
             fields: names("fields", document.fields)?,
@@ -111,7 +112,8 @@ impl MaskRules {
     /// Whether a value of this name is a masked field's or stands below one: `patient[name][last]` and `filter.email` are written as paths.
     pub(super) fn is_path_of_field(&self, name: &str) -> bool {
         !self.is_path_kept(name)
-            && (self.is_field(name) || parts(name).any(|part| self.is_field(part)))
+            && (self.is_field(name)
+                || (name.contains(['[', '.']) && parts(name).any(|part| self.is_field(part))))
     }
 
     /// Whether what stands under this path is left as it is.
@@ -142,7 +144,7 @@ impl MaskRules {
 
     /// Whether what stands under this name is left as it is.
     pub(super) fn is_kept(&self, name: &str) -> bool {
-        !self.keep.0.is_empty() && self.keep.has(&normal(name))
+        !self.keep.is_empty() && self.keep.has(&normal(name))
     }
 
     /// Whether this value is never masked.
@@ -161,9 +163,10 @@ impl Name {
         Ok(Self(text.split('*').map(normal).collect()))
     }
 
+    /// Whether there is a `*` in it and `name` fits around that.
     fn is(&self, name: &str) -> bool {
         let [first, middle @ .., last] = self.0.as_slice() else {
-            return self.0.iter().any(|known| known == name);
+            return false;
         };
         let Some(mut rest) = name.strip_prefix(first.as_str()) else {
             return false;
@@ -179,8 +182,26 @@ impl Name {
 }
 
 impl Names {
+    fn parse(names: &[String]) -> Result<Self, String> {
+        let mut all = Self::default();
+        for name in names {
+            let name = Name::parse(name)?;
+            match name.0.as_slice() {
+                [whole] => {
+                    all.whole.insert(whole.clone());
+                }
+                _ => all.patterns.push(name),
+            }
+        }
+        Ok(all)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.whole.is_empty() && self.patterns.is_empty()
+    }
+
     fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|known| known.is(name))
+        self.whole.contains(name) || self.patterns.iter().any(|known| known.is(name))
     }
 }
 

@@ -26,22 +26,19 @@ const FALSE_BEGINS: usize = 16;
 
 /// URLs, and words in which something is percent-encoded.
 pub(super) fn urls(masker: &mut Masker, text: &str, finds: &mut Vec<Find>) {
-    if !encoding::is_escaped(text) && !text.contains("://") {
-        return;
-    }
     // Found before; what is added here lies behind one another.
     let documents = finds.len();
     let apart = |c: char| c.is_whitespace() || "\"'<>\\`{}|".contains(c);
     let mut at = 0;
-    for run in text.split(apart) {
-        let from = at + opening(run);
-        at += run.len();
-        at += text[at..].chars().next().map_or(0, char::len_utf8);
-        let run = &text[from..from + run.len() - opening(run)];
+    while let Some(hit) = next_wrapping(text, at) {
+        let before = &text[at..hit];
+        let from = hit - before.rsplit(apart).next().map_or(0, str::len);
+        let to = hit + text[hit..].find(apart).unwrap_or(text.len() - hit);
+        at = to;
+        let from = from + opening(&text[from..to]);
+        let run = &text[from..to];
         let url = run.contains("://");
-        if (!url && !encoding::is_escaped(run))
-            || overlap(&finds[..documents], from, from + run.len())
-        {
+        if overlap(&finds[..documents], from, to) {
             continue;
         }
         // `see=https://h/x`: a URL begins with the letters before its colon.
@@ -72,6 +69,17 @@ pub(super) fn urls(masker: &mut Masker, text: &str, finds: &mut Vec<Find>) {
         }
     }
     finds.sort_by_key(|find| find.from);
+}
+
+/// Where, from `at` on, the end of a scheme or something percent-encoded is.
+fn next_wrapping(text: &str, at: usize) -> Option<usize> {
+    let bytes = text.as_bytes();
+    memchr::memchr2_iter(b':', b'%', &bytes[at..])
+        .map(|hit| at + hit)
+        .find(|hit| match bytes[*hit] {
+            b':' => bytes[*hit..].starts_with(b"://"),
+            _ => encoding::is_escape(&bytes[*hit..]),
+        })
 }
 
 /// Brackets that open before a URL are no part of it.
@@ -106,17 +114,25 @@ pub(super) fn documents(masker: &mut Masker, text: &str, finds: &mut Vec<Find>) 
 
 /// Runs of base64 in text, such as the end of a `data:` URL.
 pub(super) fn runs(masker: &mut Masker, text: &str, finds: &mut Vec<Find>) {
+    let bytes = text.as_bytes();
     let mut at = 0;
-    while let Some(begin) = text[at..].find(is_base64).map(|begin| at + begin) {
-        let length = text[begin..].find(|c| !is_base64(c));
-        let mut end = length.map_or(text.len(), |length| begin + length);
-        end += text[end..]
-            .bytes()
+    while at < bytes.len() {
+        let begin = at;
+        while at < bytes.len() && BASE64[usize::from(bytes[at])] {
+            at += 1;
+        }
+        let mut end = at;
+        // All but the last word of a text has something behind it.
+        at += 1;
+        if end - begin < NESTED {
+            continue;
+        }
+        end += bytes[end..]
+            .iter()
             .take(2)
-            .take_while(|byte| *byte == b'=')
+            .take_while(|byte| **byte == b'=')
             .count();
-        at = end;
-        if end - begin < NESTED || overlap(finds, begin, end) {
+        if overlap(finds, begin, end) {
             continue;
         }
         if let Some(masked) = base64(masker, &text[begin..end]) {
@@ -186,8 +202,20 @@ fn rewrapped(coded: &str, content: &str, line: usize) -> String {
     wrapped + rest + trailing
 }
 
+/// Whether a byte is a character of base64, of either alphabet.
+const BASE64: [bool; 256] = {
+    let mut known = [false; 256];
+    let alphabets = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_";
+    let mut at = 0;
+    while at < alphabets.len() {
+        known[alphabets[at] as usize] = true;
+        at += 1;
+    }
+    known
+};
+
 fn is_base64(c: char) -> bool {
-    c.is_ascii_alphanumeric() || "+/-_".contains(c)
+    c.is_ascii() && BASE64[c as usize]
 }
 
 /// Whether anything between `from` and `to` was found before; `finds` are in order.
