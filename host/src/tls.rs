@@ -72,29 +72,26 @@ impl Tls {
         let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
             .map_err(|error| TlsError(error.to_string()))?;
-        let mut config = match trust {
+        let trusted = match trust {
             Trust::Roots(certificates) => {
                 let mut roots = RootCertStore::empty();
-                let own = certificates.clone();
-                let (usable, _) = roots.add_parsable_certificates(certificates);
+                let (usable, _) = roots.add_parsable_certificates(certificates.clone());
                 if usable == 0 {
                     return Err(TlsError(
                         "found no usable certificate authority, expected at least one".to_owned(),
                     ));
                 }
-                let checked = WebPkiServerVerifier::builder_with_provider(roots.into(), provider)
-                    .build()
-                    .map_err(|error| TlsError(error.to_string()))?;
-                builder
-                    .dangerous()
-                    .with_custom_certificate_verifier(Arc::new(Vouched { checked, own }))
-                    .with_no_client_auth()
+                let usual =
+                    WebPkiServerVerifier::builder_with_provider(roots.into(), provider.clone());
+                let usual = usual.build().map_err(|error| TlsError(error.to_string()))?;
+                Some((usual, certificates))
             }
-            Trust::Anyone => builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(Unchecked(provider)))
-                .with_no_client_auth(),
+            Trust::Anyone => None,
         };
+        let mut config = builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Verifier { provider, trusted }))
+            .with_no_client_auth();
         config.alpn_protocols = protocols
             .iter()
             .map(|name| name.as_bytes().to_vec())
@@ -118,14 +115,16 @@ impl Tls {
 }
 
 /// Checks certificates as usual, but takes one that a server made for itself, marked as an authority, if it is itself among the trusted ones:
-/// what `openssl req -x509` makes is refused by the letter (RFC 5280, section 4.2.1.9).
+/// what `openssl req -x509` makes is refused by the letter (RFC 5280, section 4.2.1.9). Whom it trusts anyway only has to have the key of the
+/// certificate that it shows.
 #[derive(Debug)]
-struct Vouched {
-    checked: Arc<WebPkiServerVerifier>,
-    own: Vec<CertificateDer<'static>>,
+struct Verifier {
+    provider: Arc<CryptoProvider>,
+    /// The usual check, and the trusted certificates; none where anyone may answer.
+    trusted: Option<(Arc<WebPkiServerVerifier>, Vec<CertificateDer<'static>>)>,
 }
 
-impl ServerCertVerifier for Vouched {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         shown: &CertificateDer<'_>,
@@ -134,14 +133,15 @@ impl ServerCertVerifier for Vouched {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let checked = self
-            .checked
-            .verify_server_cert(shown, others, name, ocsp, now);
+        let Some((usual, trusted)) = &self.trusted else {
+            return Ok(ServerCertVerified::assertion());
+        };
+        let checked = usual.verify_server_cert(shown, others, name, ocsp, now);
         match &checked {
             // Its dates were looked at before this was found; its name was not.
             Err(rustls::Error::InvalidCertificate(CertificateError::Other(other)))
                 if other.to_string().contains("CaUsedAsEndEntity")
-                    && self.own.iter().any(|own| own == shown) =>
+                    && trusted.iter().any(|own| own == shown) =>
             {
                 verify_server_name(&ParsedCertificate::try_from(shown)?, name)?;
                 Ok(ServerCertVerified::assertion())
@@ -156,48 +156,7 @@ impl ServerCertVerifier for Vouched {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.checked
-            .verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.checked
-            .verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.checked.supported_verify_schemes()
-    }
-}
-
-/// Checks that the peer has the key of the certificate it shows, and not who vouches for it.
-#[derive(Debug)]
-struct Unchecked(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Unchecked {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let known = &self.0.signature_verification_algorithms;
+        let known = &self.provider.signature_verification_algorithms;
         verify_tls12_signature(message, certificate, signature, known)
     }
 
@@ -207,12 +166,13 @@ impl ServerCertVerifier for Unchecked {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let known = &self.0.signature_verification_algorithms;
+        let known = &self.provider.signature_verification_algorithms;
         verify_tls13_signature(message, certificate, signature, known)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        let known = &self.provider.signature_verification_algorithms;
+        known.supported_schemes()
     }
 }
 
