@@ -21,7 +21,7 @@ pub(crate) fn of_headers(headers: &Headers) -> Option<String> {
 
 /// A session named by a digest of `value`, which tells one client from another as `name`.
 pub(crate) fn digest(name: &str, value: &str) -> String {
-    format!("{name}:{}", &hex(&Sha256::digest(value))[..16])
+    format!("{name}:{}", hex(&Sha256::digest(value)[..8]))
 }
 
 /// A quiet connection of this long is a new session: ports are used again.
@@ -73,10 +73,14 @@ impl Connections {
 
 /// Lower-case hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |half: u8| char::from(DIGITS[usize::from(half)]);
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        text.push(digit(byte >> 4));
+        text.push(digit(byte & 0x0f));
+    }
+    text
 }
 
 #[cfg(test)]
@@ -92,6 +96,8 @@ mod tests {
         let session = of_headers(&headers).expect("a cookie names a session");
         assert!(session.starts_with("cookie:"), "{session}");
         assert!(!session.contains("secret"));
+        assert_eq!(session.len(), "cookie:".len() + 16);
+        assert_eq!(hex(&[0x00, 0x9f, 0xe0]), "009fe0");
         assert_eq!(of_headers(&Vec::new()), None);
     }
 }

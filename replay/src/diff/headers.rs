@@ -68,6 +68,8 @@ pub(crate) fn is_volatile(name: &str) -> bool {
 
 /// A cookie's value of at least so many characters may be a token.
 const TOKEN: usize = 16;
+/// Sessions have names of at least so many characters.
+const SESSION: usize = 8;
 /// So many capitals behind small letters are more than a name of several words has.
 const RISES: usize = 5;
 
@@ -169,7 +171,7 @@ impl Ledger<'_> {
         let (left, right) = (value(a), value(b));
         if let Some((rule, kind)) = self.binding(location) {
             self.bound((Some(rule), kind), location, &left, &right);
-        } else if is_token(a.value) && is_token(b.value) {
+        } else if is_token(a.value) && is_token(b.value) || are_sessions(a, b) {
             let kind = self.bindings.kind(&format!("cookie {}", a.name));
             self.bound((None, kind), location, &left, &right);
         } else if a.value != b.value {
@@ -321,6 +323,14 @@ fn cookies(headers: &Headers) -> Vec<Cookie<'_>> {
     cookies
 }
 
+/// What scripts may not read is no choice of a page's: a name for the session, of one length on both sides, whatever its letters.
+fn are_sessions(a: &Cookie<'_>, b: &Cookie<'_>) -> bool {
+    let hidden = |cookie: &Cookie<'_>| cookie.attributes.iter().any(|(name, _)| name == "httponly");
+    let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
+    let long = a.value.len() == b.value.len() && a.value.len() >= SESSION;
+    long && hidden(a) && hidden(b) && plain(a.value) && plain(b.value)
+}
+
 /// Long, without blanks, and with digits: nobody's choice, and nobody's word.
 fn is_token(value: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b',' | b';');
@@ -399,6 +409,32 @@ mod tests {
         check("GET, HEAD", "GET", false);
         check("max-age=60,public", "Public, max-age=60", true);
         check("max-age=60", "max-age=61", false);
+    }
+
+    #[test]
+    fn what_scripts_may_not_read_names_a_session() {
+        let check = |a: &str, b: &str, expect: bool| {
+            let set = |value: &str| vec![("set-cookie".to_owned(), value.to_owned())];
+            let (a, b) = (set(a), set(b));
+            assert_eq!(
+                are_sessions(&cookies(&a)[0], &cookies(&b)[0]),
+                expect,
+                "{a:?} {b:?}"
+            );
+        };
+        check(
+            "sid=qwertyuiopas; HttpOnly",
+            "sid=asdfghjklzxc; Path=/; HttpOnly",
+            true,
+        );
+        check("sid=qwertyuiopas; HttpOnly", "sid=asdfghjklzxc", false);
+        check("theme=darkdark", "theme=lightone", false);
+        check(
+            "sid=qwertyuiopas; HttpOnly",
+            "sid=qwertyui; HttpOnly",
+            false,
+        );
+        check("lang=english; HttpOnly", "lang=svenska; HttpOnly", false);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::{counts, lines, parity, row};
 use crate::binary::{Desk, Ended};
 
-/// Answers each request with the next of `answers`, whatever it asks.
+/// Answers each request with the next of `answers`, whatever it asks, and each on a connection of its own: a client may or may not use the last.
 #[expect(
     clippy::disallowed_methods,
     reason = "a server beside the command under test"
@@ -24,15 +24,13 @@ fn listing(answers: &[&str], ask: impl FnOnce(&str)) {
     let address = format!("http://{}", listener.local_addr().expect("an address"));
     thread::scope(|scope| {
         scope.spawn(|| {
-            let (mut stream, _) = listener.accept().expect("a client");
-            let mut reader = BufReader::new(stream.try_clone().expect("a stream"));
             for answer in answers {
-                let mut line = String::new();
-                while line != "\r\n" {
-                    line.clear();
-                    reader.read_line(&mut line).expect("a request");
-                }
-                write!(stream, "{answer}").expect("sent");
+                let (mut stream, _) = listener.accept().expect("a client");
+                let reader = BufReader::new(stream.try_clone().expect("a stream"));
+                let mut lines = reader.lines().map_while(Result::ok);
+                assert!(lines.any(|line| line.is_empty()), "a request");
+                let closing = answer.replacen("\r\n", "\r\nconnection: close\r\n", 1);
+                write!(stream, "{closing}").expect("sent");
             }
         });
         ask(&address);
