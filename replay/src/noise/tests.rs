@@ -101,6 +101,15 @@ fn a_regression_among_two_hundred_noisy_places_is_found_and_they_are_excused() {
     assert_eq!(places.iter().filter(|place| place.excused).count(), 199);
     let hidden = places[0].hidden_upper_95;
     assert!(hidden > 0.0 && hidden < 0.03, "{hidden}");
+    // Over the pairs of all endpoints it is the sum of what may hide at each place that is excused.
+    let excused = places.iter().filter(|place| place.excused);
+    let sum: f64 = excused.map(|place| place.hidden_upper_95).sum();
+    let noise = Noise {
+        pairs: 20_000,
+        places: places.clone(),
+        blind: Vec::new(),
+    };
+    assert!((noise.hidden() - sum / 2.0).abs() < 1e-9, "{sum}");
 }
 
 #[test]

@@ -464,3 +464,15 @@ fn cookies_are_for_the_path_that_the_target_sees() {
     let log = log.lock().expect("no panic");
     assert_eq!(log[1].header("cookie"), Some("sid=live1"));
 }
+
+#[test]
+fn a_write_without_a_body_says_so_and_a_read_says_nothing() {
+    let exchanges = vec![
+        recorded(("POST", "/orders/7/cancel", ""), "{}"),
+        recorded(("GET", "/orders/7", ""), "{}"),
+    ];
+    let (_, log) = sent_after(exchanges, "", "{}");
+    let log = log.lock().expect("no panic");
+    assert_eq!(log[0].header("content-length"), Some("0"));
+    assert_eq!(log[1].header("content-length"), None);
+}
