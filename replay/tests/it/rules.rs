@@ -368,6 +368,12 @@ fn what_is_wrong_with_a_rule_is_named() {
         "kind = \"normalize\"\nwhere = \"body\"\npattern = \"a(\"\nwith = \"\"",
         "9: found \"a(\": unclosed group, expected a regular expression",
     );
+    for path in ["/*", "/**"] {
+        check(
+            &format!("kind = \"drop\"\nside = \"legacy\"\npath = \"{path}\""),
+            "9: found every field, expected a field: without all of them, an empty answer is like any other",
+        );
+    }
     check(
         "kind = \"time\"\npath = \"/t\"\nprecision = \"1 sec\"",
         "9: found \"1 sec\", expected a duration like `1s`, `100ms` or `1m`",

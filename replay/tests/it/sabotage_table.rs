@@ -252,6 +252,23 @@ const CASES: &[Case] = &[
         "all its mistakes would be noise",
     ),
     (
+        "the second legacy is dead",
+        |b| b.secondary = Some(Box::new(|_| failed(FailureReason::Connect))),
+        4,
+        "answered nothing",
+    ),
+    (
+        "one service under two names",
+        |b| {
+            b.sides = |legacy, candidate, _| {
+                legacy.url = "http://127.0.0.1:8080".to_owned();
+                candidate.url = "http://localhost:8080".to_owned();
+            };
+        },
+        3,
+        "same target",
+    ),
+    (
         "everything is noise",
         |b| {
             b.candidate = Box::new(|at| thing(at + 10_000));
