@@ -261,8 +261,8 @@ const CASES: &[Case] = &[
         "one service under two names",
         |b| {
             b.sides = |legacy, candidate, _| {
-                legacy.url = "http://127.0.0.1:8080".to_owned();
-                candidate.url = "http://localhost:8080".to_owned();
+                "http://127.0.0.1:8080".clone_into(&mut legacy.url);
+                "http://localhost:8080".clone_into(&mut candidate.url);
             };
         },
         3,
